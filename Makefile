@@ -1,0 +1,47 @@
+# make demo    events between real processes, compared with their ledgers
+# make test    all that a contributor must see pass
+# make lint    ruff, mypy: the quick half of it
+# make clean   back to a fresh clone, .venv included
+
+PYTHON ?= python3
+STAMP := .venv/.installed
+
+.PHONY: demo test lint clean .venv
+.DEFAULT_GOAL := test
+
+demo: .venv
+	@.venv/bin/python examples/demo.py
+
+test: .venv
+	@.venv/bin/python tests/run.py
+
+lint: .venv
+	@.venv/bin/python -m ruff check .
+	@.venv/bin/python -m ruff format --check .
+	@.venv/bin/python -m mypy
+
+clean:
+	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .hypothesis .demo _trial_temp* .coverage* htmlcov
+	@rm -f twisted/plugins/dropin.cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv: $(STAMP)
+
+# The stamp holds the path for which .venv was built: its scripts name that path, so a checkout that was moved needs
+# a new one.
+ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
+$(STAMP): elsewhere
+endif
+.PHONY: elsewhere
+elsewhere:
+
+$(STAMP): setup.py pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "make: NodeSet needs Python 3.11 or newer, $(PYTHON) is not: say for example make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "make: $(PYTHON) has no venv: install it first (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@echo "building .venv, a minute the first time ..."
+	@test "$$(cat $@ 2>/dev/null)" = "$(CURDIR)" && .venv/bin/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear .venv
+	@.venv/bin/python -m pip install --disable-pip-version-check --no-input -e '.[all,dev]' >.venv/pip.log 2>&1 || \
+	  { cat .venv/pip.log >&2; exit 1; }
+	@printf '%s\n' "$(CURDIR)" >$@

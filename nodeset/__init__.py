@@ -1,0 +1,1 @@
+"""Services that publish, subscribe, call and stream to each other through a stateless dispatcher."""

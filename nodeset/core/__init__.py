@@ -1,0 +1,1 @@
+"""The bus itself: messages, addresses, routing, nodes, dispatcher; it knows no wire."""

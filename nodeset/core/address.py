@@ -1,0 +1,118 @@
+"""Addresses of events, with the patterns that match them.
+
+An event's full address is `node@host/event`. Every part but the event may be left out: `ev` and `/ev` are `*@localhost/ev`,
+`h/ev` and `@h/ev` are `*@h/ev`, `n@/ev` is `n@localhost/ev`. The host is a site's or a node's host name; `localhost` is the
+dispatcher that one is connected to.
+
+An event name is made of parts joined by dots, `orders.created`. A *pattern* is for subscribing, never for publishing: `*`
+stands for exactly one part, a last `>` for one or more.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from nodeset.errors import InvalidAddressing
+
+__all__ = ["ANY_NODE", "LOCALHOST", "MAX_PART", "EventURI", "checkPart", "checkPattern", "isPattern", "matches", "parse"]
+
+#: Bytes of UTF-8 in one part of an address.
+MAX_PART = 255
+ANY_NODE = "*"
+LOCALHOST = "localhost"
+
+
+def _quoted(text: object) -> str:
+    shown = repr(text)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+
+
+def checkPart(part: str, what: str) -> str:
+    """Return `part`, or raise `InvalidAddressing` when it cannot be part of an address; `what` names it in the error."""
+    if not isinstance(part, str):
+        raise InvalidAddressing(f"{what} must be text, not {type(part).__name__}: {_quoted(part)}")
+    if not part:
+        raise InvalidAddressing(f"Invalid addressing: {what} is empty")
+    if not part.isprintable() or " " in part:
+        raise InvalidAddressing(f"Invalid addressing: {what} {_quoted(part)} has a space or an unprintable character")
+    if "/" in part or "@" in part:
+        raise InvalidAddressing(f"Invalid addressing: {what} {_quoted(part)} has a '/' or '@' in it")
+    if len(part) > MAX_PART or len(part.encode()) > MAX_PART:
+        raise InvalidAddressing(f"Invalid addressing: {what} {_quoted(part)} is longer than {MAX_PART} bytes")
+    return part
+
+
+def isPattern(name: str) -> bool:
+    """Whether `name` holds a wildcard, so that it can be subscribed to but not published."""
+    return "*" in name or ">" in name
+
+
+def checkPattern(name: str) -> str:
+    """Return `name` if it is an event name or a pattern, else raise `InvalidAddressing`."""
+    checkPart(name, "event name")
+    parts = name.split(".")
+    for index, part in enumerate(parts):
+        if not part:
+            raise InvalidAddressing(f"Invalid addressing: {_quoted(name)} has an empty part between its dots")
+        if isPattern(part) and not (part == "*" or (part == ">" and index == len(parts) - 1)):
+            raise InvalidAddressing(
+                f"Invalid addressing: in {_quoted(name)} a '*' must be a whole part, a '>' the whole last part"
+            )
+    return name
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Whether the event `name` is one that `pattern` stands for."""
+    wanted, given = pattern.split("."), name.split(".")
+    if wanted[-1] == ">":
+        wanted.pop()
+        if len(given) <= len(wanted):
+            return False
+        given = given[: len(wanted)]
+    return len(wanted) == len(given) and all(want in ("*", part) for want, part in zip(wanted, given, strict=True))
+
+
+class EventURI:
+    """An address taken apart: `eventName`, `nodeName` (`*` is any), `hostName`, and `raw` as it was written.
+
+    Raises `InvalidAddressing` for anything else than the forms that this module's docstring lists. The event may be a
+    pattern; who publishes asks `isPattern`.
+    """
+
+    __slots__ = ("_text", "eventName", "hostName", "nodeName", "raw")
+
+    def __init__(self, raw: str) -> None:
+        if not isinstance(raw, str):
+            raise InvalidAddressing(f"an address must be text, not {type(raw).__name__}: {_quoted(raw)}")
+        if len(raw) > 3 * MAX_PART + 2:
+            raise InvalidAddressing(f"Invalid addressing: {_quoted(raw)} is too long")
+        place, _slash, event = raw.rpartition("/")
+        if "/" in place:
+            raise InvalidAddressing(f"Invalid addressing: {_quoted(raw)} has more than one '/'")
+        node, _at, host = place.rpartition("@")
+        self.raw = raw
+        self.eventName = checkPattern(event)
+        self.nodeName = node or ANY_NODE
+        self.hostName = host or LOCALHOST
+        if self.nodeName != ANY_NODE:
+            checkPart(self.nodeName, "node name")
+        checkPart(self.hostName, "host name")
+        self._text = f"{self.nodeName}@{self.hostName}/{self.eventName}"
+
+    def __str__(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return f"EventURI({self._text!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return self._text == other._text if isinstance(other, EventURI) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+@lru_cache(maxsize=4096)
+def parse(raw: str) -> EventURI:
+    """The `EventURI` of `raw`, remembered, since the same few are used for ever. Raises `InvalidAddressing`."""
+    return EventURI(raw)

@@ -1,0 +1,249 @@
+"""The dispatcher: it owns an exchange, the links of its nodes, the heartbeat.
+
+transport --opening(peer, hello, link)--> EventDispatcher --(session, frame)--> BatchWriter of the session --> link
+"""
+
+from __future__ import annotations
+
+import secrets
+
+import attrs
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from nodeset.core import batch as wire
+from nodeset.core.address import LOCALHOST
+from nodeset.core.batch import Beat, Bye, Confirm, Events, Frame, Opened, Sub, Took, Unsub
+from nodeset.core.exchange import Exchange, Send, Session
+from nodeset.core.heartbeat import INTERVAL, Heartbeat
+from nodeset.core.interfaces import IEventDispatcher
+from nodeset.core.link import Link, Receiver
+from nodeset.core.writer import BatchWriter
+from nodeset.errors import LinkLost, NodeSetError, NotRunning, ProtocolError, Refused
+from nodeset.version import __version__
+
+__all__ = ["DRAIN_TIMEOUT", "EventDispatcher"]
+
+#: Seconds that a stopping dispatcher gives what is under way (reliability row 25).
+DRAIN_TIMEOUT = 10.0
+#: How often a draining dispatcher looks whether it is done.
+_DRAIN_LOOK = 0.05
+
+
+@attrs.define(eq=False)
+class _Line:
+    """One link of one session: the receiver of what the node sends, the writer of what goes to it."""
+
+    dispatcher: EventDispatcher
+    session: Session
+    link: Link
+    writer: BatchWriter
+    open: bool = True
+
+    def batchReceived(self, batch: bytes) -> None:
+        if self.open:
+            self.dispatcher.received(self, batch)
+
+    def linkLost(self, reason: NodeSetError) -> None:
+        if self.open:
+            self.dispatcher.lost(self, reason)
+
+
+@implementer(IEventDispatcher)
+class EventDispatcher(Service):
+    """Routes events between the nodes that open a link; an `Acceptor` for any transport.
+
+    :param clock: by which hearts beat; make it a monotonic one.
+    :param site: the host name that means this dispatcher, beside `localhost`.
+    :param max_nodes: nodes at a time; one more is refused.
+    :param max_event: bytes of one event, at most `batch.MAX_EVENT`.
+    :param drain_timeout: seconds that `stopService` gives what is under way.
+    :param verbose: log every run that is routed.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        site: str = LOCALHOST,
+        max_nodes: int = 100_000,
+        max_event: int = wire.MAX_EVENT,
+        drain_timeout: float = DRAIN_TIMEOUT,
+        verbose: bool = False,
+    ) -> None:
+        self.setName("nodeset-dispatcher")
+        self.exchange = Exchange(site, max_nodes, max_event)
+        #: Random for each start; nodes tell by it whether they come back to the same one.
+        self.boot = secrets.token_urlsafe(9)
+        self._clock, self._max_event, self._drain_timeout, self._verbose = clock, max_event, drain_timeout, verbose
+        self._lines: dict[str, _Line] = {}
+        self._heartbeat = Heartbeat()
+        self._beating = LoopingCall(self._beat)
+        self._beating.clock = clock
+        self._draining = False
+
+    # -- life
+
+    def startService(self) -> None:
+        """Take links."""
+        Service.startService(self)
+        self._draining = False
+        beating = self._beating.start(INTERVAL, now=False)
+        beating.addErrback(lambda failure: self.log.failure("the heartbeat stopped", failure))
+
+    def stopService(self) -> Deferred[None]:
+        """Drain, then lose all links. Fires when that is done, at the latest after `drain_timeout` seconds."""
+        Service.stopService(self)
+        return self.drain().addBoth(self._close)
+
+    def drain(self) -> Deferred[None]:
+        """Take no new link, ask the nodes to send no more events; fires when what was routed is answered, or too late."""
+        self._draining = True
+        for line in self._lines.values():
+            line.writer.write(Bye("the dispatcher is stopping"))
+        deadline = self._clock.seconds() + self._drain_timeout
+        drained: Deferred[None] = Deferred()
+        look = LoopingCall(self._lookDrained, deadline, drained)
+        look.clock = self._clock
+        drained.addBoth(lambda result: look.stop() if look.running else None)
+        look.start(_DRAIN_LOOK, now=not self._lines).addErrback(drained.errback)
+        return drained
+
+    def _lookDrained(self, deadline: float, drained: Deferred[None]) -> None:
+        pending = len(self.exchange.pending)
+        if not pending or self._clock.seconds() >= deadline:
+            if pending:
+                self.log.warn("stopping although {count} events wait for an answer", count=pending)
+            drained.callback(None)
+
+    def _close(self, result: object) -> Deferred[None]:
+        if self._beating.running:
+            self._beating.stop()
+        for line in list(self._lines.values()):
+            line.writer.flush()
+            self._drop(line, "the dispatcher stopped")
+        return succeed(None)
+
+    # -- links
+
+    def opening(self, peer: str, hello: bytes, link: Link) -> tuple[Receiver, bytes]:
+        """A node opens a link; see `Acceptor.opening`."""
+        if self._draining or not self.running:
+            raise NotRunning("this dispatcher is stopping")
+        said = wire.unpackHello(hello)
+        if not said.low <= wire.VERSION <= said.high:
+            raise Refused(f"this dispatcher speaks version {wire.VERSION}, not {said.low} to {said.high}: update one of us")
+        if (old := self._lines.get(said.stream)) is not None and old.session.peer == peer:
+            self._drop(old, "its node opened a new link")
+        session, refused, sends = self.exchange.join(peer, said)
+        line = _Line(self, session, link, BatchWriter(self._clock))
+        self._lines[session.stream] = line
+        line.writer.attach(link)
+        self._heartbeat.heard(session.stream, self._clock.seconds())
+        self._carryOut(sends)
+        self.log.info(
+            "{node}@{host} is here from {peer} with {count} subscriptions",
+            node=session.name,
+            host=session.host,
+            peer=link.peer,
+            count=len(session.entries),
+        )
+        opened = Opened(
+            boot=self.boot,
+            version=wire.VERSION,
+            features=sorted(wire.FEATURES.intersection(said.features)),
+            max_event=self._max_event,
+            refused=refused,
+            software=f"nodeset {__version__}",
+        )
+        return line, wire.packOpened(opened)
+
+    def received(self, line: _Line, batch: bytes) -> None:
+        """A batch came over a link. Raises `ProtocolError` after the link was dropped for it."""
+        self._heartbeat.heard(line.session.stream, self._clock.seconds())
+        line.session.suspect = False
+        try:
+            for frame in wire.unpack(batch):
+                if line.open:
+                    self._received(line, frame)
+        except ProtocolError as error:
+            self.exchange.counters["protocol_errors"] += 1
+            self.log.warn("{node} breaks the protocol, is cut off: {reason}", node=line.session.name, reason=str(error))
+            self._drop(line, f"it broke the protocol: {error}")
+
+    def _received(self, line: _Line, frame: Frame) -> None:
+        session = line.session
+        match frame:
+            case Events():
+                if self._verbose:
+                    self.log.info(
+                        "{node} publishes {count} of {event}", node=session.name, count=len(frame.lengths), event=frame.event
+                    )
+                self._carryOut(self.exchange.publish(session, frame))
+            case Confirm():
+                self._carryOut(self.exchange.confirm(session, frame))
+            case Sub():
+                answer = self.exchange.subscribe(session, frame.pattern, frame.own)
+                line.writer.write(answer)
+            case Unsub():
+                line.writer.write(self.exchange.unsubscribe(session, frame.pattern))
+            case Bye():
+                self._drop(line, "it left")
+            case Beat() | Took():
+                pass
+            case _:
+                raise ProtocolError(f"a node does not send {type(frame).__name__}")
+
+    def lost(self, line: _Line, reason: NodeSetError) -> None:
+        """A link is lost."""
+        self._forget(line, str(reason))
+
+    def _drop(self, line: _Line, reason: str) -> None:
+        self._forget(line, reason)
+        line.link.abort()
+
+    def _forget(self, line: _Line, reason: str) -> None:
+        if not line.open:
+            return
+        line.open = False
+        line.writer.detach()
+        stream = line.session.stream
+        if self._lines.get(stream) is line:
+            del self._lines[stream]
+            self._heartbeat.forget(stream)
+        self.log.info("{node}@{host} is gone: {reason}", node=line.session.name, host=line.session.host, reason=reason)
+        self._carryOut(self.exchange.leave(line.session, reason))
+
+    def _carryOut(self, sends: list[Send]) -> None:
+        for session, frame in sends:
+            line = self._lines.get(session.stream)
+            if line is not None:
+                line.writer.write(frame)
+
+    # -- time
+
+    def _beat(self) -> None:
+        now = self._clock.seconds()
+        self._heartbeat.looked(now)
+        for stream in self._heartbeat.silent(now):
+            line = self._lines[str(stream)]
+            self.exchange.counters["silent"] += 1
+            self._drop(line, str(LinkLost("it fell silent")))
+        for stream in self._heartbeat.suspects(now):
+            self._lines[str(stream)].session.suspect = True
+        for line in self._lines.values():
+            line.writer.write(Beat())
+
+    # -- asking it
+
+    def getStats(self) -> dict[str, int]:
+        """`subs` subscriptions are held by `nodes`, `pubs` deliveries were made of `published` events, and so on."""
+        counters = {"subs": len(self.exchange.table), "pubs": 0, "nodes": len(self._lines)}
+        counters["pending"] = len(self.exchange.pending)
+        counters.update(self.exchange.counters)
+        return counters

@@ -1,0 +1,405 @@
+"""What an event carries."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+import inspect
+import operator
+import re
+import threading
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any, ClassVar, Final, TypeVar, dataclass_transform
+
+import attrs
+import msgspec
+import simplejson
+
+from nodeset.errors import BadMessage, MissingField, UnknownField
+
+__all__ = ["MODES", "Attribute", "MessageBuilder", "Meta", "NodeMessage", "RawMessage"]
+
+MODES: Final = ("all", "one")
+"""What `_delivery_mode` may be: every match gets the event, or exactly one."""
+
+M = TypeVar("M", bound="NodeMessage")
+
+_FURL = re.compile(r"pb://[^\s'\"]*")
+_CLASS_VAR = re.compile(r"(\w+\.)?ClassVar\b")
+_INTERNAL = frozenset({"_shape", "_generic", "_values", "_unread"})
+_SCALARS = frozenset({type(None), bool, int, float, str, bytes})
+# A float that is out of range becomes infinite here: who looks at a field that his class does not know gets what came.
+_readUnknown = msgspec.json.Decoder(dict[str, Any], float_hook=float).decode
+
+
+@attrs.frozen
+class Meta:
+    """How a message came: under which event name, from where in its publisher's stream, with which headers."""
+
+    event: str
+    stream: str = ""
+    sequence: int = 0
+    again: bool = False
+    headers: Mapping[str, Any] = MappingProxyType({})
+
+
+@attrs.define(eq=False)
+class Shape:
+    """A message class, compiled: its declared fields in order; `built` if an `__init__` of its own adds more."""
+
+    declared: tuple[str, ...]
+    names: frozenset[str]
+    built: bool
+    plan: Any = None  # the codec's; it is kept here so that it is collected with the class
+
+
+_construction = threading.local()  # .stack: the messages whose `__init__` runs in this thread, innermost last
+
+
+def show(value: object) -> str:
+    """At most 60 characters of the value's repr, without the secret of a FURL."""
+    text = _FURL.sub("pb://…", repr(value))
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+def bare(value: Any) -> Any:
+    """The plain value, also of an Attribute."""
+    return value._value if isinstance(value, Attribute) else value
+
+
+def checkName(name: object) -> None:
+    """Raises BadMessage for what cannot be the name of a field."""
+    if not isinstance(name, str):
+        raise BadMessage(f"the field name {show(name)} is of the type {type(name).__name__}; use a str")
+    if name.startswith("__"):
+        raise BadMessage(f"no field can be named {show(name)}: two leading underscores are Python's own; rename it")
+
+
+def checkMode(mode: object, cls: type) -> str:
+    """The delivery mode itself; raises BadMessage if it is none."""
+    if mode not in MODES:
+        raise BadMessage(f"{cls.__name__}._delivery_mode is {show(mode)}; it must be 'all' or 'one'")
+    return str(mode)
+
+
+def explain(error: Exception, cls: type) -> str:
+    """One line for what msgspec found wrong: the field's path with the reason, never the value."""
+    if isinstance(error, RecursionError):
+        return f"{cls.__name__} is nested too deep"
+    reason, path = re.fullmatch(r"(.*?)(?: - at `\$(.*)`)?", " ".join(str(error).split())).groups("")
+    reason = _FURL.sub("pb://…", re.sub(r"^(Invalid .*?value) '.*'", r"\1", reason))[:200]
+    reason = reason.replace("Object missing required field", "this required field is missing:")
+    return f"{cls.__name__}{path}: {reason[:1].lower()}{reason[1:]}"
+
+
+def unknownField(cls: type, names: Iterable[object], known: Iterable[str]) -> UnknownField:
+    """The error for the first of `names` that is not `known`; raises BadMessage if that one can be no name at all."""
+    fields = list(known)
+    name = next(name for name in names if name not in fields)
+    checkName(name)
+    listed = ", ".join(fields[:20]) + (", …" if len(fields) > 20 else "")
+    return UnknownField(f"{cls.__name__} has no field {show(name)}; {f'it has {listed}' if fields else 'it has none'}")
+
+
+def convertFields(cls: type[M], fields: Mapping[str, Any], str_keys: bool = False) -> M:
+    """A message with the declared fields of `cls`, validated; other keys are ignored. Raises BadMessage."""
+    try:
+        return msgspec.convert(fields, cls, str_keys=str_keys)
+    except (ValueError, TypeError, NameError, RecursionError) as error:
+        if any(isinstance(value, Attribute) for value in fields.values()):
+            return convertFields(cls, {name: bare(value) for name, value in fields.items()}, str_keys)
+        raise BadMessage(explain(error, cls)) from None
+
+
+def buildMessage(cls: type[M], fields: Mapping[str, Any], received: bool = False) -> M:
+    """The message of `cls` with these fields, validated. Raises UnknownField or BadMessage; `received` keeps the unknown."""
+    shape = cls._shape
+    if fields.keys() <= shape.names and not shape.built:
+        return convertFields(cls, fields)
+    rest = {name: bare(value) for name, value in fields.items() if name not in shape.names}
+    rest.pop("_delivery_mode", None)
+    msg = _construct(cls, (), {}) if shape.built else cls.__new__(cls)
+    values = msg._readRest()
+    if cls._generic or received:
+        for name in rest:
+            checkName(name)
+    elif not rest.keys() <= values.keys():
+        raise unknownField(cls, rest, [*shape.declared, *values])
+    values.update(rest)
+    if "_delivery_mode" in fields and not received:
+        msg._delivery_mode = fields["_delivery_mode"]
+    return _settle(msg, fields, received)
+
+
+def _construct(cls: type[M], args: tuple[Any, ...], fields: dict[str, Any]) -> M:
+    """A message after the `__init__` of its class, in which `Attribute(...)` adds to it."""
+    kind: Any = cls
+    msg: M = kind.__new__(kind)
+    for field in dataclasses.fields(kind):
+        if field.default_factory is not dataclasses.MISSING:
+            msg.__dict__[field.name] = field.default_factory()
+    stack = _construction.__dict__.setdefault("stack", [])
+    stack.append(msg)
+    try:
+        kind.__init__(msg, *args, **fields)
+    finally:
+        stack.pop()
+    return msg
+
+
+def _settle(msg: M, given: Mapping[str, Any], received: bool = False) -> M:
+    """The same message with these declared fields too, all validated at once."""
+    if msg._shape.declared:
+        msg.__dict__.update(convertFields(type(msg), msg.__dict__ | dict(given), received).__dict__)
+    return msg
+
+
+class MessageType(type):
+    """The type of message classes, which compiles each class once."""
+
+    _shape: Shape
+    _generic: bool
+
+    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> MessageType:
+        cls = super().__new__(mcs, name, bases, namespace, **options)
+        root = not any(isinstance(base, MessageType) for base in bases)
+        annotations = {} if root else {k: v for k, v in inspect.get_annotations(cls).items() if k[:1] != "_"}
+        for field, annotation in annotations.items():
+            if _CLASS_VAR.match(str(annotation)):
+                continue
+            if hasattr(NodeMessage, field):
+                raise BadMessage(f"the field {name}.{field} would hide NodeMessage.{field}; rename it")
+            if field in namespace:
+                setattr(cls, field, _freshDefault(namespace[field]))
+        cls.__annotations__ = annotations
+        kind: Any = dataclasses.dataclass(kw_only=True, init=False, eq=False, repr=False)(cls)
+        declared = tuple(field.name for field in dataclasses.fields(kind))
+        cls._shape = Shape(declared, frozenset(declared), not root and kind.__init__ is not NodeMessage.__init__)
+        checkMode(kind._delivery_mode, cls)
+        return cls
+
+    def __call__(cls, /, *args: Any, **fields: Any) -> Any:
+        kind: Any = cls
+        if cls._shape.built:
+            return _settle(_construct(kind, args, fields), {})
+        if args:
+            raise TypeError(f"{cls.__name__} takes its fields by keyword")
+        return buildMessage(kind, fields)
+
+
+def _freshDefault(default: Any) -> Any:
+    """The default as a dataclass wants it; one that can change is copied for each message."""
+    if isinstance(default, dataclasses.Field) or (isinstance(default, Hashable) and not isinstance(default, tuple)):
+        return default
+    kind: Any = type(default)
+    quick = kind in (list, dict, set) and not default
+    return dataclasses.field(default_factory=kind if quick else functools.partial(copy.deepcopy, default))
+
+
+@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(dataclasses.field,))
+class NodeMessage(metaclass=MessageType):
+    """What an event carries: fields, declared on the class or added by `Attribute` in its `__init__`.
+
+    A declared field is its plain value; a look at any other gives an `Attribute`. Setting one changes what goes on the
+    wire. A name that the message lacks raises MissingField when looked at, UnknownField when set. `_delivery_mode`
+    ('all' or 'one', on a class or a message) tells who gets it. `meta` is None until the message has been received.
+    """
+
+    _shape: ClassVar[Shape]
+    _generic: ClassVar[bool] = False  # whether any field may be set
+    _delivery_mode: str = "all"
+    meta: Meta | None = None
+
+    def __init__(self, **fields: Any) -> None:
+        for name, value in fields.items():
+            setattr(self, name, value)
+
+    def fields(self) -> dict[str, Any]:
+        """The plain values by name, declared ones first; received fields that the class does not know come last."""
+        here = self.__dict__
+        own = {n: getattr(self, n) for n in self._shape.declared if n in here or hasattr(type(self), n)}
+        return own | self._readRest()
+
+    def toJson(self) -> str:
+        """The fields as a JSON object, without those whose names start with `_`. Raises BadMessage, for NaN as well."""
+        visible = {name: value for name, value in self.fields().items() if name[:1] != "_"}
+        lines = (f"{simplejson.dumps(name)}: {_dump(type(self), name, value)}" for name, value in visible.items())
+        return "{" + ", ".join(lines) + "}"
+
+    def fromJson(self, text: str) -> None:
+        """Set each field of a JSON object, also what the class does not know. Raises BadMessage, then nothing changed."""
+        try:
+            found = simplejson.loads(text, allow_nan=False)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise BadMessage(f"{type(self).__name__} cannot be read from this text: {show(str(error))}") from None
+        if not isinstance(found, dict):
+            raise BadMessage(f"{type(self).__name__} is read from a JSON object, and this is a {type(found).__name__}")
+        found.pop("_delivery_mode", None)
+        for name in found:
+            checkName(name)
+        names = self._shape.names
+        _settle(self, {name: value for name, value in found.items() if name in names}, received=True)
+        self._readRest().update((name, value) for name, value in found.items() if name not in names)
+
+    def _readRest(self) -> dict[str, Any]:
+        """The fields that are not declared; what came with them unread is decoded by the first who asks."""
+        values: dict[str, Any] = self.__dict__.setdefault("_values", {})
+        payload = self.__dict__.pop("_unread", None)
+        if payload is not None:
+            for name, value in _readUnknown(payload).items():
+                if name not in self._shape.names and name != "_delivery_mode":
+                    values.setdefault(name, value)
+        return values
+
+    def __getattr__(self, name: str) -> Any:
+        # Python found nothing. msgspec asks here too, once for each absent field with a fresh default.
+        if name[:2] != "__" and name not in self._shape.names:
+            values = self._readRest()
+            if name in values:
+                return Attribute._look(name, values[name])
+        raise MissingField(f"{type(self).__name__} has no {name!r:.60}; see its fields()")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        cls = type(self)
+        if name in cls._shape.names:
+            self.__dict__[name] = bare(value)
+        elif name == "_delivery_mode":
+            self.__dict__[name] = checkMode(bare(value), cls)
+        elif name == "meta" or isinstance(getattr(cls, name, None), property):
+            object.__setattr__(self, name, value)
+        elif name in _INTERNAL or (hasattr(cls, name) and (name[:1] != "_" or name[:2] == "__")):
+            raise BadMessage(f"{cls.__name__}.{name} is not a field, so it cannot be set; name the field otherwise")
+        elif name in self._readRest() or (cls._generic and not hasattr(cls, name)):
+            checkName(name)
+            self._readRest()[name] = bare(value)
+        elif name[:1] == "_":
+            self.__dict__[name] = value  # private to the class: no field
+        else:
+            raise unknownField(cls, [name], self.fields())
+
+    def __copy__(self: M) -> M:
+        twin = type(self).__new__(type(self))
+        twin.__dict__.update(self.__dict__, _values=dict(self._readRest()))
+        twin.__dict__.pop("_unread", None)
+        return twin
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, NodeMessage) and type(self) is type(other) and self.fields() == other.fields()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={show(value)}' for name, value in self.fields().items())})"
+
+
+class _Message(NodeMessage):
+    """A message with any fields, for those who name no class."""
+
+    _generic = True
+
+
+class RawMessage(NodeMessage):
+    """Bytes that pass as they are."""
+
+    def __init__(self, data: bytes = b"") -> None:
+        self.data = data
+
+    @property
+    def data(self) -> bytes:
+        """The payload itself."""
+        data: bytes = self._readRest()["data"]
+        return data
+
+    @data.setter
+    def data(self, data: bytes) -> None:
+        if not isinstance(data, bytes):
+            raise BadMessage(f"{type(self).__name__}.data must be bytes, and this is of the type {type(data).__name__}")
+        self._readRest()["data"] = data
+
+
+class MessageBuilder:
+    """Makes messages of a class that is known only when the program runs."""
+
+    @staticmethod
+    def createMessage(klass: type[NodeMessage] | None = None, /, **kw: Any) -> NodeMessage:
+        """A message of `klass`, or of any fields for None. Raises UnknownField, or BadMessage for a wrong value."""
+        return buildMessage(_Message if klass is None else klass, kw)
+
+
+def _on(operation: Callable[..., Any]) -> Callable[[Attribute], Any]:
+    return lambda self: operation(self._value)
+
+
+def _with(operation: Callable[[Any, Any], Any]) -> Callable[[Attribute, Any], Any]:
+    return lambda self, other: operation(self._value, bare(other))
+
+
+def _after(operation: Callable[[Any, Any], Any]) -> Callable[[Attribute, Any], Any]:
+    return lambda self, other: operation(other, self._value)
+
+
+_ARITHMETIC = [getattr(operator, name) for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow")]
+
+
+class Attribute:
+    """A field of a message with its default; made in a message's `__init__`, it becomes a field of that message.
+
+    It compares, counts, prints as its value does, which `getValue()` gives plain. A default that can change is copied.
+    """
+
+    __slots__ = ("_value", "name")
+
+    def __init__(self, name: str, default: Any = None) -> None:
+        checkName(name)
+        self.name = name
+        self._value = bare(default)
+        stack: list[NodeMessage] = _construction.__dict__.get("stack", [])
+        if not stack:
+            return
+        msg = stack[-1]
+        value = self._value if type(self._value) in _SCALARS else copy.deepcopy(self._value)
+        if name in msg._shape.names or name == "_delivery_mode":
+            setattr(msg, name, value)
+        elif name in _INTERNAL or hasattr(type(msg), name):
+            raise BadMessage(f"the field {show(name)} would hide {type(msg).__name__}.{name}; rename it")
+        else:
+            msg._readRest()[name] = value
+
+    @classmethod
+    def _look(cls, name: str, value: Any) -> Attribute:
+        self = cls.__new__(cls)
+        self.name = name
+        self._value = value
+        return self
+
+    def getValue(self) -> Any:
+        """The plain value."""
+        return self._value
+
+    __float__, __int__, __bool__ = _on(float), _on(int), _on(bool)
+    __str__, __repr__, __len__, __iter__ = _on(str), _on(repr), _on(len), _on(iter)
+    __neg__, __pos__, __abs__ = _on(operator.neg), _on(operator.pos), _on(abs)
+    __eq__, __ne__ = _with(operator.eq), _with(operator.ne)
+    __lt__, __le__, __gt__, __ge__ = (_with(o) for o in (operator.lt, operator.le, operator.gt, operator.ge))
+    __contains__, __getitem__, __format__ = _with(operator.contains), _with(operator.getitem), _with(format)
+    __add__, __sub__, __mul__, __truediv__, __floordiv__, __mod__, __pow__ = (_with(o) for o in _ARITHMETIC)
+    __radd__, __rsub__, __rmul__, __rtruediv__, __rfloordiv__, __rmod__, __rpow__ = (_after(o) for o in _ARITHMETIC)
+
+
+def _dump(cls: type, name: str, value: Any) -> str:
+    try:
+        return simplejson.dumps(
+            value, default=_simplify, encoding=None, allow_nan=False, use_decimal=False, namedtuple_as_object=False
+        )
+    except (ValueError, TypeError, RecursionError) as error:
+        reason = "nested too deep" if isinstance(error, RecursionError) else show(str(error))
+        raise BadMessage(f"{cls.__name__}.{name:.60} cannot be written as JSON: {reason}") from None
+
+
+def _simplify(value: Any) -> Any:
+    if not isinstance(value, Decimal):
+        return msgspec.to_builtins(value)
+    if value.is_finite():
+        return simplejson.RawJSON(str(value))
+    raise ValueError(f"{value} is not finite")

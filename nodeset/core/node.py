@@ -1,0 +1,390 @@
+"""The node that users subclass.
+
+A class with `@utils.catch` methods, a name, a dispatcher to find: the rest happens by itself. `Peer` speaks the protocol,
+`codec` makes bytes of messages; what is here ties them to handlers.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList, fail
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from nodeset.core import codec
+from nodeset.core.address import ANY_NODE, LOCALHOST, EventURI, checkPart, isPattern, matches, parse
+from nodeset.core.batch import NO_HEADERS, RAW_HEADERS, Level, Mode, unpackHeaders
+from nodeset.core.inbox import Delivery
+from nodeset.core.interfaces import INode
+from nodeset.core.link import Transport
+from nodeset.core.message import Meta, NodeMessage, RawMessage
+from nodeset.core.peer import Peer
+from nodeset.core.utils import catches
+from nodeset.errors import InvalidAddressing, LocalError, NodeSetError, NotRunning, Receipt
+from nodeset.settings import Settings, current
+
+__all__ = ["Node"]
+
+_LEVELS = {"accepted": Level.ACCEPTED, "delivered": Level.DELIVERED, "handled": Level.HANDLED}
+_MODES = {"all": Mode.ALL, "one": Mode.ONE}
+#: Arguments of `publish` that are spoken for, though their time has not come.
+_RESERVED = frozenset({"retain", "ttl"})
+#: Event names whose handlers are remembered.
+_REMEMBERED = 1024
+
+Handler = tuple[Callable[..., Any], type[NodeMessage] | None]
+
+
+@implementer(INode)
+class Node(Service):
+    """A peer on the bus: it publishes, subscribes, is called with what it subscribed to.
+
+    :param port: TCP port to listen on for direct peers; 0 takes any, None listens nowhere.
+    :param name: the label by which addresses may mean this node; others may bear the same. Default: a UUID.
+    :param host: the host name by which addresses may mean this node.
+    :param dispatcher_url: a FURL, or the path of a file that holds one, or `pbu://host:port/ref`; it goes before what the
+        environment or the options say.
+    :param settings: instead of the process's own.
+    :param transport: instead of a Tub; it is started and stopped with the node unless a collection shares it.
+    :param clock: instead of the reactor.
+    """
+
+    log = Logger()
+
+    #: Whether the node subscribes to all that its `@catch` methods name, when it starts (D3).
+    autosubscribe: ClassVar[bool] = True
+    #: Events of one publisher that may be with the handlers at a time; 1 keeps their order to the end.
+    concurrency: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        port: int | None = None,
+        name: str | None = None,
+        host: str | None = None,
+        dispatcher_url: str | None = None,
+        *,
+        settings: Settings | None = None,
+        transport: Transport | None = None,
+        clock: IReactorTime | None = None,
+    ) -> None:
+        self.settings = current() if settings is None else settings
+        self.port = port
+        self.name = checkPart(str(uuid.uuid4()) if name is None else name, "node name")
+        self.host = checkPart(LOCALHOST if host is None else host, "host name")
+        self.dispatcher_url = dispatcher_url
+        self._transport, self._clock = transport, clock
+        self._shared = False
+        self._peer: Peer | None = None
+        self._subscriptions: dict[str, bool] = {}
+        self._linked: list[Deferred[Any]] = []
+        self._caught = catches(type(self))
+        self._handlers: dict[str, list[Handler]] = {}
+        if self.autosubscribe:
+            for caught in self._caught:
+                self._subscriptions.setdefault(caught.event, False)
+
+    # -- life
+
+    def start(self) -> Deferred[Any]:
+        """Fires once, with the node, when it is first linked to its dispatcher; at once when it is linked now.
+
+        Starts nothing: `startService` does. Fails with `Refused`, `WrongIdentity` or `BadFurl` when the dispatcher is found
+        but does not let us in; the node keeps looking for one that does. Fails with `NotRunning` when the node stops.
+        """
+        linked: Deferred[Any] = Deferred()
+        if self._peer is not None and self._peer.linked:
+            linked.callback(self)
+        else:
+            self._linked.append(linked)
+        return linked
+
+    def startService(self) -> None:
+        """Find the dispatcher, keep a link to it. Raises `BadFurl` or `BadSettings` for what can never be found."""
+        if self.running:
+            return
+        clock = self._findClock()
+        transport = self._transport = self._transport or self._makeTransport()
+        Service.startService(self)
+        peer = Peer(
+            self.name,
+            self.host,
+            transport,
+            clock,
+            self._deliver,
+            self._opened,
+            self._failed,
+            concurrency=self.concurrency,
+        )
+        self._peer = peer
+        for pattern, own in self._subscriptions.items():
+            peer.subscribe(pattern, own).addErrback(_heard)
+        if self._shared:
+            peer.start()
+        else:
+            transport.startTransport().addCallbacks(lambda ready: peer.start(), self._notReady)
+
+    def stopService(self) -> Deferred[None]:
+        """Wait until what was published is answered, `settings.drain_timeout` at most; then say goodbye, stop.
+
+        Fires when all is closed. The node may be started again; it is a new one to its dispatcher then.
+        """
+        Service.stopService(self)
+        return Deferred.fromCoroutine(self._stop())
+
+    stop = stopService
+
+    async def _stop(self) -> None:
+        peer = self._peer
+        if peer is None:
+            return
+        if peer.linked:
+            await peer.flush(self.settings.drain_timeout)
+        self._peer = None
+        peer.stop()
+        if not self._shared and self._transport is not None:
+            await self._transport.stopTransport()
+        self._tell(NotRunning(f"the node {self.name} stopped before it was linked to a dispatcher"))
+
+    def _findClock(self) -> IReactorTime:
+        if self._clock is None:
+            from twisted.internet import reactor
+
+            from nodeset.transport.clock import MonotonicClock
+
+            self._clock = MonotonicClock(reactor)
+        return self._clock
+
+    def _makeTransport(self) -> Transport:
+        """The default: a Tub of its own, a dispatcher found as D1 says."""
+        from twisted.internet import reactor
+
+        from nodeset.transport.default import makeTransport
+
+        return makeTransport(self.settings, self.port, self.host, self.dispatcher_url, os.environ, reactor)
+
+    def shareTransport(self, transport: Transport) -> None:
+        """Use this one, which somebody else starts and stops. Raises `LocalError` on a node that runs."""
+        if self._peer is not None:
+            raise LocalError(f"the node {self.name} runs already: put it into a collection before it is started")
+        self._transport, self._shared = transport, True
+
+    def _opened(self) -> None:
+        self.log.debug("{node} is linked", node=self.name)
+        self._tell(self)
+
+    def _failed(self, error: NodeSetError) -> None:
+        self._tell(error)
+
+    def _notReady(self, failure: Failure) -> None:
+        if self._linked:
+            self._tell(failure)
+        else:
+            self.log.failure("{node} cannot start", failure, node=self.name)
+
+    def _tell(self, result: object) -> None:
+        linked, self._linked = self._linked, []
+        for deferred in linked:
+            if not deferred.called:
+                deferred.callback(result) if not isinstance(result, (Exception, Failure)) else deferred.errback(result)
+
+    # -- publishing
+
+    def publish(
+        self,
+        event_uri: str,
+        msgClass: type[NodeMessage] | None = None,
+        *,
+        level: str = "delivered",
+        timeout: float | None = 60.0,
+        wait: bool = True,
+        **fields: Any,
+    ) -> Deferred[Receipt]:
+        """Publish a message of `msgClass` (None: of any fields) with `fields`.
+
+        :param event_uri: `event`, or `host/event`, or `node@host/event`; a name, not a pattern.
+        :param level: when to say so: `accepted` (queued for every match), `delivered` (the handler of every match was
+            called), `handled` (every handler has finished).
+        :param timeout: seconds until it fails with `OutcomeUnknown`; None is never. It is not sent again after that.
+        :param wait: when the outbox is full wait for room, or with False fail with `Overloaded`.
+        :return: fires with a `Receipt`, always true; nobody subscribed is `Receipt(0, 0, 0)`. Fails with `Undelivered` (a match
+            is gone), `HandlerFailed`, `OutcomeUnknown` (the link or the time was lost before the answer), `Overloaded`,
+            `NotRunning`.
+        :raise InvalidAddressing: for an address that is none, or a pattern.
+        :raise UnknownField: for a field that the class does not have.
+        :raise BadMessage: for a value that cannot be sent.
+
+        Fields that bear the name of an argument go by `publishMessage`. Before a dispatcher is there, what is published
+        waits, bounded by the outbox, for as long as `timeout`.
+        """
+        if not _RESERVED.isdisjoint(fields):
+            raise LocalError(
+                f"{', '.join(sorted(_RESERVED & fields.keys()))} is reserved: send such a field by publishMessage()"
+            )
+        uri = _publishable(event_uri)
+        payload, mode = codec.encodeFields(msgClass, fields)
+        return self._send(uri, payload, mode, level, timeout, wait, NO_HEADERS)
+
+    def publishMessage(
+        self,
+        event_uri: str,
+        msg: NodeMessage,
+        *,
+        level: str = "delivered",
+        timeout: float | None = 60.0,
+        wait: bool = True,
+    ) -> Deferred[Receipt]:
+        """Publish a message that exists; it is encoded now, so changing it later changes nothing. Else like `publish`."""
+        uri = _publishable(event_uri)
+        payload, mode = codec.encode(msg), codec.deliveryMode(msg)
+        headers = RAW_HEADERS if isinstance(msg, RawMessage) else NO_HEADERS
+        return self._send(uri, payload, mode, level, timeout, wait, headers)
+
+    def _send(
+        self, uri: EventURI, payload: bytes, mode: str, level: str, timeout: float | None, wait: bool, headers: Any
+    ) -> Deferred[Receipt]:
+        if level not in _LEVELS:
+            raise LocalError(f"level must be one of {', '.join(_LEVELS)}, not {level!r}")
+        if timeout is not None and not 0 < timeout < float("inf"):
+            raise LocalError(f"timeout must be a positive number of seconds or None, not {timeout!r}")
+        peer = self._peer
+        if peer is None:
+            return fail(NotRunning(f"the node {self.name} is not running: call startService() before publish()"))
+        return peer.publish(uri.raw, payload, _MODES[mode], _LEVELS[level], timeout, wait, headers)
+
+    # -- subscribing
+
+    def subscribe(self, name: str) -> Deferred[bool]:
+        """Subscribe to an event name or pattern, the node's own events included; again is fine.
+
+        Fires with True once the dispatcher confirms it, however long no dispatcher is there; it stands from now on, over every
+        link. Fails with `Refused`, or `NotRunning` when the node stops. Raises `InvalidAddressing`.
+        """
+        pattern = self._subscribable(name)
+        self._subscriptions[pattern] = True
+        if self._peer is None:
+            waiting: Deferred[bool] = Deferred()
+            self.start().addCallback(lambda node: node.subscribe(pattern)).chainDeferred(waiting)
+            return waiting
+        return self._peer.subscribe(pattern, own=True)
+
+    def unsubscribe(self, name: str) -> Deferred[bool]:
+        """Undo `subscribe`, or what `@catch` subscribed to. Fires with False when there was nothing to undo."""
+        pattern = self._subscribable(name)
+        known = self._subscriptions.pop(pattern, None) is not None
+        if self._peer is None:
+            done: Deferred[bool] = Deferred()
+            done.callback(known)
+            return done
+        return self._peer.unsubscribe(pattern)
+
+    def issubscribed(self, name: str) -> bool:
+        """Whether `name` is subscribed to, whether or not a dispatcher is there."""
+        return name in self._subscriptions
+
+    def getSubscriptions(self) -> list[str]:
+        """The names and patterns subscribed to, in order."""
+        return list(self._subscriptions)
+
+    def _subscribable(self, name: str) -> str:
+        uri = parse(name) if isinstance(name, str) else EventURI(name)
+        if uri.nodeName not in (ANY_NODE, self.name) or uri.hostName not in (LOCALHOST, self.host):
+            raise InvalidAddressing(f"{name!r} is the address of another node than {self.name}@{self.host}")
+        return uri.eventName
+
+    # -- being called
+
+    def onEvent(self, event: str, msg: NodeMessage) -> object:
+        """Called with every event before the `@catch` methods; `event` is the text that it was published under.
+
+        For subclasses; may return a Deferred or be `async def`, as `@catch` methods may.
+        """
+        return None
+
+    def _deliver(self, delivery: Delivery) -> Deferred[str | None] | str | None:
+        """Call the handlers of one event, each with a message of its class; whatever they do ends here."""
+        try:
+            messages = self._decode(delivery)
+        except NodeSetError as error:
+            self.log.warn("{node} refuses {event}: {reason}", node=self.name, event=delivery.event, reason=str(error))
+            return f"{self.name} refuses it: {error}"
+        waiting: list[Deferred[str | None]] = []
+        reasons: list[str] = []
+        for handler, message, catching in messages:
+            try:
+                result = handler(message) if catching else handler(delivery.event, message)
+            except Exception:
+                reasons.append(self._report(Failure(), handler, delivery))
+                continue
+            if result is not None and (deferred := _deferredOf(result)) is not None:
+                waiting.append(self._watch(deferred, handler, delivery))
+        if not waiting:
+            return reasons[0] if reasons else None
+        all_done: Deferred[Any] = DeferredList(waiting)
+        return all_done.addCallback(lambda results: next(iter(reasons + [why for _ok, why in results if why]), None))
+
+    def _decode(self, delivery: Delivery) -> list[tuple[Callable[..., Any], NodeMessage, bool]]:
+        name = parse(delivery.event).eventName
+        handlers = self._handlers.get(name)
+        if handlers is None:
+            handlers = self._findHandlers(name)
+        headers = {} if delivery.headers == NO_HEADERS else unpackHeaders(delivery.headers)
+        raw = headers.get("content_type") == "raw"
+        meta = Meta(delivery.event, delivery.stream, delivery.sequence, delivery.again, headers)
+        decoded: dict[type[NodeMessage] | None, NodeMessage] = {}
+        for _handler, msg_class in handlers:
+            if msg_class not in decoded:
+                message = decoded[msg_class] = codec.decode(delivery.payload, msg_class, raw)
+                message.meta = meta
+        return [(handler, decoded[msg_class], index > 0) for index, (handler, msg_class) in enumerate(handlers)]
+
+    def _findHandlers(self, name: str) -> list[Handler]:
+        caught = [one for one in self._caught if matches(one.event, name)]
+        # onEvent sees what the first @catch method sees, so that the usual event is decoded once.
+        handlers: list[Handler] = [(self.onEvent, caught[0].msgClass if caught else None)]
+        handlers += [(getattr(self, one.method), one.msgClass) for one in caught]
+        if len(self._handlers) >= _REMEMBERED:
+            self._handlers.clear()
+        self._handlers[name] = handlers
+        return handlers
+
+    def _watch(self, deferred: Deferred[Any], handler: Callable[..., Any], delivery: Delivery) -> Deferred[str | None]:
+        clock, patience = self._findClock(), self.settings.handler_timeout
+        deferred.addTimeout(patience, clock)
+        return deferred.addCallbacks(lambda result: None, self._report, errbackArgs=(handler, delivery))
+
+    def _report(self, failure: Failure, handler: Callable[..., Any], delivery: Delivery) -> str:
+        """Say once that a handler failed; returns the same in one line, for the publisher."""
+        name = getattr(handler, "__name__", repr(handler))
+        self.log.failure("{node}.{handler} failed at {event}", failure, node=self.name, handler=name, event=delivery.event)
+        kind = failure.type.__name__ if failure.type is not None else "Exception"
+        return f"{self.name}.{name} raised {kind}"
+
+
+def _heard(failure: Failure) -> None:
+    """The peer has logged it: nobody else waits for this one."""
+
+
+def _publishable(event_uri: str) -> EventURI:
+    uri = parse(event_uri) if isinstance(event_uri, str) else EventURI(event_uri)
+    if isPattern(uri.eventName):
+        raise InvalidAddressing(f"{event_uri!r} is a pattern: one subscribes to it, one publishes to a name")
+    return uri
+
+
+def _deferredOf(result: Any) -> Deferred[Any] | None:
+    if isinstance(result, Deferred):
+        return result
+    if hasattr(result, "__await__"):
+        return Deferred.fromCoroutine(result) if hasattr(result, "send") else Deferred.fromCoroutine(_await(result))
+    return None
+
+
+async def _await(awaitable: Any) -> Any:
+    return await awaitable

@@ -1,0 +1,31 @@
+"""Ranges of sequence numbers, as confirms carry them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+__all__ = ["addTo", "count", "merged"]
+
+
+def addTo(ranges: list[tuple[int, int]], first: int, last: int) -> None:
+    """Append `first..last` to `ranges`, growing the last one when it follows on: what comes in order stays one range."""
+    if ranges and ranges[-1][1] + 1 == first:
+        ranges[-1] = (ranges[-1][0], last)
+    else:
+        ranges.append((first, last))
+
+
+def count(ranges: Iterable[tuple[int, int]]) -> int:
+    """How many numbers are in `ranges`, none of which overlap."""
+    return sum(last - first + 1 for first, last in ranges)
+
+
+def merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same numbers as `ranges`, sorted, in as few ranges as can be."""
+    whole: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if whole and first <= whole[-1][1] + 1:
+            whole[-1] = (whole[-1][0], max(last, whole[-1][1]))
+        else:
+            whole.append((first, last))
+    return whole

@@ -1,0 +1,124 @@
+"""What a node subscribes to, over every link.
+
+The list lives here and is told anew to each dispatcher. A Deferred fires when a dispatcher says that a subscription is active;
+the subscription itself stands from the call on, however long no dispatcher is there.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred, succeed
+
+from nodeset.core.batch import Frame, Sub, Subbed, Unsub
+from nodeset.errors import NotRunning, ProtocolError, Refused
+
+__all__ = ["Subscriptions"]
+
+
+class Subscriptions:
+    """The patterns that are held, each with whether it wants the node's own events.
+
+    :param write: sends a frame; called only while a link is open, between `opened` and `linkLost`.
+    :param refused: called with a pattern that the dispatcher does not grant, and its reason.
+    """
+
+    def __init__(self, write: Callable[[Frame], None], refused: Callable[[str, str], None]) -> None:
+        self._write, self._refused = write, refused
+        self._held: dict[str, bool] = {}
+        self._active: set[str] = set()
+        self._awaited: dict[str, list[Deferred[bool]]] = {}
+        self._asked: deque[tuple[str, Deferred[bool] | None]] = deque()
+        self._linked = False
+
+    def held(self) -> list[tuple[str, bool]]:
+        """Every pattern with whether it wants own events, in the order subscribed."""
+        return list(self._held.items())
+
+    def subscribe(self, pattern: str, own: bool) -> Deferred[bool]:
+        """Hold `pattern`; fires with True once it is active, fails with `Refused`. Again is fine; `own` only grows."""
+        if pattern in self._active and (self._held[pattern] or not own):
+            return succeed(True)
+        if pattern not in self._held or (own and not self._held[pattern]):
+            self._held[pattern] = own
+            self._active.discard(pattern)
+            self._ask(pattern)
+        active: Deferred[bool] = Deferred()
+        self._awaited.setdefault(pattern, []).append(active)
+        return active
+
+    def unsubscribe(self, pattern: str) -> Deferred[bool]:
+        """Hold `pattern` no longer; fires with False when it was not held, else with True once it is over."""
+        if self._held.pop(pattern, None) is None:
+            return succeed(False)
+        self._active.discard(pattern)
+        for waiting in self._awaited.pop(pattern, ()):
+            waiting.callback(False)
+        if not self._linked:
+            return succeed(True)
+        over: Deferred[bool] = Deferred()
+        self._asked.append((pattern, over))
+        self._write(Unsub(pattern))
+        return over
+
+    def _ask(self, pattern: str) -> None:
+        if self._linked:
+            self._asked.append((pattern, None))
+            self._write(Sub(pattern, self._held[pattern]))
+
+    def opened(self, told: list[tuple[str, bool]], refused: dict[str, str]) -> None:
+        """A link is open that was told to subscribe to `told`; ask for what has changed while that was on its way."""
+        self._linked = True
+        known = dict(told)
+        for pattern, own in told:
+            if pattern in refused:
+                self._refuse(pattern, refused[pattern])
+            elif pattern not in self._held:
+                self._asked.append((pattern, Deferred()))
+                self._write(Unsub(pattern))
+            elif self._held[pattern] == own:
+                self._activate(pattern)
+        for pattern, own in self.held():
+            if known.get(pattern) != own:
+                self._ask(pattern)
+
+    def answered(self, frame: Subbed) -> None:
+        """The dispatcher answers the request that is longest unanswered. Raises `ProtocolError` if it does not."""
+        pattern, over = self._asked.popleft() if self._asked else ("", None)
+        if pattern != frame.pattern:
+            raise ProtocolError(f"{frame.pattern!r} was answered where {pattern!r} was due")
+        if over is not None:
+            over.callback(True)
+        elif frame.refused:
+            self._refuse(pattern, frame.refused)
+        elif pattern in self._held and all(asked != pattern for asked, _over in self._asked):
+            self._activate(pattern)
+
+    def _activate(self, pattern: str) -> None:
+        self._active.add(pattern)
+        for waiting in self._awaited.pop(pattern, ()):
+            waiting.callback(True)
+
+    def _refuse(self, pattern: str, reason: str) -> None:
+        self._held.pop(pattern, None)
+        waiting = self._awaited.pop(pattern, [])
+        self._refused(pattern, reason)
+        for deferred in waiting:
+            deferred.errback(Refused(f"the dispatcher refuses the subscription to {pattern!r}: {reason}"))
+
+    def linkLost(self) -> None:
+        """Nothing is active any more; all is asked for again on the next link."""
+        self._linked = False
+        self._active.clear()
+        asked, self._asked = self._asked, deque()
+        for _pattern, over in asked:
+            if over is not None:
+                over.callback(True)
+
+    def stop(self) -> None:
+        """Whoever still waits is told that it will not come."""
+        awaited, self._awaited = self._awaited, {}
+        for pattern, waiting in awaited.items():
+            for deferred in waiting:
+                deferred.errback(NotRunning(f"the node stopped before the subscription to {pattern!r} was active"))

@@ -1,0 +1,35 @@
+"""The transport that a node gets when nobody chose one: a Tub, a dispatcher found on disk or by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from twisted.logger import Logger
+
+from nodeset.settings import Settings
+from nodeset.transport.rendezvous import find, stateDirectory
+from nodeset.transport.tub import TubTransport
+
+__all__ = ["makeTransport"]
+
+_log = Logger()
+
+
+def makeTransport(
+    settings: Settings, port: int | None, host: str, dispatcher_url: str | None, environ: Mapping[str, str], reactor: Any
+) -> TubTransport:
+    """A transport for these; raises `BadFurl` or `BadSettings`."""
+    source = find(
+        dispatcher_url,
+        settings.dispatcher_url,
+        option_is_default="dispatcher_url" not in settings.given,
+        environ=environ,
+        state_directory=stateDirectory(environ, settings.state_dir),
+    )
+    if source.warning is not None:
+        _log.warn("{warning}", warning=source.warning)
+    endpoint = None if port is None else f"tcp:{port}" + (":interface=127.0.0.1" if host == "localhost" else "")
+    identity = None if settings.identity is None else Path(settings.identity)
+    return TubTransport(source, reactor, endpoint, identity)

@@ -1,0 +1,170 @@
+"""What is callable over Foolscap: one small object for each thing that a peer may do, our classes behind it.
+
+node -> dispatcher   open(face, hello)  ->  (link, opened)
+both ways            batch(bytes)                              no answer: confirms are frames
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from foolscap.api import Referenceable, RemoteInterface, TupleOf
+from foolscap.constraint import ByteStringConstraint
+from foolscap.remoteinterface import RemoteInterfaceConstraint
+from twisted.logger import Logger
+from zope.interface import classImplements
+
+from nodeset.core.batch import MAX_BATCH, MAX_HELLO
+from nodeset.core.link import Acceptor, Receiver
+from nodeset.errors import LinkLost, NodeSetError
+
+__all__ = ["LinkFace", "OpeningFace", "RILink", "RIOpening", "TubLink"]
+
+
+_BATCH = ByteStringConstraint(MAX_BATCH)
+_HELLO = ByteStringConstraint(MAX_HELLO)
+
+
+class RILink(RemoteInterface):  # type: ignore[misc]  # Foolscap has no types
+    """One end of a link."""
+
+    __remote_name__ = "nodeset.link.1"
+
+    def batch(data: Any = _BATCH) -> Any:
+        """Take one batch."""
+        return None
+
+
+_LINK = RemoteInterfaceConstraint(RILink)
+
+
+class RIOpening(RemoteInterface):  # type: ignore[misc]  # Foolscap has no types
+    """Where links are opened."""
+
+    __remote_name__ = "nodeset.opening.1"
+
+    def open(face: Any = _LINK, hello: Any = _HELLO) -> Any:
+        """Open a link; the answer is its other end with the packed `Opened`."""
+        return TupleOf(_LINK, _HELLO)
+
+
+class LinkFace(Referenceable):  # type: ignore[misc]  # Foolscap has no types
+    """Our end, as the other side sees it."""
+
+    log = Logger()
+
+    def __init__(self) -> None:
+        self._receiver: Receiver | None = None
+        self._early: list[bytes] = []
+        self._link: TubLink | None = None
+
+    def begin(self, receiver: Receiver, link: TubLink) -> None:
+        """From now on `receiver` hears what comes, first what came early."""
+        self._receiver, self._link = receiver, link
+        early, self._early = self._early, []
+        for data in early:
+            self.remote_batch(data)
+
+    def end(self) -> Receiver | None:
+        """Hear no more; returns who was hearing."""
+        receiver, self._receiver, self._link = self._receiver, None, None
+        self._early.clear()
+        return receiver
+
+    def remote_batch(self, data: bytes) -> None:
+        """A batch came."""
+        if self._link is None:
+            # Between our `open` and its answer; whoever sends much there loses it with the connection.
+            if len(self._early) < 16:
+                self._early.append(data)
+        elif self._receiver is not None:
+            try:
+                self._receiver.batchReceived(data)
+            except NodeSetError as error:
+                self.log.warn("{peer} is cut off: {reason}", peer=self._link.peer, reason=str(error))
+                self._link.abort()
+            except Exception:
+                # A fault of ours; the link is not to be trusted any more, the peers of it will resend.
+                self.log.failure("a batch from {peer} could not be taken in", peer=self._link.peer)
+                self._link.abort()
+
+
+class TubLink:
+    """A `Link` over a pair of faces.
+
+    :param reference: the other side's face.
+    :param face: ours.
+    """
+
+    def __init__(self, reference: Any, face: LinkFace, receiver: Receiver, over: Callable[[TubLink], None]) -> None:
+        self._reference, self._face, self._over = reference, face, over
+        self._lost = False
+        self._marker = reference.notifyOnDisconnect(self.lose)
+        face.begin(receiver, self)
+
+    @property
+    def peer(self) -> str:
+        """The beginning of the peer's TubID."""
+        return str(self._reference.getRemoteTubID())[:8]
+
+    def send(self, batch: bytes) -> None:
+        """See `Link`."""
+        if not self._lost:
+            self._reference.callRemoteOnly("batch", batch)
+
+    def abort(self) -> None:
+        """See `Link`. Everything on this connection is lost with it."""
+        if not self._lost:
+            self._reference.tracker.broker.transport.abortConnection()
+
+    def lose(self, reason: NodeSetError | None = None) -> None:
+        """The connection is gone."""
+        if self._lost:
+            return
+        self._lost = True
+        self._reference.dontNotifyOnDisconnect(self._marker)
+        receiver = self._face.end()
+        self._over(self)
+        if receiver is not None:
+            receiver.linkLost(reason or LinkLost("the connection was lost"))
+
+
+class OpeningFace(Referenceable):  # type: ignore[misc]  # Foolscap has no types
+    """The dispatcher, as nodes see it."""
+
+    def __init__(self, acceptor: Acceptor) -> None:
+        self._acceptor = acceptor
+        self._links: set[TubLink] = set()
+
+    def remote_open(self, face: Any, hello: bytes) -> tuple[LinkFace, bytes]:
+        """Open a link to the holder of `face`; its TubID, which TLS has proved, is who it is."""
+        ours = LinkFace()
+        relay = _Relay()
+        link = TubLink(face, ours, relay, self._links.discard)
+        try:
+            relay.receiver, answer = self._acceptor.opening(str(face.getRemoteTubID()), hello, link)
+        except NodeSetError:
+            ours.end()
+            link.lose()
+            raise
+        self._links.add(link)
+        return ours, answer
+
+
+class _Relay:
+    """Stands for the receiver while the acceptor makes it."""
+
+    receiver: Receiver | None = None
+
+    def batchReceived(self, batch: bytes) -> None:
+        if self.receiver is not None:
+            self.receiver.batchReceived(batch)
+
+    def linkLost(self, reason: NodeSetError) -> None:
+        if self.receiver is not None:
+            self.receiver.linkLost(reason)
+
+
+for _face, _interface in ((LinkFace, RILink), (OpeningFace, RIOpening)):
+    classImplements(_face, _interface)  # type: ignore[misc]  # mypy-zope knows zope's interfaces but not Foolscap's

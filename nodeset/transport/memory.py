@@ -1,0 +1,185 @@
+"""Links that never leave the process: the real protocol over an in-memory wire.
+
+For tests (`nodeset.testing`), for a dispatcher that serves peers of another kind within its own process. Everything happens by
+the clock: with a `twisted.internet.task.Clock` a test decides when bytes arrive, what is lost, who notices when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from nodeset.core.link import Acceptor, Link, Receiver
+from nodeset.errors import LinkLost, NodeSetError, NotRunning
+
+__all__ = ["MemoryLink", "MemoryTransport", "MemoryWire"]
+
+
+class MemoryLink:
+    """One end of a pair of them."""
+
+    def __init__(self, wire: MemoryWire, peer: str) -> None:
+        self._wire = wire
+        self._peer = peer
+        self._receiver: Receiver | None = None
+        self._other: MemoryLink | None = None
+        self._early: list[bytes] = []
+        self.lost = False
+
+    @property
+    def peer(self) -> str:
+        """Whose end the other one is."""
+        return self._peer
+
+    def connectTo(self, other: MemoryLink, receiver: Receiver) -> None:
+        """Begin: `receiver` hears what `other` sends."""
+        self._other, self._receiver = other, receiver
+        early, self._early = self._early, []
+        for batch in early:
+            self._wire.later(self._hear, batch)
+
+    def send(self, batch: bytes) -> None:
+        """Carry `batch` to the other end."""
+        other = self._other
+        if not self.lost and other is not None:
+            self._wire.carry(other, batch)
+
+    def abort(self) -> None:
+        """Lose the connection at both ends."""
+        self.lose(LinkLost("this side cut the link"), LinkLost("the other side cut the link"))
+
+    def lose(self, here: NodeSetError, there: NodeSetError) -> None:
+        """Tell both ends, each with its reason; what is on the way is lost."""
+        for end, reason in ((self, here), (self._other, there)):
+            if end is not None and not end.lost:
+                end.lost = True
+                self._wire.later(end.tell, reason)
+
+    def tell(self, reason: NodeSetError) -> None:
+        """Say that this end is lost."""
+        self._wire.forget(self)
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.linkLost(reason)
+
+    def arrive(self, batch: bytes) -> None:
+        """`batch` has come to this end."""
+        if self.lost:
+            return
+        if self._receiver is None:
+            self._early.append(batch)
+        else:
+            self._hear(batch)
+
+    def _hear(self, batch: bytes) -> None:
+        receiver = self._receiver
+        if receiver is None or self.lost:
+            return
+        try:
+            receiver.batchReceived(batch)
+        except NodeSetError:
+            self.abort()
+
+
+class MemoryWire:
+    """The place where one acceptor is dialled by any number of transports.
+
+    :param clock: all delays are its.
+    :param delay: seconds that a batch takes.
+    :ivar acceptor: who answers; None is nobody, as before a dispatcher is started.
+    """
+
+    def __init__(self, clock: IReactorTime, acceptor: Acceptor | None = None, delay: float = 0.0) -> None:
+        self.clock = clock
+        self.acceptor = acceptor
+        self.delay = delay
+        self._links: list[MemoryLink] = []
+
+    def later(self, call: Callable[..., object], *args: object) -> IDelayedCall:
+        """Call it in a turn of its own."""
+        return self.clock.callLater(self.delay, call, *args)
+
+    def carry(self, end: MemoryLink, batch: bytes) -> None:
+        """Bring `batch` to `end`."""
+        self.later(end.arrive, batch)
+
+    def forget(self, end: MemoryLink) -> None:
+        """`end` is lost."""
+        if end in self._links:
+            self._links.remove(end)
+
+    def links(self, peer: str | None = None) -> list[MemoryLink]:
+        """The open ends that lie at the acceptor, all of them or those of `peer`."""
+        return [link for link in self._links if peer in (None, link.peer)]
+
+    def cut(self, peer: str | None = None) -> None:
+        """Lose every link, or those of `peer`, with all that is on the way; both ends are told."""
+        for link in self.links(peer):
+            link.lose(LinkLost("the wire was cut"), LinkLost("the wire was cut"))
+
+    def open(self, peer: str, hello: bytes, receiver: Receiver) -> tuple[Link, bytes]:
+        """Open a link from `peer`. Raises what the acceptor raises; `LinkLost` when there is none."""
+        if self.acceptor is None:
+            raise LinkLost("nobody answers: the dispatcher is not running")
+        near, far = MemoryLink(self, "dispatcher"), MemoryLink(self, peer)
+        far.connectTo(near, _Early())
+        far_receiver, answer = self.acceptor.opening(peer, hello, far)
+        far.connectTo(near, far_receiver)
+        self._links.append(far)
+        near.connectTo(far, receiver)
+        return near, answer
+
+
+class _Early:
+    """Nobody hears yet."""
+
+    def batchReceived(self, batch: bytes) -> None:
+        raise LinkLost("a batch came before the link was open")
+
+    def linkLost(self, reason: NodeSetError) -> None:
+        pass
+
+
+class MemoryTransport:
+    """How one node, or a collection, dials over a `MemoryWire`; `peer` stands for its TubID."""
+
+    def __init__(self, wire: MemoryWire, peer: str) -> None:
+        self._wire, self._peer = wire, peer
+        self._running = False
+
+    def startTransport(self) -> Deferred[None]:
+        """See `Transport`."""
+        self._running = True
+        return succeed(None)
+
+    def stopTransport(self) -> Deferred[None]:
+        """See `Transport`."""
+        self._running = False
+        self._wire.cut(self._peer)
+        return succeed(None)
+
+    def dial(self, hello: bytes, receiver: Receiver) -> Deferred[tuple[Link, bytes]]:
+        """See `Transport`."""
+        dialled: Deferred[tuple[Link, bytes]] = Deferred(lambda cancelled: attempt.cancel())
+
+        def connect() -> None:
+            if not self._running:
+                dialled.errback(NotRunning("this transport was stopped"))
+                return
+            try:
+                opened = self._wire.open(self._peer, hello, receiver)
+            except NodeSetError as error:
+                dialled.errback(error)
+            else:
+                dialled.callback(opened)
+
+        if not self._running:
+            return fail(NotRunning("this transport was not started"))
+        attempt = self._wire.later(connect)
+        return dialled
+
+    def describe(self) -> str:
+        """See `Transport`."""
+        return "memory"

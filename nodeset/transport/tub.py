@@ -1,0 +1,296 @@
+"""Tubs: the only place that makes them, so the only one that knows how ours differ from Foolscap's own.
+
+Remote exceptions keep their text and no type (`await` on one breaks otherwise), no traceback or file path leaves the process,
+dispatchers take no gifts (a node is who it proves to be), timers of Foolscap's that go by the wall clock stay off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from foolscap.api import Tub
+from foolscap.ipb import DeadReferenceError
+from foolscap.tokens import BananaError, NegotiationError, RemoteException, RemoteNegotiationError, Violation
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError, ConnectError, ConnectionClosed, ConnectionRefusedError, DNSLookupError
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from nodeset.core.dispatcher import EventDispatcher
+from nodeset.core.link import Link, Receiver
+from nodeset.errors import LinkLost, NodeSetError, NotRunning, PortTaken, ProtocolError, Refused, StateUnusable, WrongIdentity
+from nodeset.transport.broker import BoundedBroker, ImpatientNegotiation, ReplacingNegotiation, trust
+from nodeset.transport.certificate import createCertificate
+from nodeset.transport.faces import LinkFace, OpeningFace, TubLink
+from nodeset.transport.furl import Furl
+from nodeset.transport.rendezvous import Claim, FurlSource, lockIdentity
+
+__all__ = ["DIAL_TIMEOUT", "TubAcceptor", "TubTransport", "errorOf"]
+
+#: Seconds that one attempt to open a link may take, all of it: name, connection, TLS, answer.
+DIAL_TIMEOUT = 10.0
+#: Seconds for which a refusal is believed before the same address is dialled again.
+_GRUDGE = 30.0
+
+
+def _makeTub(certificate: bytes, dispatcher: bool) -> Any:
+    """A Tub as we want them (D10)."""
+    # connect_timeout is the only way to bound an attempt; Foolscap's own default is two minutes.
+    tub = Tub(certData=certificate, _test_options={"connect_timeout": DIAL_TIMEOUT})
+    tub.setOption("expose-remote-exception-types", False)
+    tub.unsafeTracebacks = False
+    tub.brokerClass = BoundedBroker
+    tub.negotiationClass = ReplacingNegotiation if dispatcher else ImpatientNegotiation
+    tub.keepaliveTimeout = None
+    tub.disconnectTimeout = None
+    if dispatcher:
+        tub.setOption("accept-gifts", False)
+    return tub
+
+
+def errorOf(failure: Failure, what: str) -> NodeSetError:
+    """The error of ours that `failure`, of Foolscap's or of a socket's, stands for; `what` says what was tried."""
+    error = failure.value
+    if isinstance(error, NodeSetError):
+        return error
+    if isinstance(error, RemoteException):
+        return _remoteError(error.failure, what)
+    if isinstance(error, (ConnectionRefusedError, DNSLookupError, ConnectError)):
+        return LinkLost(f"{what}: nobody answers there ({failure.type.__name__ if failure.type else 'error'})")
+    if isinstance(error, (DeadReferenceError, ConnectionClosed, CancelledError, DeferredTimeout)):
+        return LinkLost(f"{what}: the connection was lost or took too long")
+    text = str(error).replace("\n", " ")[:200]
+    if isinstance(error, (NegotiationError, RemoteNegotiationError, BananaError)):
+        if "unknown TubID" in text or "wrong Tub" in text or "TubID mismatch" in text or "500 Internal" in text:
+            return WrongIdentity(f"{what}: tub identity mismatch, whoever answers there is not the one that the FURL names")
+        return LinkLost(f"{what}: {text}")
+    if isinstance(error, Violation):
+        return ProtocolError(f"{what}: {text}")
+    return LinkLost(f"{what}: {type(error).__name__}: {text}")
+
+
+def _remoteError(copied: Any, what: str) -> NodeSetError:
+    name, text = str(copied.type).rpartition(".")[2].rstrip("'>"), str(copied.value).replace("\n", " ")[:200]
+    if name == "KeyError":
+        return Refused(f"{what}: the dispatcher does not know this FURL; take the one that it wrote last")
+    if name == "NotRunning":
+        return LinkLost(f"{what}: {text}")
+    return Refused(f"{what}: {text}")
+
+
+@implementer(IStreamServerEndpoint)
+class _Reported:
+    """An endpoint that tells how listening went: Foolscap's Listener drops a failure on the floor."""
+
+    def __init__(self, endpoint: IStreamServerEndpoint, description: str) -> None:
+        self._endpoint, self._description = endpoint, description
+        self.listening: Deferred[IListeningPort] = Deferred()
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        forever: Deferred[IListeningPort] = Deferred()
+
+        def listens(port: IListeningPort) -> None:
+            forever.callback(port)
+            self.listening.callback(port)
+
+        def failed(failure: Failure) -> None:
+            if failure.check(CannotListenError):
+                why = getattr(failure.value, "socketError", failure.value)
+                self.listening.errback(PortTaken(f"cannot listen on {self._description}: {why}"))
+            else:
+                self.listening.errback(failure)
+
+        self._endpoint.listen(protocolFactory).addCallbacks(listens, failed)
+        return forever
+
+
+def _listen(tub: Any, description: str, reactor: Any) -> tuple[Any, Deferred[IListeningPort]]:
+    """Listen with `tub`; fires with the port, fails with `PortTaken`."""
+    try:
+        endpoint = _Reported(serverFromString(reactor, description), description)
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        return None, fail(PortTaken(f"{description!r} is not an endpoint to listen on: {error}"))
+    listener = tub.listenOn(endpoint)
+    return listener, endpoint.listening
+
+
+class TubTransport:
+    """How a node, or a collection, reaches its dispatcher.
+
+    :param source: where the FURL is read anew before every attempt.
+    :param endpoint: where to listen for direct peers, a Twisted endpoint string; None is nowhere.
+    :param identity: the file of a certificate to use, locked while we run; None makes a fresh one at each start.
+    """
+
+    log = Logger()
+
+    def __init__(self, source: FurlSource, reactor: Any, endpoint: str | None = None, identity: Path | None = None) -> None:
+        self._source, self._reactor, self._endpoint, self._identity = source, reactor, endpoint, identity
+        self._releaseIdentity: Callable[[], None] = lambda: None
+        self._tub: Any = None
+        self._links: set[TubLink] = set()
+        self._grudge: tuple[Furl, NodeSetError, float] | None = None
+
+    def startTransport(self) -> Deferred[None]:
+        """See `Transport`. Fails with `PortTaken`, or `StateUnusable` when the identity is in use."""
+        if self._identity is None:
+            certificate = createCertificate()
+        else:
+            try:
+                certificate, self._releaseIdentity = lockIdentity(self._identity)
+            except StateUnusable as error:
+                return fail(error)
+        self._tub = _makeTub(certificate, dispatcher=False)
+        self._tub.startService()
+        if self._endpoint is None:
+            return succeed(None)
+        _listener, listening = _listen(self._tub, self._endpoint, self._reactor)
+
+        def listens(port: IListeningPort) -> None:
+            address: Any = port.getHost()
+            self.log.debug("listening on port {port} for direct peers", port=getattr(address, "port", address))
+
+        return listening.addCallback(listens)
+
+    def stopTransport(self) -> Deferred[None]:
+        """See `Transport`."""
+        tub, self._tub = self._tub, None
+        self._releaseIdentity()
+        for link in list(self._links):
+            link.lose(LinkLost("the node stopped"))
+        stopped: Deferred[None] = tub.stopService() if tub is not None else succeed(None)
+        return stopped
+
+    def describe(self) -> str:
+        """See `Transport`."""
+        return self._source.describe()
+
+    def dial(self, hello: bytes, receiver: Receiver) -> Deferred[tuple[Link, bytes]]:
+        """See `Transport`. A refusal is remembered: nobody is asked again for 30 s, unless the FURL has changed."""
+        dialling: Deferred[tuple[Link, bytes]] = Deferred.fromCoroutine(self._dial(hello, receiver))
+        return dialling.addTimeout(DIAL_TIMEOUT, self._reactor).addErrback(self._failed)
+
+    def _failed(self, failure: Failure) -> Failure:
+        if failure.check(CancelledError):
+            return failure
+        return Failure(errorOf(failure, f"cannot link to {self._source.describe()}"))
+
+    async def _dial(self, hello: bytes, receiver: Receiver) -> tuple[Link, bytes]:
+        tub = self._tub
+        if tub is None:
+            raise NotRunning("this transport is not running")
+        furl = self._source.read()
+        now = self._reactor.seconds()
+        if self._grudge is not None and self._grudge[0] == furl and now < self._grudge[2]:
+            raise self._grudge[1]
+        self._grudge = None
+        try:
+            return await self._open(tub, str(furl), hello, receiver)
+        except Exception:
+            error = errorOf(Failure(), f"cannot link to {self._source.describe()}")
+            if isinstance(error, (Refused, WrongIdentity)):
+                self._grudge = (furl, error, now + _GRUDGE)
+            raise error from None
+
+    async def _open(self, tub: Any, furl: str, hello: bytes, receiver: Receiver) -> tuple[Link, bytes]:
+        dispatcher = await tub.getReference(furl)
+        trust(dispatcher.tracker.broker)
+        face = LinkFace()
+        reference, answer = await dispatcher.callRemote("open", face, hello)
+        if self._tub is not tub:
+            raise NotRunning("this transport was stopped")
+        link = TubLink(reference, face, receiver, self._links.discard)
+        self._links.add(link)
+        return link, answer
+
+
+class TubAcceptor(Service):
+    """A dispatcher's Tub: listens, lets those in that know a FURL of ours, writes the FURLs down.
+
+    It owns `dispatcher`: both start together; stopping, it stops listening, lets the dispatcher drain, then closes.
+
+    :param claim: certificate, names, files; released when stopped.
+    :param endpoint: where to listen, a Twisted endpoint string.
+    :param hints: where others reach us (`tcp:host:port`); port 0 stands for the port that was got.
+    :param furlfiles: more places to write the member's FURL to.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        dispatcher: EventDispatcher,
+        claim: Claim,
+        endpoint: str,
+        hints: Sequence[str],
+        reactor: Any,
+        furlfiles: Iterable[Path] = (),
+    ) -> None:
+        self.dispatcher = dispatcher
+        self._claim, self._endpoint, self._hints, self._reactor = claim, endpoint, list(hints), reactor
+        self._furlfiles = list(furlfiles)
+        self._tub: Any = None
+        self._listener: Any = None
+        #: Fires with the port when we listen, fails when we cannot.
+        self.listening: Deferred[int | None] = Deferred()
+
+    def startService(self) -> None:
+        """Listen. Raises `PortTaken` or `StateUnusable` when that fails at once, as it does for TCP."""
+        Service.startService(self)
+        self._tub = _makeTub(self._claim.certificate, dispatcher=True)
+        faces = {
+            self._claim.member_name: OpeningFace(self.dispatcher),
+            self._claim.owner_name: OpeningFace(self.dispatcher),
+        }
+        self._tub.registerNameLookupHandler(faces.get)
+        self._tub.startService()
+        self.dispatcher.startService()
+        problem: list[Failure] = []
+        self._listener, listening = _listen(self._tub, self._endpoint, self._reactor)
+        listening.addCallback(self._listens).addErrback(problem.append)
+        if problem:
+            problem[0].raiseException()
+        listening.addErrback(lambda failure: self.log.failure("cannot listen on {where}", failure, where=self._endpoint))
+
+    def _listens(self, port: IListeningPort) -> None:
+        address: Any = port.getHost()
+        number: int | None = getattr(address, "port", None)
+        hints = [f"{hint[:-1]}{number}" if hint.endswith(":0") else hint for hint in self._hints]
+        for note in self._claim.notes:
+            self.log.info("{note}", note=note)
+        self._tub.setLocation(*hints)
+        self._claim.publish(hints, self._furlfiles)
+        self.log.info(
+            "listening on {where}, the address is in {file}",
+            where=f"port {number}" if number else self._endpoint,
+            file=str(self._claim.member_file),
+        )
+        self.listening.callback(number)
+
+    def stopService(self) -> Deferred[None]:
+        """Stop listening, drain, close. Fires when all of it is done."""
+        Service.stopService(self)
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        tub, self._tub = self._tub, None
+        if tub is None:
+            return
+        if self._listener is not None:
+            await _maybe(tub.stopListeningOn(self._listener))
+        await self.dispatcher.stopService()
+        await tub.stopService()
+        self._claim.release()
+        self.log.info("stopped")
+
+
+async def _maybe(result: Any) -> None:
+    if isinstance(result, Deferred):
+        await result

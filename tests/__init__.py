@@ -1,0 +1,1 @@
+"""Promises of NodeSet, in the words of its users."""

@@ -1,0 +1,14 @@
+"""The twistd commands of NodeSet.
+
+twistd reads every plugin of every package for its list of commands, so nothing of nodeset is imported here: the names below
+are resolved when their command was chosen, after `--reactor` was obeyed.
+"""
+
+from __future__ import annotations
+
+from twisted.application.service import ServiceMaker
+
+dispatcher_maker = ServiceMaker(
+    "NodeSet dispatcher", "nodeset.cli.dispatch", "Routes events between nodes.", "nodeset-dispatcher"
+)
+node_maker = ServiceMaker("NodeSet node", "nodeset.cli.node", "Shows or publishes events.", "nodeset-node")
