@@ -12,6 +12,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from zope.interface import implementer
+
+from nodeset.core.interfaces import IEventURI
 from nodeset.errors import InvalidAddressing
 
 __all__ = ["ANY_NODE", "LOCALHOST", "MAX_PART", "EventURI", "checkPart", "checkPattern", "isPattern", "matches", "parse"]
@@ -47,6 +50,12 @@ def isPattern(name: str) -> bool:
     return "*" in name or ">" in name
 
 
+def _checkPlace(part: str, what: str) -> None:
+    checkPart(part, what)
+    if isPattern(part):  # it would match nobody, silently
+        raise InvalidAddressing(f"Invalid addressing: {what} {_quoted(part)} has a wildcard, only the event's name may")
+
+
 def checkPattern(name: str) -> str:
     """Return `name` if it is an event name or a pattern, else raise `InvalidAddressing`."""
     checkPart(name, "event name")
@@ -72,6 +81,7 @@ def matches(pattern: str, name: str) -> bool:
     return len(wanted) == len(given) and all(want in ("*", part) for want, part in zip(wanted, given, strict=True))
 
 
+@implementer(IEventURI)
 class EventURI:
     """An address taken apart: `eventName`, `nodeName` (`*` is any), `hostName`, and `raw` as it was written.
 
@@ -95,8 +105,8 @@ class EventURI:
         self.nodeName = node or ANY_NODE
         self.hostName = host or LOCALHOST
         if self.nodeName != ANY_NODE:
-            checkPart(self.nodeName, "node name")
-        checkPart(self.hostName, "host name")
+            _checkPlace(self.nodeName, "node name")
+        _checkPlace(self.hostName, "host name")
         self._text = f"{self.nodeName}@{self.hostName}/{self.eventName}"
 
     def __str__(self) -> str:

@@ -38,6 +38,9 @@ __all__ = [
     "MAX_FRAMES",
     "MAX_HEADERS",
     "MAX_HELLO",
+    "MAX_RANGES",
+    "MAX_REASON",
+    "MAX_SEQUENCE",
     "NO_HEADERS",
     "RAW_HEADERS",
     "RESERVED_HEADERS",
@@ -83,6 +86,12 @@ MAX_EVENTS: Final = 16_384
 MAX_FRAMES: Final = 4_096
 #: A hello: room for a few thousand subscriptions.
 MAX_HELLO: Final = 1024 * 1024
+#: Ranges in one confirm or its answer.
+MAX_RANGES: Final = MAX_EVENTS
+#: Characters of a reason.
+MAX_REASON: Final = 1000
+#: The highest sequence number, since numbers have 64 bits at most.
+MAX_SEQUENCE: Final = 2**63 - 1
 #: Keys of the header map that mean something or will; a receiver ignores those that it does not know.
 RESERVED_HEADERS: Final = (
     "id",
@@ -104,12 +113,12 @@ NO_HEADERS: Final = msgspec.Raw(b"\xc0")
 #: The headers of events whose payload is bytes as they are, not JSON.
 RAW_HEADERS: Final = msgspec.Raw(msgspec.msgpack.encode({"content_type": "raw"}))
 
-Natural = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Natural = Annotated[int, msgspec.Meta(ge=0, le=MAX_SEQUENCE)]
 Name = Annotated[str, msgspec.Meta(max_length=800)]
-Reason = Annotated[str, msgspec.Meta(max_length=1000)]
+Reason = Annotated[str, msgspec.Meta(max_length=MAX_REASON)]
 StreamId = Annotated[str, msgspec.Meta(max_length=64)]
 #: Sequence numbers from the first to the second, both included.
-Ranges = Annotated[list[tuple[Natural, Natural]], msgspec.Meta(max_length=MAX_EVENTS)]
+Ranges = Annotated[list[tuple[Natural, Natural]], msgspec.Meta(max_length=MAX_RANGES)]
 
 
 class Mode(IntEnum):
@@ -278,6 +287,8 @@ def unpack(batch: bytes) -> Sequence[Frame]:
     for frame in frames:
         if type(frame) is Events:
             _checkRun(frame)
+        elif type(frame) is Confirm or type(frame) is Done:
+            _checkRanges(frame.ranges)
     return frames
 
 
@@ -298,15 +309,29 @@ def _countFrames(batch: bytes) -> None:
 
 def _checkRun(run: Events) -> None:
     if not run.lengths:
-        raise ProtocolError(f"a run of {run.event!r} holds no event")
+        raise ProtocolError(f"a run of {_short(run.event)} holds no event")
+    if run.last > MAX_SEQUENCE:
+        raise ProtocolError(f"a run of {_short(run.event)} ends at {run.last}, over the highest number {MAX_SEQUENCE}")
     if len(run.payloads) > MAX_EVENT:
-        raise ProtocolError(f"a run of {run.event!r} holds {len(run.payloads)} bytes, over the limit of {MAX_EVENT}")
+        raise ProtocolError(f"a run of {_short(run.event)} holds {len(run.payloads)} bytes, over the limit of {MAX_EVENT}")
     if sum(run.lengths) != len(run.payloads):
         raise ProtocolError(
-            f"a run of {run.event!r} announces {sum(run.lengths)} bytes of payload but holds {len(run.payloads)}"
+            f"a run of {_short(run.event)} announces {sum(run.lengths)} bytes of payload but holds {len(run.payloads)}"
         )
-    if len(bytes(run.headers)) > MAX_HEADERS:
-        raise ProtocolError(f"the headers of a run of {run.event!r} are over the limit of {MAX_HEADERS} bytes")
+    if len(run.headers) > MAX_HEADERS:
+        raise ProtocolError(f"the headers of a run of {_short(run.event)} are over the limit of {MAX_HEADERS} bytes")
+
+
+def _short(event: str) -> str:
+    """For an error that travels on as a reason: nobody has checked this name yet, and escaped it may be ten times as long."""
+    shown = repr(event)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+
+
+def _checkRanges(ranges: list[tuple[int, int]]) -> None:
+    for first, last in ranges:
+        if first > last:
+            raise ProtocolError(f"a range goes backwards, from {first} to {last}")
 
 
 def unpackHeaders(headers: msgspec.Raw) -> dict[str, Any]:

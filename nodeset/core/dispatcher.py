@@ -101,6 +101,16 @@ class EventDispatcher(Service):
         Service.stopService(self)
         return self.drain().addBoth(self._close)
 
+    def die(self) -> None:
+        """Stop without a word to anybody, as a process does that is killed: for tests of what others make of it."""
+        Service.stopService(self)
+        if self._beating.running:
+            self._beating.stop()
+        for line in self._lines.values():
+            line.open = False
+            line.writer.detach()
+        self._lines.clear()
+
     def drain(self) -> Deferred[None]:
         """Take no new link, ask the nodes to send no more events; fires when what was routed is answered, or too late."""
         self._draining = True

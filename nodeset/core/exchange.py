@@ -12,9 +12,22 @@ from collections.abc import Iterable
 import attrs
 
 from nodeset.core.address import ANY_NODE, LOCALHOST, EventURI, checkPart, isPattern, parse
-from nodeset.core.batch import MAX_EVENT, Confirm, Done, Events, Frame, Hello, Level, Mode, Result, Subbed
+from nodeset.core.batch import (
+    MAX_EVENT,
+    MAX_RANGES,
+    MAX_REASON,
+    Confirm,
+    Done,
+    Events,
+    Frame,
+    Hello,
+    Level,
+    Mode,
+    Result,
+    Subbed,
+)
 from nodeset.core.pending import Pending, Piece
-from nodeset.core.ranges import addTo
+from nodeset.core.ranges import addTo, merged, split
 from nodeset.core.routing import RouteEntry, RoutingTable
 from nodeset.errors import InvalidAddressing, ProtocolError, Refused
 
@@ -23,13 +36,18 @@ __all__ = ["Exchange", "Send", "Session"]
 
 @attrs.define(eq=False)
 class Session:
-    """What a dispatcher knows of one node: its stream id, the TubID it is bound to, its label, its host."""
+    """What a dispatcher knows of one node: its stream id, the TubID it is bound to, its label, its host.
+
+    `entries` are its routes by the pattern as it was written; `spellings` has for each route all patterns that mean it (`ev`
+    and `localhost/ev`, say), each with whether it wants the node's own events.
+    """
 
     stream: str
     peer: str
     name: str
     host: str
     entries: dict[str, RouteEntry] = attrs.field(factory=dict)
+    spellings: dict[RouteEntry, dict[str, bool]] = attrs.field(factory=dict)
     suspect: bool = False
     highest: int = 0
 
@@ -82,11 +100,11 @@ class Exchange:
         if self.sessions.get(session.stream) is not session:
             return []
         del self.sessions[session.stream]
-        for entry in session.entries.values():
+        for entry in session.spellings:
             self.table.remove(entry)
         self.pending.forget(session.stream)
         done: dict[str, list[Piece]] = {}
-        for stream, piece in self.pending.gone(session.stream, f"{session.name}: {reason}"):
+        for stream, piece in self.pending.gone(session.stream, f"{session.name}: {reason}"[:MAX_REASON]):
             self.counters["lost"] += piece.last - piece.first + 1
             done.setdefault(stream, []).append(piece)
         return [send for stream, pieces in done.items() for send in self._tell(stream, pieces)]
@@ -100,17 +118,26 @@ class Exchange:
         except InvalidAddressing as error:
             return Subbed(pattern, False, str(error))
         if uri.nodeName not in (ANY_NODE, session.name) or uri.hostName not in (LOCALHOST, self.table.site, session.host):
-            return Subbed(pattern, False, f"{pattern!r} is not an address of this node, {session.name}@{session.host}")
-        entry = RouteEntry(session.stream, uri.eventName, session.name, session.host, own)
-        self.table.add(entry)
+            reason = f"{pattern!r} is not an address of this node, {session.name}@{session.host}"
+            return Subbed(pattern, False, reason[:MAX_REASON])
+        entry = RouteEntry(session.stream, uri.eventName, session.name, session.host)
+        spellings = session.spellings.setdefault(entry, {})
+        spellings[pattern] = own
         session.entries[pattern] = entry
+        self.table.add(attrs.evolve(entry, own=any(spellings.values())))
         return Subbed(pattern, True)
 
     def unsubscribe(self, session: Session, pattern: str) -> Subbed:
         """Undo `subscribe`."""
         entry = session.entries.pop(pattern, None)
-        if entry is not None and entry not in session.entries.values():
-            self.table.remove(entry)
+        if entry is not None:
+            spellings = session.spellings[entry]
+            del spellings[pattern]
+            if spellings:
+                self.table.add(attrs.evolve(entry, own=any(spellings.values())))
+            else:
+                del session.spellings[entry]
+                self.table.remove(entry)
         return Subbed(pattern, False)
 
     # -- routing
@@ -198,7 +225,7 @@ class Exchange:
     def confirm(self, session: Session, answer: Confirm) -> list[Send]:
         """`session` says what became of events that it was sent."""
         done: list[Piece] = []
-        for first, last in answer.ranges:
+        for first, last in merged(answer.ranges):  # each number once, however often it is named
             done += self.pending.answer(answer.stream, first, last, session.stream, answer.outcome, answer.reason)
         return self._tell(answer.stream, done)
 
@@ -212,4 +239,6 @@ class Exchange:
             result = Result.UNDELIVERED if piece.lost else Result.FAILED if piece.failed else Result.OK
             alike = (result, piece.matched, piece.delivered, piece.dropped, piece.reason)
             addTo(answers.setdefault(alike, []), piece.first, piece.last)
-        return [(publisher, Done(ranges, *alike)) for alike, ranges in answers.items()]
+        return [
+            (publisher, Done(part, *alike)) for alike, ranges in answers.items() for part in split(ranges, MAX_RANGES)
+        ]

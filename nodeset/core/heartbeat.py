@@ -50,8 +50,8 @@ class Heartbeat:
     def looked(self, now: float) -> None:
         """Say that it is time to judge; forgives everybody the time by which this call comes late."""
         if self._looked is not None and (late := now - self._looked - self.interval) > self.interval:
-            for peer in self._heard:
-                self._heard[peer] += late
+            for peer, then in self._heard.items():
+                self._heard[peer] = min(now, then + late)  # who was heard since we woke needs no forgiveness
         self._looked = now
 
     def suspects(self, now: float) -> list[Hashable]:

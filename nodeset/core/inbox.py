@@ -11,8 +11,8 @@ from collections import deque
 import attrs
 import msgspec
 
-from nodeset.core.batch import Confirm, Events, Level, Mode, Outcome
-from nodeset.core.ranges import addTo
+from nodeset.core.batch import MAX_RANGES, Confirm, Events, Level, Mode, Outcome
+from nodeset.core.ranges import addTo, merged, split
 
 __all__ = ["Delivery", "Inbox"]
 
@@ -120,7 +120,11 @@ class Inbox:
         if not self._answers:
             return []
         answers, self._answers = self._answers, {}
-        return [Confirm(stream, ranges, outcome, reason) for (stream, outcome, reason), ranges in answers.items()]
+        return [
+            Confirm(stream, part, outcome, reason)
+            for (stream, outcome, reason), ranges in answers.items()
+            for part in split(merged(ranges), MAX_RANGES)  # several handlers at a time do not finish in order
+        ]
 
     def forgetAnswers(self) -> None:
         """The link is lost: these answers have nowhere to go."""

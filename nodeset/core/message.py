@@ -17,22 +17,21 @@ from typing import Any, ClassVar, Final, TypeVar, dataclass_transform
 import attrs
 import msgspec
 import simplejson
+from zope.interface import implementer
 
+from nodeset.core.interfaces import IMessageBuilder
 from nodeset.errors import BadMessage, MissingField, UnknownField
 
 __all__ = ["MODES", "Attribute", "MessageBuilder", "Meta", "NodeMessage", "RawMessage"]
 
-MODES: Final = ("all", "one")
-"""What `_delivery_mode` may be: every match gets the event, or exactly one."""
+MODES: Final = ("all", "one")  # every match gets the event, or exactly one
 
 M = TypeVar("M", bound="NodeMessage")
 
 _FURL = re.compile(r"pb://[^\s'\"]*")
-_CLASS_VAR = re.compile(r"(\w+\.)?ClassVar\b")
 _INTERNAL = frozenset({"_shape", "_generic", "_values", "_unread"})
 _SCALARS = frozenset({type(None), bool, int, float, str, bytes})
-# A float that is out of range becomes infinite here: who looks at a field that his class does not know gets what came.
-_readUnknown = msgspec.json.Decoder(dict[str, Any], float_hook=float).decode
+_readUnknown = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 @attrs.frozen
@@ -52,6 +51,8 @@ class Shape:
 
     declared: tuple[str, ...]
     names: frozenset[str]
+    factories: dict[str, Callable[[], Any]]
+    taken: frozenset[str]  # what no other field can be named
     built: bool
     plan: Any = None  # the codec's; it is kept here so that it is collected with the class
 
@@ -87,28 +88,24 @@ def checkMode(mode: object, cls: type) -> str:
 
 def explain(error: Exception, cls: type) -> str:
     """One line for what msgspec found wrong: the field's path with the reason, never the value."""
-    if isinstance(error, RecursionError):
-        return f"{cls.__name__} is nested too deep"
-    reason, path = re.fullmatch(r"(.*?)(?: - at `\$(.*)`)?", " ".join(str(error).split())).groups("")
+    reason, _, path = " ".join(str(error).split()).partition(" - at `$")
     reason = _FURL.sub("pb://…", re.sub(r"^(Invalid .*?value) '.*'", r"\1", reason))[:200]
     reason = reason.replace("Object missing required field", "this required field is missing:")
-    return f"{cls.__name__}{path}: {reason[:1].lower()}{reason[1:]}"
+    return f"{cls.__name__}{path.rstrip('`')}: {reason}"
 
 
-def unknownField(cls: type, names: Iterable[object], known: Iterable[str]) -> UnknownField:
-    """The error for the first of `names` that is not `known`; raises BadMessage if that one can be no name at all."""
-    fields = list(known)
+def unknownField(cls: type, names: Iterable[object], fields: list[str]) -> UnknownField:
+    """The error for the first of `names` that is not in `fields`; raises BadMessage if that one can be no name at all."""
     name = next(name for name in names if name not in fields)
     checkName(name)
-    listed = ", ".join(fields[:20]) + (", …" if len(fields) > 20 else "")
-    return UnknownField(f"{cls.__name__} has no field {show(name)}; {f'it has {listed}' if fields else 'it has none'}")
+    return UnknownField(f"{cls.__name__} has no field {show(name)}; its fields: {', '.join(fields[:20]) or 'none'}")
 
 
 def convertFields(cls: type[M], fields: Mapping[str, Any], str_keys: bool = False) -> M:
     """A message with the declared fields of `cls`, validated; other keys are ignored. Raises BadMessage."""
     try:
         return msgspec.convert(fields, cls, str_keys=str_keys)
-    except (ValueError, TypeError, NameError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError, NameError, RecursionError) as error:
         if any(isinstance(value, Attribute) for value in fields.values()):
             return convertFields(cls, {name: bare(value) for name, value in fields.items()}, str_keys)
         raise BadMessage(explain(error, cls)) from None
@@ -138,9 +135,7 @@ def _construct(cls: type[M], args: tuple[Any, ...], fields: dict[str, Any]) -> M
     """A message after the `__init__` of its class, in which `Attribute(...)` adds to it."""
     kind: Any = cls
     msg: M = kind.__new__(kind)
-    for field in dataclasses.fields(kind):
-        if field.default_factory is not dataclasses.MISSING:
-            msg.__dict__[field.name] = field.default_factory()
+    msg.__dict__.update((name, factory()) for name, factory in cls._shape.factories.items())
     stack = _construction.__dict__.setdefault("stack", [])
     stack.append(msg)
     try:
@@ -168,7 +163,7 @@ class MessageType(type):
         root = not any(isinstance(base, MessageType) for base in bases)
         annotations = {} if root else {k: v for k, v in inspect.get_annotations(cls).items() if k[:1] != "_"}
         for field, annotation in annotations.items():
-            if _CLASS_VAR.match(str(annotation)):
+            if re.match(r"(\w+\.)?ClassVar\b", str(annotation)):
                 continue
             if hasattr(NodeMessage, field):
                 raise BadMessage(f"the field {name}.{field} would hide NodeMessage.{field}; rename it")
@@ -176,8 +171,10 @@ class MessageType(type):
                 setattr(cls, field, _freshDefault(namespace[field]))
         cls.__annotations__ = annotations
         kind: Any = dataclasses.dataclass(kw_only=True, init=False, eq=False, repr=False)(cls)
-        declared = tuple(field.name for field in dataclasses.fields(kind))
-        cls._shape = Shape(declared, frozenset(declared), not root and kind.__init__ is not NodeMessage.__init__)
+        made = {field.name: field.default_factory for field in dataclasses.fields(kind)}
+        factories = {field: factory for field, factory in made.items() if factory is not dataclasses.MISSING}
+        built = not root and kind.__init__ is not NodeMessage.__init__
+        cls._shape = Shape(tuple(made), frozenset(made), factories, frozenset(dir(cls)) - made.keys() | _INTERNAL, built)
         checkMode(kind._delivery_mode, cls)
         return cls
 
@@ -194,9 +191,9 @@ def _freshDefault(default: Any) -> Any:
     """The default as a dataclass wants it; one that can change is copied for each message."""
     if isinstance(default, dataclasses.Field) or (isinstance(default, Hashable) and not isinstance(default, tuple)):
         return default
-    kind: Any = type(default)
-    quick = kind in (list, dict, set) and not default
-    return dataclasses.field(default_factory=kind if quick else functools.partial(copy.deepcopy, default))
+    if not default and type(default).__name__ in ("list", "dict", "set"):
+        return dataclasses.field(default_factory=type(default))
+    return dataclasses.field(default_factory=functools.partial(copy.deepcopy, default))
 
 
 @dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(dataclasses.field,))
@@ -219,9 +216,8 @@ class NodeMessage(metaclass=MessageType):
 
     def fields(self) -> dict[str, Any]:
         """The plain values by name, declared ones first; received fields that the class does not know come last."""
-        here = self.__dict__
-        own = {n: getattr(self, n) for n in self._shape.declared if n in here or hasattr(type(self), n)}
-        return own | self._readRest()
+        kind, own = type(self), self.__dict__
+        return {n: getattr(self, n) for n in kind._shape.declared if n in own or hasattr(kind, n)} | self._readRest()
 
     def toJson(self) -> str:
         """The fields as a JSON object, without those whose names start with `_`. Raises BadMessage, for NaN as well."""
@@ -270,20 +266,19 @@ class NodeMessage(metaclass=MessageType):
             self.__dict__[name] = checkMode(bare(value), cls)
         elif name == "meta" or isinstance(getattr(cls, name, None), property):
             object.__setattr__(self, name, value)
-        elif name in _INTERNAL or (hasattr(cls, name) and (name[:1] != "_" or name[:2] == "__")):
+        elif name in cls._shape.taken and (name[:1] != "_" or name[:2] == "__" or name in _INTERNAL):
             raise BadMessage(f"{cls.__name__}.{name} is not a field, so it cannot be set; name the field otherwise")
-        elif name in self._readRest() or (cls._generic and not hasattr(cls, name)):
+        elif name in self._readRest() or (cls._generic and name not in cls._shape.taken):
             checkName(name)
             self._readRest()[name] = bare(value)
         elif name[:1] == "_":
             self.__dict__[name] = value  # private to the class: no field
         else:
-            raise unknownField(cls, [name], self.fields())
+            raise unknownField(cls, [name], list(self.fields()))
 
     def __copy__(self: M) -> M:
         twin = type(self).__new__(type(self))
         twin.__dict__.update(self.__dict__, _values=dict(self._readRest()))
-        twin.__dict__.pop("_unread", None)
         return twin
 
     def __eq__(self, other: object) -> bool:
@@ -318,6 +313,7 @@ class RawMessage(NodeMessage):
         self._readRest()["data"] = data
 
 
+@implementer(IMessageBuilder)
 class MessageBuilder:
     """Makes messages of a class that is known only when the program runs."""
 
@@ -353,15 +349,16 @@ class Attribute:
     def __init__(self, name: str, default: Any = None) -> None:
         checkName(name)
         self.name = name
-        self._value = bare(default)
+        self._value = value = bare(default)
         stack: list[NodeMessage] = _construction.__dict__.get("stack", [])
         if not stack:
             return
-        msg = stack[-1]
-        value = self._value if type(self._value) in _SCALARS else copy.deepcopy(self._value)
-        if name in msg._shape.names or name == "_delivery_mode":
+        msg, shape = stack[-1], stack[-1]._shape
+        if type(value) not in _SCALARS:
+            value = copy.deepcopy(value)
+        if name in shape.names or name == "_delivery_mode":
             setattr(msg, name, value)
-        elif name in _INTERNAL or hasattr(type(msg), name):
+        elif name in shape.taken:
             raise BadMessage(f"the field {show(name)} would hide {type(msg).__name__}.{name}; rename it")
         else:
             msg._readRest()[name] = value
@@ -369,8 +366,7 @@ class Attribute:
     @classmethod
     def _look(cls, name: str, value: Any) -> Attribute:
         self = cls.__new__(cls)
-        self.name = name
-        self._value = value
+        self.name, self._value = name, value
         return self
 
     def getValue(self) -> Any:
@@ -393,8 +389,7 @@ def _dump(cls: type, name: str, value: Any) -> str:
             value, default=_simplify, encoding=None, allow_nan=False, use_decimal=False, namedtuple_as_object=False
         )
     except (ValueError, TypeError, RecursionError) as error:
-        reason = "nested too deep" if isinstance(error, RecursionError) else show(str(error))
-        raise BadMessage(f"{cls.__name__}.{name:.60} cannot be written as JSON: {reason}") from None
+        raise BadMessage(f"{cls.__name__}.{name:.60} cannot be written as JSON: {show(str(error))}") from None
 
 
 def _simplify(value: Any) -> Any:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable
+from types import EllipsisType
 from typing import Any, ClassVar
 
+import msgspec
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, fail
 from twisted.internet.interfaces import IReactorTime
@@ -76,8 +78,8 @@ class Node(Service):
     ) -> None:
         self.settings = current() if settings is None else settings
         self.port = port
-        self.name = checkPart(str(uuid.uuid4()) if name is None else name, "node name")
-        self.host = checkPart(LOCALHOST if host is None else host, "host name")
+        self.name: str = checkPart(name or self.settings.name or str(uuid.uuid4()), "node name")
+        self.host = checkPart(host or self.settings.host, "host name")
         self.dispatcher_url = dispatcher_url
         self._transport, self._clock = transport, clock
         self._shared = False
@@ -202,7 +204,7 @@ class Node(Service):
         msgClass: type[NodeMessage] | None = None,
         *,
         level: str = "delivered",
-        timeout: float | None = 60.0,
+        timeout: float | EllipsisType | None = ...,
         wait: bool = True,
         **fields: Any,
     ) -> Deferred[Receipt]:
@@ -211,7 +213,7 @@ class Node(Service):
         :param event_uri: `event`, or `host/event`, or `node@host/event`; a name, not a pattern.
         :param level: when to say so: `accepted` (queued for every match), `delivered` (the handler of every match was
             called), `handled` (every handler has finished).
-        :param timeout: seconds until it fails with `OutcomeUnknown`; None is never. It is not sent again after that.
+        :param timeout: seconds until it fails with `OutcomeUnknown`, else the settings' `publish_timeout` (60); None is never.
         :param wait: when the outbox is full wait for room, or with False fail with `Overloaded`.
         :return: fires with a `Receipt`, always true; nobody subscribed is `Receipt(0, 0, 0)`. Fails with `Undelivered` (a match
             is gone), `HandlerFailed`, `OutcomeUnknown` (the link or the time was lost before the answer), `Overloaded`,
@@ -237,7 +239,7 @@ class Node(Service):
         msg: NodeMessage,
         *,
         level: str = "delivered",
-        timeout: float | None = 60.0,
+        timeout: float | EllipsisType | None = ...,
         wait: bool = True,
     ) -> Deferred[Receipt]:
         """Publish a message that exists; it is encoded now, so changing it later changes nothing. Else like `publish`."""
@@ -247,8 +249,17 @@ class Node(Service):
         return self._send(uri, payload, mode, level, timeout, wait, headers)
 
     def _send(
-        self, uri: EventURI, payload: bytes, mode: str, level: str, timeout: float | None, wait: bool, headers: Any
+        self,
+        uri: EventURI,
+        payload: bytes,
+        mode: str,
+        level: str,
+        timeout: float | EllipsisType | None,
+        wait: bool,
+        headers: msgspec.Raw,
     ) -> Deferred[Receipt]:
+        if timeout is ...:
+            timeout = self.settings.publish_timeout
         if level not in _LEVELS:
             raise LocalError(f"level must be one of {', '.join(_LEVELS)}, not {level!r}")
         if timeout is not None and not 0 < timeout < float("inf"):

@@ -7,13 +7,15 @@ is admitted, so numbers are in the order of `publish`.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Iterable
+from itertools import takewhile
 
 import attrs
 import msgspec
 
 from nodeset.core.batch import MAX_EVENTS, NO_HEADERS, Events, Level, Mode
+from nodeset.core.ranges import merged
 from nodeset.errors import Overloaded
 
 __all__ = ["MAX_UNCONFIRMED", "MAX_UNCONFIRMED_BYTES", "Entry", "Outbox"]
@@ -37,7 +39,6 @@ class Entry:
     deadline: float | None
     headers: msgspec.Raw = NO_HEADERS
     sequence: int = 0
-    over: bool = False
 
 
 class Outbox:
@@ -49,12 +50,12 @@ class Outbox:
 
     def __init__(self, max_events: int = MAX_UNCONFIRMED, max_bytes: int = MAX_UNCONFIRMED_BYTES) -> None:
         self._max_events, self._max_bytes = max_events, max_bytes
-        self._entries: dict[int, Entry] = {}
-        self._unsent: deque[Entry] = deque()
-        self._waiting: deque[Entry] = deque()
+        # Ordered, since these are emptied from the front all the time: a plain dict looks for its first key past all the gaps.
+        self._entries: OrderedDict[int, Entry] = OrderedDict()
+        self._waiting: OrderedDict[Entry, None] = OrderedDict()
+        self._timeouts: dict[float, OrderedDict[Entry, None]] = {}
         self._bytes = self._waiting_bytes = 0
-        self._sequence = 0
-        self._timeouts: dict[float, deque[Entry]] = {}
+        self._sequence = self._sent = 0
 
     def __len__(self) -> int:
         """Events that are unconfirmed or wait for room."""
@@ -68,7 +69,7 @@ class Outbox:
     @property
     def unsent(self) -> bool:
         """Whether `take` would return something."""
-        return bool(self._unsent)
+        return next(reversed(self._entries), 0) > self._sent
 
     # -- filling
 
@@ -88,10 +89,10 @@ class Outbox:
                 "unconfirmed ones; await what publish() returns"
             )
         else:
-            self._waiting.append(entry)
+            self._waiting[entry] = None
             self._waiting_bytes += len(entry.payload)
         if entry.timeout is not None:
-            self._timeouts.setdefault(entry.timeout, deque()).append(entry)
+            self._timeouts.setdefault(entry.timeout, OrderedDict())[entry] = None
 
     def _hasRoom(self, entry: Entry) -> bool:
         if not self._entries:
@@ -106,15 +107,13 @@ class Outbox:
         self._sequence += 1
         entry.sequence = self._sequence
         self._entries[self._sequence] = entry
-        self._unsent.append(entry)
         self._bytes += len(entry.payload)
 
     def _admitWaiting(self) -> None:
-        while self._waiting and self._hasRoom(self._waiting[0]):
-            entry = self._waiting.popleft()
+        while self._waiting and self._hasRoom(entry := next(iter(self._waiting))):
+            del self._waiting[entry]
             self._waiting_bytes -= len(entry.payload)
-            if not entry.over:
-                self._admit(entry)
+            self._admit(entry)
 
     # -- sending
 
@@ -122,20 +121,17 @@ class Outbox:
         """The next runs to send, about `max_bytes` of payload or a single event; they count as sent from here on."""
         runs: list[Events] = []
         low, taken = self.low, 0
-        while self._unsent:
-            head = self._unsent[0]
-            if head.over:
-                self._unsent.popleft()
+        while self._sent < self._sequence:
+            head = entry = self._entries.get(self._sent + 1)
+            if head is None:  # given up before it was sent
+                self._sent += 1
                 continue
             lengths: list[int] = []
             payloads: list[bytes] = []
-            while self._unsent and len(lengths) < MAX_EVENTS:
-                entry = self._unsent[0]
+            while entry is not None and len(lengths) < MAX_EVENTS:
                 size = len(entry.payload)
                 if (
-                    entry.over
-                    or entry.sequence != head.sequence + len(lengths)
-                    or entry.event != head.event
+                    entry.event != head.event
                     or entry.mode is not head.mode
                     or entry.level is not head.level
                     or entry.headers is not head.headers
@@ -145,7 +141,8 @@ class Outbox:
                 taken += size + 1  # empty payloads take room as well
                 lengths.append(size)
                 payloads.append(entry.payload)
-                self._unsent.popleft()
+                self._sent += 1
+                entry = self._entries.get(self._sent + 1)
             if not lengths:
                 break
             joined = b"".join(payloads)
@@ -158,48 +155,40 @@ class Outbox:
     # -- emptying
 
     def done(self, ranges: Iterable[tuple[int, int]]) -> list[Entry]:
-        """These were answered: returns their entries, what is not here any more is passed over."""
+        """These were answered: returns their entries. What is not here any more, or was never sent, is passed over."""
         entries: list[Entry] = []
-        for first, last in ranges:
-            if last - first >= len(self._entries):  # nonsense from a peer costs no more than what is here
-                sequences: Iterable[int] = [sequence for sequence in self._entries if first <= sequence <= last]
-            else:
-                sequences = range(first, last + 1)
-            entries += [entry for sequence in sequences if (entry := self._remove(sequence)) is not None]
-        self._trim()
+        for first, last in merged(ranges):
+            # Nonsense from a peer costs no more than what is here.
+            sequences = range(max(first, self.low), min(last, self._sent) + 1)
+            entries += [self._remove(sequence) for sequence in sequences if sequence in self._entries]
         self._admitWaiting()
         return entries
 
-    def _trim(self) -> None:
-        """Let go of entries that will not expire any more, which otherwise stay until their time."""
-        for timeout, entries in list(self._timeouts.items()):
-            while entries and entries[0].over:
-                entries.popleft()
-            if not entries:
-                del self._timeouts[timeout]
-
-    def _remove(self, sequence: int) -> Entry | None:
-        entry = self._entries.pop(sequence, None)
-        if entry is not None:
-            entry.over = True
-            self._bytes -= len(entry.payload)
+    def _remove(self, sequence: int) -> Entry:
+        entry = self._entries.pop(sequence)
+        self._bytes -= len(entry.payload)
+        self._letGo(entry)
         return entry
+
+    def _letGo(self, entry: Entry) -> None:
+        """It will not expire any more: remembering it until then would hold its payload."""
+        if entry.timeout is not None:
+            entries = self._timeouts[entry.timeout]
+            del entries[entry]
+            if not entries:
+                del self._timeouts[entry.timeout]
 
     def lost(self) -> list[Entry]:
         """The link is lost: returns what was sent and can no longer be confirmed; what was not sent stays."""
-        unsent = {entry.sequence for entry in self._unsent}
-        sent = [sequence for sequence in self._entries if sequence not in unsent]
-        entries = [entry for sequence in sent if (entry := self._remove(sequence)) is not None]
+        sent = list(takewhile(lambda sequence: sequence <= self._sent, self._entries))
+        entries = [self._remove(sequence) for sequence in sent]
         self._admitWaiting()
         return entries
 
     def clear(self) -> list[Entry]:
         """Give up all of it: returns every entry, those that wait as well."""
         entries = [*self._entries.values(), *self._waiting]
-        for entry in entries:
-            entry.over = True
         self._entries.clear()
-        self._unsent.clear()
         self._waiting.clear()
         self._timeouts.clear()
         self._bytes = self._waiting_bytes = 0
@@ -209,29 +198,21 @@ class Outbox:
 
     def nextDeadline(self) -> float | None:
         """When to call `expire` next, in the caller's seconds; None when nothing will ever expire."""
-        self._trim()
-        heads = (entries[0].deadline for entries in self._timeouts.values())
+        heads = (next(iter(entries)).deadline for entries in self._timeouts.values())
         return min((deadline for deadline in heads if deadline is not None), default=None)
 
     def expire(self, now: float) -> list[Entry]:
         """Give up what is past its deadline and return it."""
-        expired: list[Entry] = []
-        for entries in self._timeouts.values():
-            while entries and (entries[0].over or (entries[0].deadline or 0.0) <= now):
-                entry = entries.popleft()
-                if not entry.over:
-                    entry.over = True
-                    expired.append(entry)
-        if expired:
-            self._forget(expired)
-        return expired
-
-    def _forget(self, expired: list[Entry]) -> None:
+        # Those with the same time-out were added in the order of their deadlines, so each row is read from its front.
+        rows = [takewhile(lambda entry: (entry.deadline or 0.0) <= now, entries) for entries in self._timeouts.values()]
+        expired = [entry for row in rows for entry in row]
         for entry in expired:
-            if entry.sequence and self._entries.pop(entry.sequence, None) is not None:
-                self._bytes -= len(entry.payload)
-            elif not entry.sequence:
+            if entry.sequence:
+                self._remove(entry.sequence)
+            else:
+                del self._waiting[entry]
                 self._waiting_bytes -= len(entry.payload)
-        self._unsent = deque(entry for entry in self._unsent if not entry.over)
-        self._waiting = deque(entry for entry in self._waiting if not entry.over)
-        self._admitWaiting()
+                self._letGo(entry)
+        if expired:
+            self._admitWaiting()
+        return expired

@@ -87,27 +87,28 @@ class Pending:
         What is not pending, or does not wait for `peer`, is passed over: an answer may come twice.
         """
         pieces = self._streams.get(stream)
-        if pieces is None:
+        if pieces is None or first > last:
             return []
+        start = bisect_left(pieces, first, key=_first)
+        if start and pieces[start - 1].last >= first:
+            start -= 1
         done: list[Piece] = []
-        index = bisect_left(pieces, first, key=_first)
-        if index and pieces[index - 1].last >= first:
-            index -= 1
+        kept: list[Piece] = []
+        index = start
         while index < len(pieces) and pieces[index].first <= last:
             piece = pieces[index]
+            index += 1
             if peer not in piece.waiting:
-                index += 1
+                kept.append(piece)
                 continue
             if piece.first < first:
-                pieces.insert(index + 1, piece.cut(first))
-                index += 1
-                piece = pieces[index]
-            if piece.last > last:
-                pieces.insert(index + 1, piece.cut(last + 1))
-            if piece.answered(peer, outcome, reason):
-                done.append(pieces.pop(index))
-            else:
-                index += 1
+                kept.append(piece)
+                piece = piece.cut(first)
+            rest = piece.cut(last + 1) if piece.last > last else None
+            (done if piece.answered(peer, outcome, reason) else kept).append(piece)
+            if rest is not None:
+                kept.append(rest)
+        pieces[start:index] = kept  # at once: one by one would move all that follow each time
         if not pieces:
             del self._streams[stream]
         return done

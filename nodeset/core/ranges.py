@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-__all__ = ["addTo", "count", "merged"]
+__all__ = ["addTo", "count", "merged", "split"]
 
 
 def addTo(ranges: list[tuple[int, int]], first: int, last: int) -> None:
@@ -29,3 +29,9 @@ def merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
         else:
             whole.append((first, last))
     return whole
+
+
+def split(ranges: list[tuple[int, int]], most: int) -> Iterator[list[tuple[int, int]]]:
+    """The same ranges in lists of at most `most`, as many as one frame may carry."""
+    for start in range(0, len(ranges), most):
+        yield ranges[start : start + most]

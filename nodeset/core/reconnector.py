@@ -15,7 +15,7 @@ from typing import Protocol
 
 import attrs
 from automat import TypeMachineBuilder, pep614
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
@@ -49,7 +49,7 @@ class Linked(Protocol):
 
 
 class Reconnector(Protocol):
-    """The inputs of the machine."""
+    """The inputs of the machine; what an attempt says after `stop`, or after its link was lost, is not heard."""
 
     def start(self) -> None:
         """Begin to dial; does nothing when begun."""
@@ -60,7 +60,7 @@ class Reconnector(Protocol):
     def lost(self) -> None:
         """The link that was opened is lost: dial again."""
 
-    def _opened(self, link: Link) -> None:
+    def _opened(self) -> None:
         """An attempt gave us a link."""
 
     def _failed(self, error: NodeSetError) -> None:
@@ -77,23 +77,30 @@ class _Core:
     policy: Callable[[int], float]
     attempts: int = 0
     pause: float = 0.0
+    current: object = None
 
 
 def _makeMachine() -> Callable[[_Core], Reconnector]:
     machine = TypeMachineBuilder(Reconnector, _Core)
 
     def attempt(inputs: Reconnector, core: _Core) -> Deferred[object]:
+        mine = core.current = object()
+
         def opened(result: tuple[Link, bytes]) -> None:
             link, answer = result
+            if core.current is not mine:  # stopped meanwhile
+                link.abort()
+                return
+            inputs._opened()  # first, since the owner may say at once that the link is lost, or stop
             try:
                 core.owner.linkOpened(link, answer)
-            except NodeSetError:
+            except Exception:
                 link.abort()
                 raise
-            inputs._opened(link)
+            core.attempts = 0
 
         def failed(failure: Failure) -> None:
-            if not failure.check(CancelledError):
+            if core.current is mine:
                 error = failure.value
                 inputs._failed(error if isinstance(error, NodeSetError) else LinkLost(repr(error)))
 
@@ -117,12 +124,9 @@ def _makeMachine() -> Callable[[_Core], Reconnector]:
     waiting.upon(Reconnector.lost).loop().returns(None)
     waiting.upon(Reconnector._retry).to(dialling).returns(None)
     linked.upon(Reconnector.start).loop().returns(None)
-    linked.upon(Reconnector.stop).to(idle).returns(None)
+    dialling.upon(Reconnector._opened, nodata=True).to(linked).returns(None)
 
-    @pep614(dialling.upon(Reconnector._opened, nodata=True).to(linked))
-    def remember(inputs: Reconnector, core: _Core, link: Link) -> None:
-        core.attempts = 0
-
+    @pep614(linked.upon(Reconnector._failed).to(waiting))
     @pep614(dialling.upon(Reconnector._failed, nodata=True).to(waiting))
     def failedAttempt(inputs: Reconnector, core: _Core, error: NodeSetError) -> None:
         core.attempts += 1
@@ -131,11 +135,17 @@ def _makeMachine() -> Callable[[_Core], Reconnector]:
 
     @pep614(linked.upon(Reconnector.lost).to(waiting))
     def lostLink(inputs: Reconnector, core: _Core) -> None:
+        core.current = None
         core.pause = core.policy(1)
 
     @pep614(dialling.upon(Reconnector.stop).to(idle))
     def stopDialling(inputs: Reconnector, core: _Core, dialled: Deferred[object]) -> None:
+        core.current = None
         dialled.cancel()
+
+    @pep614(linked.upon(Reconnector.stop).to(idle))
+    def stopLinked(inputs: Reconnector, core: _Core) -> None:
+        core.current = None
 
     @pep614(waiting.upon(Reconnector.stop).to(idle))
     def stopWaiting(inputs: Reconnector, core: _Core, retry: IDelayedCall) -> None:

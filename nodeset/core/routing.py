@@ -138,6 +138,7 @@ class RoutingTable:
         """Remove `entry`; False when it was not there."""
         place = self._place(entry.pattern)
         if entry not in place:
+            self._prune(entry.pattern)
             return False
         del place[entry]
         self._prune(entry.pattern)
@@ -183,6 +184,8 @@ class RoutingTable:
             self._matches[uri] = found
             if len(self._matches) > REMEMBERED:
                 self._matches.popitem(last=False)
+        else:
+            self._matches.move_to_end(uri)
         return found
 
     def turn(self, uri: EventURI) -> RREntrySet:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from nodeset.core.batch import Events, Frame, pack
+from nodeset.core.batch import Bye, Confirm, Done, Events, Frame, Sub, Subbed, Unsub, pack
 from nodeset.core.link import Link
 
 __all__ = ["TARGET", "BatchWriter"]
@@ -19,8 +19,25 @@ __all__ = ["TARGET", "BatchWriter"]
 TARGET = 64 * 1024
 #: Frames after which a batch is closed, well under what a receiver accepts.
 _MOST_FRAMES = 2048
-#: What a frame costs beside its payloads and lengths, at most about: names, headers, numbers.
+#: What a frame costs beside what `_weigh` looks at: numbers, markers.
 _OVERHEAD = 64
+
+
+def _weigh(frame: Frame) -> int:
+    """No fewer bytes than `frame` takes when packed, so that a batch is never over its limit; a character takes four at most."""
+    match frame:
+        case Events():
+            return _OVERHEAD + len(frame.payloads) + 5 * len(frame.lengths) + 4 * len(frame.event) + len(frame.headers)
+        case Confirm() | Done():
+            return _OVERHEAD + 19 * len(frame.ranges) + 4 * len(frame.reason)
+        case Subbed():
+            return _OVERHEAD + 4 * len(frame.pattern) + 4 * len(frame.refused)
+        case Sub() | Unsub():
+            return _OVERHEAD + 4 * len(frame.pattern)
+        case Bye():
+            return _OVERHEAD + 4 * len(frame.reason)
+        case _:
+            return _OVERHEAD
 
 
 class BatchWriter:
@@ -76,9 +93,7 @@ class BatchWriter:
         link, size = self._link, 0
         batch: list[Frame] = []
         for frame in frames:
-            weight = _OVERHEAD
-            if type(frame) is Events:
-                weight += len(frame.payloads) + 5 * len(frame.lengths) + 3 * len(frame.event)
+            weight = _weigh(frame)
             if batch and (size + weight > TARGET or len(batch) == _MOST_FRAMES):
                 link.send(pack(batch))
                 batch, size = [], 0

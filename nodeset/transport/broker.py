@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from foolscap.broker import Broker
+from foolscap.broker import Broker, PBRootUnslicer
 from foolscap.negotiate import Negotiation
+from foolscap.slicers.dict import DictUnslicer
+from foolscap.tokens import OPEN, STRING, VOCAB, BananaError, Violation
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from nodeset.core.batch import MAX_BATCH
 from nodeset.errors import ProtocolError
@@ -23,10 +26,44 @@ __all__ = ["STRANGER_LIMIT", "BoundedBroker", "ImpatientNegotiation", "Replacing
 STRANGER_LIMIT = 8 * 1024
 
 
+#: What may be opened inside a call or an answer: all else (sets, copies of other classes, ...) nobody here says.
+_OPENED = {"arguments", "boolean", "copyable", "dict", "list", "none", "reference", "tuple", "unicode"}
+_OPENED |= {"my-reference", "their-reference", "your-reference"}
+
+
+class _TextKeys(DictUnslicer):  # type: ignore[misc]  # Foolscap has no types
+    """Reads a dictionary whose keys are text. To look up another kind can take for ever: the hash of a tuple is that of
+    all that it holds, once for each time that it holds it.
+    """
+
+    def checkToken(self, typebyte: bytes, size: int) -> None:
+        if self.gettingKey and typebyte not in (STRING, VOCAB, OPEN):
+            raise Violation("the keys of a dictionary must be text")
+        super().checkToken(typebyte, size)
+
+    def doOpen(self, opentype: tuple[str, ...]) -> Any:
+        if self.gettingKey and opentype != ("unicode",):
+            raise Violation("the keys of a dictionary must be text")
+        return super().doOpen(opentype)
+
+
+class _FewTypes(PBRootUnslicer):  # type: ignore[misc]  # Foolscap has no types
+    """Reads what peers of ours say, no other type."""
+
+    def open(self, opentype: tuple[str, ...]) -> Any:
+        """What reads an object of this type."""
+        if opentype[0] not in _OPENED:
+            raise Violation(f"no value can be of the type {str(opentype[0])[:40]!r} here")
+        if opentype == ("dict",):
+            return _TextKeys()
+        return super().open(opentype)
+
+
 class BoundedBroker(Broker):  # type: ignore[misc]  # Foolscap has no types
     """A stock broker that cuts off whoever sends a token over the limit, on the token's header."""
 
     log = Logger()
+    unslicerClass = _FewTypes
     connectionAbandoned: bool
 
     def initReceive(self) -> None:
@@ -41,11 +78,31 @@ class BoundedBroker(Broker):  # type: ignore[misc]  # Foolscap has no types
         try:
             self.guard.feed(chunk)
         except ProtocolError as error:
-            self.connectionAbandoned = True
-            self.log.warn("{peer} is cut off: {reason}", peer=self._whose(), reason=str(error))
-            self.transport.abortConnection()
+            self._cutOff(str(error))
         else:
             super().dataReceived(chunk)
+
+    def reportReceiveError(self, failure: Failure) -> None:
+        """What came is no Banana, or says what Foolscap does not take: the peer's fault, so no traceback."""
+        error = failure.value
+        # Only Foolscap's own words are sure not to repeat what was sent.
+        self._cutOff(str(error)[:200] if isinstance(error, BananaError) else f"it sent nonsense ({type(error).__name__})")
+
+    def callFailed(self, failure: Failure, request: int, delivery: object = None) -> None:
+        """A call fails, by what it asks for or by how."""
+        self._count("failed_calls")
+        super().callFailed(failure, request, delivery)
+
+    def _cutOff(self, reason: str) -> None:
+        self.connectionAbandoned = True
+        self._count("cut_off")
+        self.log.warn("{peer} is cut off: {reason}", peer=self._whose(), reason=reason)
+        self.transport.abortConnection()
+
+    def _count(self, what: str) -> None:
+        counters = getattr(self.tub, "counters", None)  # a dispatcher's has some
+        if counters is not None:
+            counters[what] += 1
 
     def _whose(self) -> str:
         return self.remote_tubref.getShortTubID() if self.remote_tubref else "a stranger"

@@ -2,6 +2,7 @@
 
 node -> dispatcher   open(face, hello)  ->  (link, opened)
 both ways            batch(bytes)                              no answer: confirms are frames
+plain peer -> dispatcher   publish, subscribe, unsubscribe, get_stats: see `nodeset.transport.legacy`
 """
 
 from __future__ import annotations
@@ -18,12 +19,16 @@ from zope.interface import classImplements
 from nodeset.core.batch import MAX_BATCH, MAX_HELLO
 from nodeset.core.link import Acceptor, Receiver
 from nodeset.errors import LinkLost, NodeSetError
+from nodeset.transport.copies import MessageConstraint, NodeConstraint, TextConstraint
 
 __all__ = ["LinkFace", "OpeningFace", "RILink", "RIOpening", "TubLink"]
 
 
 _BATCH = ByteStringConstraint(MAX_BATCH)
 _HELLO = ByteStringConstraint(MAX_HELLO)
+_TEXT = TextConstraint(800)
+_NODE = NodeConstraint()
+_MESSAGE = MessageConstraint()
 
 
 class RILink(RemoteInterface):  # type: ignore[misc]  # Foolscap has no types
@@ -40,13 +45,29 @@ _LINK = RemoteInterfaceConstraint(RILink)
 
 
 class RIOpening(RemoteInterface):  # type: ignore[misc]  # Foolscap has no types
-    """Where links are opened."""
+    """Where links are opened, and where peers without NodeSet do all they do."""
 
     __remote_name__ = "nodeset.opening.1"
 
     def open(face: Any = _LINK, hello: Any = _HELLO) -> Any:
         """Open a link; the answer is its other end with the packed `Opened`."""
         return TupleOf(_LINK, _HELLO)
+
+    def publish(uri: Any = _TEXT, msg: Any = _MESSAGE) -> Any:
+        """Publish; True once the dispatcher has it."""
+        return bool
+
+    def subscribe(uri: Any = _TEXT, node: Any = _NODE, name: Any = _TEXT) -> Any:
+        """Have `node` called with events; True once that is so."""
+        return bool
+
+    def unsubscribe(uri: Any = _TEXT, node: Any = _NODE, name: Any = _TEXT) -> Any:
+        """Undo `subscribe`; False when there was nothing to undo."""
+        return bool
+
+    def get_stats() -> Any:
+        """What the dispatcher counts, as JSON."""
+        return TextConstraint(100_000)
 
 
 class LinkFace(Referenceable):  # type: ignore[misc]  # Foolscap has no types

@@ -28,8 +28,9 @@ from nodeset.core.link import Link, Receiver
 from nodeset.errors import LinkLost, NodeSetError, NotRunning, PortTaken, ProtocolError, Refused, StateUnusable, WrongIdentity
 from nodeset.transport.broker import BoundedBroker, ImpatientNegotiation, ReplacingNegotiation, trust
 from nodeset.transport.certificate import createCertificate
-from nodeset.transport.faces import LinkFace, OpeningFace, TubLink
+from nodeset.transport.faces import LinkFace, TubLink
 from nodeset.transport.furl import Furl
+from nodeset.transport.legacy import LegacyDoor, LegacyFace
 from nodeset.transport.rendezvous import Claim, FurlSource, lockIdentity
 
 __all__ = ["DIAL_TIMEOUT", "TubAcceptor", "TubTransport", "errorOf"]
@@ -245,10 +246,9 @@ class TubAcceptor(Service):
         """Listen. Raises `PortTaken` or `StateUnusable` when that fails at once, as it does for TCP."""
         Service.startService(self)
         self._tub = _makeTub(self._claim.certificate, dispatcher=True)
-        faces = {
-            self._claim.member_name: OpeningFace(self.dispatcher),
-            self._claim.owner_name: OpeningFace(self.dispatcher),
-        }
+        self._tub.counters = self.dispatcher.exchange.counters
+        door = LegacyDoor(self.dispatcher, self._reactor)
+        faces = {name: LegacyFace(self.dispatcher, door) for name in (self._claim.member_name, self._claim.owner_name)}
         self._tub.registerNameLookupHandler(faces.get)
         self._tub.startService()
         self.dispatcher.startService()

@@ -1,0 +1,97 @@
+"""The command `nodeset-dispatcher`, which routes events between nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nodeset.cli.options import CommonOptions, twistdOptions
+from nodeset.cli.service import Daemon, prepare
+from nodeset.settings import DEFAULT_URL, Settings
+
+__all__ = ["Options", "main", "makeService"]
+
+_NAME = "nodeset-dispatcher"
+
+
+class Options(CommonOptions):
+    """The options of `nodeset-dispatcher`."""
+
+    synopsis = "Usage: nodeset-dispatcher [options]"
+    longdesc = (
+        "Routes events between nodes. Nodes on this host find it by the FURL file that it writes to its state directory; "
+        "give others a copy of that file. Without -n it becomes a daemon."
+    )
+    example = (
+        "  nodeset-dispatcher -n --listen localhost:5333\n"
+        "  nodeset-dispatcher --listen 0.0.0.0:5333 --advertise tcp:bus.example.org:5333 --furlfile /srv/bus.furl\n"
+        "  twistd -n nodeset-dispatcher --listen localhost:5333\n"
+    )
+
+    optFlags = [["verbose", None, "Log every event that is routed."]]
+    optParameters = [
+        [
+            "listen",
+            None,
+            None,
+            "Where to listen: host:port, pbu://host:port/ref, or an endpoint such as tcp:5333:interface=127.0.0.1 or "
+            f"systemd:domain=INET:index=0; port 0 is any free one [default: {DEFAULT_URL}]",
+        ],
+        ["max-message", None, None, "The largest event to take, in bytes [default: 1048576]"],
+        ["max-nodes", None, None, "How many nodes may be here at a time [default: 100000]"],
+        ["site", None, None, "The host name in addresses that means this dispatcher [default: localhost]"],
+    ]
+
+    def opt_advertise(self, hint: str) -> None:
+        """Where others reach this dispatcher, tcp:HOST:PORT; give it again, or with commas, for more of them."""
+        self.addTo("advertise", hint)
+
+    def opt_furlfile(self, path: str) -> None:
+        """One more file to write the FURL for nodes to; may be given again."""
+        self.addTo("furlfile", path)
+
+
+def makeService(options: Options) -> Daemon:
+    """The dispatcher with these options. What is wrong with them ends the process, with one line on stderr."""
+    is_script = twistdOptions(options) is options
+
+    def build(found: Settings, twistd: Mapping[str, Any], reactor: Any) -> Daemon:
+        return _build(found, twistd, reactor, is_script)
+
+    return prepare(_NAME, options, build)
+
+
+def _build(found: Settings, twistd: Mapping[str, Any], reactor: Any, is_script: bool) -> Daemon:
+    import os
+
+    from nodeset.cli.listen import checkEndpoint, checkHints, probe, readListen
+    from nodeset.core.dispatcher import EventDispatcher
+    from nodeset.transport.rendezvous import claim, stateDirectory
+    from nodeset.transport.tub import TubAcceptor
+
+    listening = readListen(DEFAULT_URL if found.listensByDefault() else found.listen)
+    hints = checkHints(found.advertise)
+    checkEndpoint(reactor, listening.endpoint)
+    held = claim(stateDirectory(os.environ, found.state_dir), listening.place)
+    try:
+        probe(listening)
+        if listening.is_local and not hints:
+            held.notes.append("without --advertise, the FURL only works on this host")
+        daemon = Daemon(_NAME, found, twistd, reactor, is_script)
+    except BaseException:
+        held.release()
+        raise
+    dispatcher = EventDispatcher(reactor, found.site, found.max_nodes, found.max_message, found.drain_timeout, found.verbose)
+    # A daemon changes its directory.
+    files = [Path(name).absolute() for name in found.furlfile]
+    acceptor = TubAcceptor(dispatcher, held, listening.endpoint, hints or listening.hints, reactor, files)
+    acceptor.setServiceParent(daemon)
+    return daemon
+
+
+def main() -> None:
+    """Run as a console script."""
+    from nodeset.cli.runner import run
+
+    run(_NAME, Options, makeService)

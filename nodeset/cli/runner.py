@@ -1,0 +1,60 @@
+"""The console scripts: twistd's own runner with our options beside its own."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from twisted.application.service import IServiceMaker
+from twisted.python.usage import UsageError
+from zope.interface import implementer
+
+from nodeset.cli.options import CommonOptions, withTwistd
+from nodeset.cli.service import Daemon, complain
+from nodeset.errors import NodeSetError
+
+__all__ = ["run"]
+
+
+@implementer(IServiceMaker)
+class _Remembering:
+    """Makes the service as twistd's plugin would, keeping hold of it."""
+
+    def __init__(self, tapname: str, make: Any) -> None:
+        self.tapname, self._make = tapname, make
+        self.description, self.options = tapname, CommonOptions
+        self.made: Daemon | None = None
+
+    def makeService(self, options: Any) -> Daemon:
+        self.made = self._make(options)
+        return self.made
+
+
+def run(name: str, ours: type[CommonOptions], make: Any) -> None:
+    """Run the command `name` as its console script: parse sys.argv, then let twistd do the rest. Ends the process.
+
+    The exit code is 2 for options that cannot be, 1 for anything else that went wrong; one line on stderr says what.
+    """
+    sys.argv[0] = name
+    options = withTwistd(ours, f"{name}.pid")
+    try:
+        options.parseOptions()
+    except UsageError as error:
+        complain(name, f"{error} (see {name} --help)", 2)
+    except (KeyError, OSError) as error:
+        # From twistd's own: a user or group that does not exist.
+        complain(name, f"these options cannot be used: {error.args[0] if error.args else error}", 2)
+    maker = _Remembering(name, make)
+    config: Any = options
+    config.subCommand, config.subOptions, config.loadedPlugins = name, options, {name: maker}
+    from twisted.scripts.twistd import runApp
+
+    try:
+        runApp(config)
+    except SystemExit as stop:
+        if isinstance(stop.code, str):
+            complain(name, stop.code.strip().partition("\n")[0], 1)
+        raise
+    except (NodeSetError, OSError) as error:
+        complain(name, error, 1)
+    raise SystemExit(maker.made.exit_code if maker.made is not None else 0)
