@@ -14,8 +14,8 @@ from nodeset.core import message, node, utils
 if TYPE_CHECKING:
     from io import TextIOWrapper
 
-#: How often to tell how far it is, how often to show an event.
-COUNT_EVERY, SHOW_EVERY = 250, 2500
+#: After how many events to tell how far it is; how many of them to show.
+COUNT_EVERY, SHOWN = 250, 4
 
 
 class Counted(message.NodeMessage):
@@ -37,7 +37,7 @@ class Ledger(node.Node):
         """Write it down."""
         self.ledger.write(f"{msg.number}\n")
         self.count += 1
-        if self.count % SHOW_EVERY == 1:
+        if (self.count - 1) % max(1, self.total // SHOWN) == 0:
             say(f"event {msg.toJson()}")
         if self.count % COUNT_EVERY == 0:
             say(f"count {self.count}")

@@ -527,7 +527,7 @@ class ChildTests(SynchronousTestCase):
 
     def test_events(self) -> None:
         """A subscriber prints what a publisher sends, with the receipt on the other side; a node may be there first."""
-        subscriber = self.spawn(*NODE, "-n", "subscriber", "--event", "a.*", "--count", "2", "--loglevel", "warn")
+        subscriber = self.spawn(*NODE, "-n", "subscriber", "--event", "a.*", "--count", "2", "--loglevel", "crit")
         self.startDispatcher()
         publish = [*NODE, "-n", "publisher", "--once", "--loglevel", "warn", "--event", "a.b", "--payload"]
         deadline = time.monotonic() + PATIENCE
@@ -605,6 +605,39 @@ class ChildTests(SynchronousTestCase):
         code, out, _err = self.ask(*NODE, "-n", "publisher", "--once", "--loglevel", "warn", "--event", "a")
         self.assertEqual((code, out), (0, "a: matched 0, delivered 0, dropped 0\n"))
         self.assertEqual(self.stop(child), 0)
+
+    def test_demo(self) -> None:
+        """The demo sums up in its last line, ends with 0, leaves no file."""
+        temp = self.home / "temp"
+        temp.mkdir()
+        code, out, err = self.ask(str(ROOT / "examples" / "demo.py"), "500", TMPDIR=str(temp))
+        self.assertEqual((code, err), (0, ""), out)
+        summed_up = r"^500 events published, 2 subscribers, 1000 deliveries, 0 lost, 0 duplicates, 0 reordered in [0-9.]+ s$"
+        self.assertRegex(out.splitlines()[-1], summed_up)
+        self.assertEqual(list(temp.iterdir()), [])
+
+    def test_demoDiffers(self) -> None:
+        """An event that is in one ledger only makes the demo fail."""
+        program = (
+            "import sys; from examples import demo; read = demo.readLedger\n"
+            "demo.readLedger = lambda path: read(path)[:-1] if path.name.startswith('subscriber 2') else read(path)\n"
+            "sys.exit(demo.main())\n"
+        )
+        code, out, _err = self.ask("-c", program, "500")
+        self.assertEqual(code, 1)
+        self.assertIn("999 deliveries, 1 lost", out.splitlines()[-1])
+
+    def test_demoInterrupted(self) -> None:
+        """A demo that is told to stop takes its processes with its files along."""
+        temp = self.home / "temp"
+        temp.mkdir()
+        demo = self.spawn(str(ROOT / "examples" / "demo.py"), "10000000", TMPDIR=str(temp))
+        self.awaitLine(demo, "are running")
+        children = Path(f"/proc/{demo.pid}/task/{demo.pid}/children").read_text().split()
+        self.assertEqual(len(children), 4)
+        self.assertEqual(self.stop(demo), 1)
+        self.assertEqual([pid for pid in children if Path(f"/proc/{pid}").exists()], [])
+        self.assertEqual(list(temp.iterdir()), [])
 
     def test_noReactor(self) -> None:
         """Parsing options installs no reactor, so that --reactor is obeyed."""

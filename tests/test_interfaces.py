@@ -67,6 +67,17 @@ class InterfaceTests(SynchronousTestCase):
 
     def test_methodsAreThere(self) -> None:
         """A node's interface lists the verbs that users call."""
-        methods = {member for name, member, described in _members() if name == "INode" and isinstance(described, InterfaceMethod)}
-        verbs = {"start", "publish", "publishMessage", "subscribe", "unsubscribe", "issubscribed", "getSubscriptions", "onEvent"}
+        methods = {
+            member for name, member, described in _members() if name == "INode" and isinstance(described, InterfaceMethod)
+        }
+        verbs = {
+            "start",
+            "publish",
+            "publishMessage",
+            "subscribe",
+            "unsubscribe",
+            "issubscribed",
+            "getSubscriptions",
+            "onEvent",
+        }
         self.assertLessEqual(verbs, methods)

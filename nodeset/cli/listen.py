@@ -31,6 +31,7 @@ class Listening:
     """One place to listen: for Twisted (`endpoint`), for the FURL (`hints`), for the names of the FURL files (`place`).
 
     `address` is the host with the port to probe, None if it is no plain TCP. `is_local` means that the hints work on this host
+    only, although others may be able to connect.
     """
 
     endpoint: str

@@ -6,6 +6,7 @@ transport --opening(peer, hello, link)--> EventDispatcher --(session, frame)--> 
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 
 import attrs
 from twisted.application.service import Service
@@ -32,6 +33,8 @@ __all__ = ["DRAIN_TIMEOUT", "EventDispatcher"]
 DRAIN_TIMEOUT = 10.0
 #: How often a draining dispatcher looks whether it is done.
 _DRAIN_LOOK = 0.05
+#: Characters of the reason for which a link is dropped that others are told.
+_LONGEST_REASON = 300
 
 
 @attrs.define(eq=False)
@@ -82,6 +85,7 @@ class EventDispatcher(Service):
         self.boot = secrets.token_urlsafe(9)
         self._clock, self._max_event, self._drain_timeout, self._verbose = clock, max_event, drain_timeout, verbose
         self._lines: dict[str, _Line] = {}
+        self._tubs: Counter[str] = Counter()
         self._heartbeat = Heartbeat()
         self._beating = LoopingCall(self._beat)
         self._beating.clock = clock
@@ -110,6 +114,7 @@ class EventDispatcher(Service):
             line.open = False
             line.writer.detach()
         self._lines.clear()
+        self._tubs.clear()
 
     def drain(self) -> Deferred[None]:
         """Take no new link, ask the nodes to send no more events; fires when what was routed is answered, or too late."""
@@ -153,6 +158,7 @@ class EventDispatcher(Service):
         session, refused, sends = self.exchange.join(peer, said)
         line = _Line(self, session, link, BatchWriter(self._clock))
         self._lines[session.stream] = line
+        self._tubs[peer] += 1
         line.writer.attach(link)
         self._heartbeat.heard(session.stream, self._clock.seconds())
         self._carryOut(sends)
@@ -174,7 +180,7 @@ class EventDispatcher(Service):
         return line, wire.packOpened(opened)
 
     def received(self, line: _Line, batch: bytes) -> None:
-        """A batch came over a link. Raises `ProtocolError` after the link was dropped for it."""
+        """A batch came over a link. What breaks the protocol costs the link."""
         self._heartbeat.heard(line.session.stream, self._clock.seconds())
         line.session.suspect = False
         try:
@@ -203,7 +209,7 @@ class EventDispatcher(Service):
             case Unsub():
                 line.writer.write(self.exchange.unsubscribe(session, frame.pattern))
             case Bye():
-                self._drop(line, "it left")
+                self._leave(line)
             case Beat() | Took():
                 pass
             case _:
@@ -212,6 +218,12 @@ class EventDispatcher(Service):
     def lost(self, line: _Line, reason: NodeSetError) -> None:
         """A link is lost."""
         self._forget(line, str(reason))
+
+    def _leave(self, line: _Line) -> None:
+        """Members of a collection share a connection, which the first of them to leave must not take along."""
+        self._forget(line, "it left")
+        if not self._tubs[line.session.peer]:
+            line.link.abort()
 
     def _drop(self, line: _Line, reason: str) -> None:
         self._forget(line, reason)
@@ -222,6 +234,11 @@ class EventDispatcher(Service):
             return
         line.open = False
         line.writer.detach()
+        self._tubs[line.session.peer] -= 1
+        if not self._tubs[line.session.peer]:
+            del self._tubs[line.session.peer]
+        # Publishers are told it; what a peer provokes must not be longer than a frame takes.
+        reason = reason[:_LONGEST_REASON]
         stream = line.session.stream
         if self._lines.get(stream) is line:
             del self._lines[stream]

@@ -105,7 +105,6 @@ class Exchange:
         self.pending.forget(session.stream)
         done: dict[str, list[Piece]] = {}
         for stream, piece in self.pending.gone(session.stream, f"{session.name}: {reason}"[:MAX_REASON]):
-            self.counters["lost"] += piece.last - piece.first + 1
             done.setdefault(stream, []).append(piece)
         return [send for stream, pieces in done.items() for send in self._tell(stream, pieces)]
 
@@ -236,9 +235,8 @@ class Exchange:
             return []
         answers: dict[tuple[Result, int, int, int, str], list[tuple[int, int]]] = {}
         for piece in done:
+            self.counters["lost"] += piece.lost * (piece.last - piece.first + 1)
             result = Result.UNDELIVERED if piece.lost else Result.FAILED if piece.failed else Result.OK
             alike = (result, piece.matched, piece.delivered, piece.dropped, piece.reason)
             addTo(answers.setdefault(alike, []), piece.first, piece.last)
-        return [
-            (publisher, Done(part, *alike)) for alike, ranges in answers.items() for part in split(ranges, MAX_RANGES)
-        ]
+        return [(publisher, Done(part, *alike)) for alike, ranges in answers.items() for part in split(ranges, MAX_RANGES)]

@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable
+from functools import partial
 from types import EllipsisType
 from typing import Any, ClassVar
 
 import msgspec
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList, fail
+from twisted.internet.defer import Deferred, DeferredList, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -27,9 +28,10 @@ from nodeset.core.inbox import Delivery
 from nodeset.core.interfaces import INode
 from nodeset.core.link import Transport
 from nodeset.core.message import Meta, NodeMessage, RawMessage
+from nodeset.core.patience import Patience, deferredOf
 from nodeset.core.peer import Peer
 from nodeset.core.utils import catches
-from nodeset.errors import InvalidAddressing, LocalError, NodeSetError, NotRunning, Receipt
+from nodeset.errors import InvalidAddressing, LocalError, NodeSetError, NotRunning, Receipt, Refused
 from nodeset.settings import Settings, current
 
 __all__ = ["Node"]
@@ -85,7 +87,9 @@ class Node(Service):
         self._shared = False
         self._peer: Peer | None = None
         self._subscriptions: dict[str, bool] = {}
+        self._obstacle: Failure | None = None
         self._linked: list[Deferred[Any]] = []
+        self._early: dict[str, list[Any]] = {}
         self._caught = catches(type(self))
         self._handlers: dict[str, list[Handler]] = {}
         if self.autosubscribe:
@@ -98,11 +102,14 @@ class Node(Service):
         """Fires once, with the node, when it is first linked to its dispatcher; at once when it is linked now.
 
         Starts nothing: `startService` does. Fails with `Refused`, `WrongIdentity` or `BadFurl` when the dispatcher is found
-        but does not let us in; the node keeps looking for one that does. Fails with `NotRunning` when the node stops.
+        but does not let us in; the node keeps looking for one that does. Fails with `NotRunning` when the node stops, with
+        `PortTaken` or `StateUnusable` when its transport cannot start.
         """
         linked: Deferred[Any] = Deferred()
         if self._peer is not None and self._peer.linked:
             linked.callback(self)
+        elif self._obstacle is not None:
+            linked.errback(self._obstacle)
         else:
             self._linked.append(linked)
         return linked
@@ -112,8 +119,10 @@ class Node(Service):
         if self.running:
             return
         clock = self._findClock()
+        self._patience = Patience(clock, self.settings.handler_timeout)
         transport = self._transport = self._transport or self._makeTransport()
         Service.startService(self)
+        self._obstacle = None
         peer = Peer(
             self.name,
             self.host,
@@ -125,8 +134,11 @@ class Node(Service):
             concurrency=self.concurrency,
         )
         self._peer = peer
-        for pattern, own in self._subscriptions.items():
-            peer.subscribe(pattern, own).addErrback(_heard)
+        for pattern, own in list(self._subscriptions.items()):
+            for waiting in self._early.pop(pattern, [None]):
+                # A refusal that nobody waits for has been logged by the peer.
+                told = peer.subscribe(pattern, own).addErrback(self._refused, pattern)
+                told.addErrback(lambda failure: None) if waiting is None else told.chainDeferred(waiting)
         if self._shared:
             peer.start()
         else:
@@ -144,14 +156,17 @@ class Node(Service):
 
     async def _stop(self) -> None:
         peer = self._peer
-        if peer is None:
-            return
-        if peer.linked:
+        if peer is not None and peer.linked:
             await peer.flush(self.settings.drain_timeout)
-        self._peer = None
-        peer.stop()
-        if not self._shared and self._transport is not None:
-            await self._transport.stopTransport()
+        if peer is not None and self._peer is peer:
+            self._peer = None
+            peer.stop()
+            self._patience.stop()
+            if not self._shared and self._transport is not None:
+                await self._transport.stopTransport()
+        early, self._early = self._early, {}
+        self._linked += [waiting for waitings in early.values() for waiting in waitings]
+        self._obstacle = None
         self._tell(NotRunning(f"the node {self.name} stopped before it was linked to a dispatcher"))
 
     def _findClock(self) -> IReactorTime:
@@ -185,10 +200,9 @@ class Node(Service):
         self._tell(error)
 
     def _notReady(self, failure: Failure) -> None:
-        if self._linked:
-            self._tell(failure)
-        else:
-            self.log.failure("{node} cannot start", failure, node=self.name)
+        self._obstacle = failure
+        self.log.error("{node} cannot start: {reason}", node=self.name, reason=failure.getErrorMessage())
+        self._tell(failure)
 
     def _tell(self, result: object) -> None:
         linked, self._linked = self._linked, []
@@ -260,9 +274,9 @@ class Node(Service):
     ) -> Deferred[Receipt]:
         if timeout is ...:
             timeout = self.settings.publish_timeout
-        if level not in _LEVELS:
+        if not isinstance(level, str) or level not in _LEVELS:
             raise LocalError(f"level must be one of {', '.join(_LEVELS)}, not {level!r}")
-        if timeout is not None and not 0 < timeout < float("inf"):
+        if timeout is not None and not (isinstance(timeout, (int, float)) and 0 < timeout < float("inf")):
             raise LocalError(f"timeout must be a positive number of seconds or None, not {timeout!r}")
         peer = self._peer
         if peer is None:
@@ -281,18 +295,23 @@ class Node(Service):
         self._subscriptions[pattern] = True
         if self._peer is None:
             waiting: Deferred[bool] = Deferred()
-            self.start().addCallback(lambda node: node.subscribe(pattern)).chainDeferred(waiting)
+            self._early.setdefault(pattern, []).append(waiting)
             return waiting
-        return self._peer.subscribe(pattern, own=True)
+        return self._peer.subscribe(pattern, own=True).addErrback(self._refused, pattern)
+
+    def _refused(self, failure: Failure, pattern: str) -> Failure:
+        if failure.check(Refused):
+            self._subscriptions.pop(pattern, None)
+        return failure
 
     def unsubscribe(self, name: str) -> Deferred[bool]:
         """Undo `subscribe`, or what `@catch` subscribed to. Fires with False when there was nothing to undo."""
         pattern = self._subscribable(name)
         known = self._subscriptions.pop(pattern, None) is not None
         if self._peer is None:
-            done: Deferred[bool] = Deferred()
-            done.callback(known)
-            return done
+            for waiting in self._early.pop(pattern, ()):
+                waiting.callback(False)
+            return succeed(known)
         return self._peer.unsubscribe(pattern)
 
     def issubscribed(self, name: str) -> bool:
@@ -330,11 +349,11 @@ class Node(Service):
         for handler, message, catching in messages:
             try:
                 result = handler(message) if catching else handler(delivery.event, message)
-            except Exception:
+            except (Exception, SystemExit):  # sys.exit() in a handler ends the handler, not the service
                 reasons.append(self._report(Failure(), handler, delivery))
                 continue
-            if result is not None and (deferred := _deferredOf(result)) is not None:
-                waiting.append(self._watch(deferred, handler, delivery))
+            if result is not None and (deferred := deferredOf(result)) is not None:
+                waiting.append(self._patience.watch(deferred, partial(self._report, handler=handler, delivery=delivery)))
         if not waiting:
             return reasons[0] if reasons else None
         all_done: Deferred[Any] = DeferredList(waiting)
@@ -365,11 +384,6 @@ class Node(Service):
         self._handlers[name] = handlers
         return handlers
 
-    def _watch(self, deferred: Deferred[Any], handler: Callable[..., Any], delivery: Delivery) -> Deferred[str | None]:
-        clock, patience = self._findClock(), self.settings.handler_timeout
-        deferred.addTimeout(patience, clock)
-        return deferred.addCallbacks(lambda result: None, self._report, errbackArgs=(handler, delivery))
-
     def _report(self, failure: Failure, handler: Callable[..., Any], delivery: Delivery) -> str:
         """Say once that a handler failed; returns the same in one line, for the publisher."""
         name = getattr(handler, "__name__", repr(handler))
@@ -378,24 +392,8 @@ class Node(Service):
         return f"{self.name}.{name} raised {kind}"
 
 
-def _heard(failure: Failure) -> None:
-    """The peer has logged it: nobody else waits for this one."""
-
-
 def _publishable(event_uri: str) -> EventURI:
     uri = parse(event_uri) if isinstance(event_uri, str) else EventURI(event_uri)
     if isPattern(uri.eventName):
         raise InvalidAddressing(f"{event_uri!r} is a pattern: one subscribes to it, one publishes to a name")
     return uri
-
-
-def _deferredOf(result: Any) -> Deferred[Any] | None:
-    if isinstance(result, Deferred):
-        return result
-    if hasattr(result, "__await__"):
-        return Deferred.fromCoroutine(result) if hasattr(result, "send") else Deferred.fromCoroutine(_await(result))
-    return None
-
-
-async def _await(awaitable: Any) -> Any:
-    return await awaitable

@@ -160,14 +160,15 @@ class Outbox:
         for first, last in merged(ranges):
             # Nonsense from a peer costs no more than what is here.
             sequences = range(max(first, self.low), min(last, self._sent) + 1)
-            entries += [self._remove(sequence) for sequence in sequences if sequence in self._entries]
+            entries += [entry for sequence in sequences if (entry := self._remove(sequence)) is not None]
         self._admitWaiting()
         return entries
 
-    def _remove(self, sequence: int) -> Entry:
-        entry = self._entries.pop(sequence)
-        self._bytes -= len(entry.payload)
-        self._letGo(entry)
+    def _remove(self, sequence: int) -> Entry | None:
+        entry = self._entries.pop(sequence, None)
+        if entry is not None:
+            self._bytes -= len(entry.payload)
+            self._letGo(entry)
         return entry
 
     def _letGo(self, entry: Entry) -> None:
@@ -181,7 +182,7 @@ class Outbox:
     def lost(self) -> list[Entry]:
         """The link is lost: returns what was sent and can no longer be confirmed; what was not sent stays."""
         sent = list(takewhile(lambda sequence: sequence <= self._sent, self._entries))
-        entries = [self._remove(sequence) for sequence in sent]
+        entries = [entry for sequence in sent if (entry := self._remove(sequence)) is not None]
         self._admitWaiting()
         return entries
 

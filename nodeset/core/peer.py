@@ -286,13 +286,15 @@ class Peer:
             return
         began, seen = self._clock.seconds(), 0
         self._busy = True
-        while self._running and (delivery := self._inbox.next()) is not None:
-            self._give(delivery)
-            seen += 1
-            if seen >= _SLICE_EVENTS or (seen % 16 == 0 and self._clock.seconds() - began > _SLICE):
-                self._working = self._clock.callLater(0, self._resume)
-                break
-        self._busy = False
+        try:
+            while self._running and (delivery := self._inbox.next()) is not None:
+                self._give(delivery)
+                seen += 1
+                if seen >= _SLICE_EVENTS or (seen % 16 == 0 and self._clock.seconds() - began > _SLICE):
+                    self._working = self._clock.callLater(0, self._resume)
+                    break
+        finally:
+            self._busy = False
         for confirm in self._inbox.answers():
             self._writer.write(confirm)
 

@@ -102,12 +102,15 @@ def _makeMachine() -> Callable[[_Core], Reconnector]:
         def failed(failure: Failure) -> None:
             if core.current is mine:
                 error = failure.value
+                core.attempts += 1
                 inputs._failed(error if isinstance(error, NodeSetError) else LinkLost(repr(error)))
 
         dialling: Deferred[object] = core.owner.dial().addCallback(opened)
         return dialling.addErrback(failed)
 
     def pauseBefore(inputs: Reconnector, core: _Core, error: NodeSetError | None = None) -> IDelayedCall:
+        # Here, since Automat makes a state's data before it runs what else the transition does.
+        core.pause = core.policy(max(1, core.attempts))
         return core.clock.callLater(core.pause, inputs._retry)
 
     idle = machine.state("idle")
@@ -129,14 +132,11 @@ def _makeMachine() -> Callable[[_Core], Reconnector]:
     @pep614(linked.upon(Reconnector._failed).to(waiting))
     @pep614(dialling.upon(Reconnector._failed, nodata=True).to(waiting))
     def failedAttempt(inputs: Reconnector, core: _Core, error: NodeSetError) -> None:
-        core.attempts += 1
-        core.pause = core.policy(core.attempts)
         core.owner.dialFailed(error, core.pause)
 
     @pep614(linked.upon(Reconnector.lost).to(waiting))
     def lostLink(inputs: Reconnector, core: _Core) -> None:
         core.current = None
-        core.pause = core.policy(1)
 
     @pep614(dialling.upon(Reconnector.stop).to(idle))
     def stopDialling(inputs: Reconnector, core: _Core, dialled: Deferred[object]) -> None:

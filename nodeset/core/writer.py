@@ -24,7 +24,7 @@ _OVERHEAD = 64
 
 
 def _weigh(frame: Frame) -> int:
-    """No fewer bytes than `frame` takes when packed, so that a batch is never over its limit; a character takes four at most."""
+    """At least the bytes that `frame` takes when packed, so that no batch is over its limit; a character takes four at most."""
     match frame:
         case Events():
             return _OVERHEAD + len(frame.payloads) + 5 * len(frame.lengths) + 4 * len(frame.event) + len(frame.headers)

@@ -7,6 +7,7 @@ then.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from foolscap.broker import Broker, PBRootUnslicer
@@ -85,24 +86,29 @@ class BoundedBroker(Broker):  # type: ignore[misc]  # Foolscap has no types
     def reportReceiveError(self, failure: Failure) -> None:
         """What came is no Banana, or says what Foolscap does not take: the peer's fault, so no traceback."""
         error = failure.value
-        # Only Foolscap's own words are sure not to repeat what was sent.
-        self._cutOff(str(error)[:200] if isinstance(error, BananaError) else f"it sent nonsense ({type(error).__name__})")
+        # Foolscap's words, up to where they begin to repeat what was sent.
+        words = re.split("[':\n]", str(error))[0] if isinstance(error, BananaError) else ""
+        self._cutOff(words[:200] or f"it sent nonsense ({type(error).__name__})")
+
+    def handleError(self, message: bytes) -> None:
+        """The peer says that it cuts us off; what it gives as its reason stays out of our log."""
+        self._cutOff("it gave up with an error of its own")
 
     def callFailed(self, failure: Failure, request: int, delivery: object = None) -> None:
         """A call fails, by what it asks for or by how."""
-        self._count("failed_calls")
+        self._note("failed_calls")
         super().callFailed(failure, request, delivery)
 
     def _cutOff(self, reason: str) -> None:
         self.connectionAbandoned = True
-        self._count("cut_off")
+        self._note("cut_off")
         self.log.warn("{peer} is cut off: {reason}", peer=self._whose(), reason=reason)
         self.transport.abortConnection()
 
-    def _count(self, what: str) -> None:
-        counters = getattr(self.tub, "counters", None)  # a dispatcher's has some
-        if counters is not None:
-            counters[what] += 1
+    def _note(self, what: str) -> None:
+        note = getattr(self.tub, "note", None)  # a dispatcher's Tub has one
+        if note is not None:
+            note(what)
 
     def _whose(self) -> str:
         return self.remote_tubref.getShortTubID() if self.remote_tubref else "a stranger"
@@ -124,6 +130,18 @@ class ImpatientNegotiation(Negotiation):  # type: ignore[misc]  # Foolscap has n
     """Foolscap's negotiation with a time limit that is no gift to who only connects."""
 
     SERVER_TIMEOUT = 20
+
+    def negotiationTimedOut(self) -> None:
+        """Time is up. Foolscap would wait for the peer to close TLS as well, which it need not ever do."""
+        super().negotiationTimedOut()
+        self.transport.abortConnection()
+
+    def dataReceived(self, chunk: bytes) -> None:
+        """Listen until it has failed: whoever goes on talking then would fill the memory."""
+        if self.failureReason is None:
+            super().dataReceived(chunk)
+        else:
+            self.transport.abortConnection()
 
 
 class ReplacingNegotiation(ImpatientNegotiation):

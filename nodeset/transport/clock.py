@@ -29,10 +29,36 @@ class MonotonicClock:
 
     def callLater(self, delay: float, callable: Callable[..., object], *args: object, **kwargs: object) -> IDelayedCall:
         """Call it after `delay` seconds."""
-        call: IDelayedCall = self._reactor.callLater(delay, callable, *args, **kwargs)
-        return call
+        return _Call(self, self._reactor.callLater(delay, callable, *args, **kwargs), self._reactor)
 
     def getDelayedCalls(self) -> Sequence[IDelayedCall]:
         """What the reactor waits to call."""
-        calls: Sequence[IDelayedCall] = self._reactor.getDelayedCalls()
-        return calls
+        return [_Call(self, call, self._reactor) for call in self._reactor.getDelayedCalls()]
+
+
+@implementer(IDelayedCall)
+class _Call:
+    """A call of the reactor's, whose time is told by our clock, so that it can be compared with `seconds`."""
+
+    def __init__(self, clock: MonotonicClock, call: Any, reactor: Any) -> None:
+        self._clock, self._call, self._reactor = clock, call, reactor
+
+    def getTime(self) -> float:
+        """When it will happen."""
+        return float(self._clock.seconds() + self._call.getTime() - self._reactor.seconds())
+
+    def cancel(self) -> None:
+        """See `IDelayedCall`."""
+        self._call.cancel()
+
+    def delay(self, secondsLater: float) -> None:
+        """See `IDelayedCall`."""
+        self._call.delay(secondsLater)
+
+    def reset(self, secondsFromNow: float) -> None:
+        """See `IDelayedCall`."""
+        self._call.reset(secondsFromNow)
+
+    def active(self) -> bool:
+        """See `IDelayedCall`."""
+        return bool(self._call.active())

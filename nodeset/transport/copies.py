@@ -28,7 +28,7 @@ __all__ = [
 
 #: What the type of message copies has been called on the wire since the original (R-A45).
 TYPE_NAME: Final = "node-message-0xdeadbeaf"
-#: Values in one message copy, those inside others included. Foolscap takes some 20 us for each, in one go.
+#: Values in one message copy, those inside others included. Foolscap takes some 10 us for each, in one go.
 MAX_VALUES: Final = 10_000
 #: Fields of one message copy, and characters of the name of one.
 _MAX_FIELDS: Final = 1000

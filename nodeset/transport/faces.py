@@ -65,7 +65,7 @@ class RIOpening(RemoteInterface):  # type: ignore[misc]  # Foolscap has no types
         """Undo `subscribe`; False when there was nothing to undo."""
         return bool
 
-    def get_stats() -> Any:
+    def get_stats() -> Any:  # type: ignore[misc]  # the methods of an Interface have no self
         """What the dispatcher counts, as JSON."""
         return TextConstraint(100_000)
 
@@ -138,6 +138,11 @@ class TubLink:
         """See `Link`. Everything on this connection is lost with it."""
         if not self._lost:
             self._reference.tracker.broker.transport.abortConnection()
+
+    def discard(self) -> None:
+        """Nobody here wants this link: cut it without telling its receiver."""
+        self._face.end()
+        self.abort()
 
     def lose(self, reason: NodeSetError | None = None) -> None:
         """The connection is gone."""

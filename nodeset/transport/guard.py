@@ -31,13 +31,18 @@ LONGEST_HEADER = 64
 LONGEST_ERROR = 1000
 # Our numbers have 64 bits; Foolscap takes time that grows with the square of the length to read a longer one.
 LONGEST_NUMBER = 16
+# What a token counts beside its body when a whole structure is measured: at least a pointer to what it becomes.
+_TOKEN = 8
+# Room for all of a structure that is not its one long string, or its many short ones.
+_ROOM = 64 * 1024
 
 
 class TokenGuard:
     """Walk the tokens that a peer sends, without keeping them.
 
-    `limit` is the longest string in bytes, to be changed at any time (it counts from the next header on); `depth` is how
-    many OPEN may be open at once. Once a token was refused, all that follows is refused with the same words.
+    `limit` is the longest string in bytes, to be changed at any time (it counts from the next header on); a whole structure,
+    from the first OPEN to its CLOSE, may take twice that. `depth` is how many OPEN may be open at once. Once a token was
+    refused, all that follows is refused with the same words.
     """
 
     def __init__(self, limit: int, depth: int = 64) -> None:
@@ -47,6 +52,7 @@ class TokenGuard:
         self._header = 0
         self._shift = 0
         self._skip = 0
+        self._spent = 0
         self._refusal: str | None = None
 
     def feed(self, chunk: bytes) -> None:
@@ -60,6 +66,7 @@ class TokenGuard:
         # Plain local integers: this runs for every byte outside a body.
         header = self._header
         shift = self._shift
+        spent = self._spent
         while position < size:
             byte = chunk[position]
             position += 1
@@ -73,7 +80,10 @@ class TokenGuard:
                 if header > self.limit:
                     self._refuse(f"a string of {_count(header)} bytes, the limit here is {self.limit}: send less at once")
                 position += header
+                spent += header
             elif byte == _OPEN:
+                if not self._open:
+                    spent = 0
                 self._open += 1
                 if self._open > self.depth:
                     self._refuse(f"structures nested deeper than {self.depth}")
@@ -83,10 +93,14 @@ class TokenGuard:
                 self._open -= 1
             elif byte not in _BARE:
                 position += self._measure(byte, header)
+            spent += _TOKEN
+            if spent > 2 * self.limit + _ROOM and self._open:
+                self._refuse(f"a structure of more than {2 * self.limit + _ROOM} bytes: send less at once")
             header = shift = 0
         self._header = header
         self._shift = shift
         self._skip = position - size
+        self._spent = spent
 
     def _measure(self, byte: int, header: int) -> int:
         """The length of the body of a rare token, or refuse it."""

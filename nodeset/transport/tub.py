@@ -175,15 +175,24 @@ class TubTransport:
 
     def dial(self, hello: bytes, receiver: Receiver) -> Deferred[tuple[Link, bytes]]:
         """See `Transport`. A refusal is remembered: nobody is asked again for 30 s, unless the FURL has changed."""
-        dialling: Deferred[tuple[Link, bytes]] = Deferred.fromCoroutine(self._dial(hello, receiver))
-        return dialling.addTimeout(DIAL_TIMEOUT, self._reactor).addErrback(self._failed)
+        dialled: Deferred[tuple[Link, bytes]] = Deferred()
+
+        def finished(result: Any) -> None:
+            if not dialled.called:
+                dialled.errback(result) if isinstance(result, Failure) else dialled.callback(result)
+            elif not isinstance(result, Failure):
+                result[0].discard()  # too late: the dispatcher must not take it for a node that listens
+
+        # Foolscap's Deferreds cannot be cancelled, so the attempt goes on by itself when its time is over.
+        Deferred.fromCoroutine(self._dial(hello, receiver)).addBoth(finished)
+        return dialled.addTimeout(DIAL_TIMEOUT, self._reactor).addErrback(self._failed)
 
     def _failed(self, failure: Failure) -> Failure:
         if failure.check(CancelledError):
             return failure
         return Failure(errorOf(failure, f"cannot link to {self._source.describe()}"))
 
-    async def _dial(self, hello: bytes, receiver: Receiver) -> tuple[Link, bytes]:
+    async def _dial(self, hello: bytes, receiver: Receiver) -> tuple[TubLink, bytes]:
         tub = self._tub
         if tub is None:
             raise NotRunning("this transport is not running")
@@ -200,7 +209,7 @@ class TubTransport:
                 self._grudge = (furl, error, now + _GRUDGE)
             raise error from None
 
-    async def _open(self, tub: Any, furl: str, hello: bytes, receiver: Receiver) -> tuple[Link, bytes]:
+    async def _open(self, tub: Any, furl: str, hello: bytes, receiver: Receiver) -> tuple[TubLink, bytes]:
         dispatcher = await tub.getReference(furl)
         trust(dispatcher.tracker.broker)
         face = LinkFace()
@@ -246,7 +255,7 @@ class TubAcceptor(Service):
         """Listen. Raises `PortTaken` or `StateUnusable` when that fails at once, as it does for TCP."""
         Service.startService(self)
         self._tub = _makeTub(self._claim.certificate, dispatcher=True)
-        self._tub.counters = self.dispatcher.exchange.counters
+        self._tub.note = self._note
         door = LegacyDoor(self.dispatcher, self._reactor)
         faces = {name: LegacyFace(self.dispatcher, door) for name in (self._claim.member_name, self._claim.owner_name)}
         self._tub.registerNameLookupHandler(faces.get)
@@ -258,6 +267,10 @@ class TubAcceptor(Service):
         if problem:
             problem[0].raiseException()
         listening.addErrback(lambda failure: self.log.failure("cannot listen on {where}", failure, where=self._endpoint))
+
+    def _note(self, what: str) -> None:
+        """A connection of ours counts something."""
+        self.dispatcher.exchange.counters[what] += 1
 
     def _listens(self, port: IListeningPort) -> None:
         address: Any = port.getHost()

@@ -1,0 +1,63 @@
+"""How long a node waits for its own handlers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+
+__all__ = ["Patience", "deferredOf"]
+
+
+class Patience:
+    """Waits for what handlers returned, each for `seconds` at most."""
+
+    def __init__(self, clock: IReactorTime, seconds: float) -> None:
+        self._clock, self._seconds = clock, seconds
+        self._timers: set[IDelayedCall] = set()
+
+    def watch(self, deferred: Deferred[Any], report: Callable[[Failure], str]) -> Deferred[str | None]:
+        """Fires when `deferred` has: with None, or with what `report` makes of its failure.
+
+        After our time it is cancelled and reported with a TimeoutError; whether it heeds that or not, others wait no longer.
+        """
+        watched: Deferred[str | None] = Deferred()
+
+        def cut() -> None:
+            self._timers.discard(timer)
+            watched.callback(report(Failure(TimeoutError(self._seconds, "handler"))))
+            deferred.cancel()
+
+        def ended(result: Any) -> None:
+            if not watched.called:
+                self._timers.discard(timer)
+                if timer.active():
+                    timer.cancel()
+                watched.callback(report(result) if isinstance(result, Failure) else None)
+
+        timer = self._clock.callLater(self._seconds, cut)
+        self._timers.add(timer)
+        deferred.addBoth(ended)
+        return watched
+
+    def stop(self) -> None:
+        """Hurry nobody any more: the handlers that still work come to their own ends."""
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+
+
+def deferredOf(result: Any) -> Deferred[Any] | None:
+    """The Deferred of what a handler returned, if that is one or can be awaited."""
+    if isinstance(result, Deferred):
+        return result
+    if hasattr(result, "__await__"):
+        return Deferred.fromCoroutine(result if hasattr(result, "send") else _await(result))
+    return None
+
+
+async def _await(awaitable: Any) -> Any:
+    return await awaitable

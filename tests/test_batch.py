@@ -1,0 +1,483 @@
+"""The frames that a link carries, packed into batches."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from nodeset.core import batch
+from nodeset.core.batch import (
+    MAX_BATCH,
+    MAX_EVENT,
+    MAX_EVENTS,
+    MAX_FRAMES,
+    MAX_HEADERS,
+    MAX_HELLO,
+    MAX_RANGES,
+    MAX_REASON,
+    MAX_SEQUENCE,
+    NO_HEADERS,
+    RAW_HEADERS,
+    Beat,
+    Bye,
+    Confirm,
+    Done,
+    Events,
+    Frame,
+    Hello,
+    Level,
+    Mode,
+    Opened,
+    Outcome,
+    Result,
+    Sub,
+    Subbed,
+    Took,
+    Unsub,
+    pack,
+    packHello,
+    packOpened,
+    unpack,
+    unpackHeaders,
+    unpackHello,
+    unpackOpened,
+)
+from nodeset.errors import MessageTooLarge, ProtocolError
+
+encode = msgspec.msgpack.encode
+naturals = st.one_of(st.integers(0, 300), st.integers(0, MAX_SEQUENCE))
+texts = st.text(st.characters(codec="utf-8"), max_size=30)
+ranges = st.lists(st.tuples(naturals, naturals).map(lambda pair: (min(pair), max(pair))), max_size=5)
+headers = st.one_of(
+    st.sampled_from([NO_HEADERS, RAW_HEADERS]),
+    st.dictionaries(texts, st.one_of(st.none(), st.integers(-5, 5), texts), max_size=3).map(lambda d: msgspec.Raw(encode(d))),
+)
+
+
+@st.composite
+def runs(draw: st.DrawFn) -> Events:
+    """A run of events as a node may send it."""
+    payloads = draw(st.lists(st.binary(max_size=20), min_size=1, max_size=6))
+    return Events(
+        draw(texts),
+        draw(naturals),
+        draw(st.sampled_from(Mode)),
+        draw(st.booleans()),
+        draw(texts),
+        draw(st.integers(0, MAX_SEQUENCE - 10)),
+        draw(st.sampled_from(Level)),
+        [len(payload) for payload in payloads],
+        draw(headers),
+        b"".join(payloads),
+    )
+
+
+frames: st.SearchStrategy[Frame] = st.one_of(
+    runs(),
+    st.builds(Took, naturals),
+    st.builds(Confirm, texts, ranges, st.sampled_from(Outcome), texts),
+    st.builds(Done, ranges, st.sampled_from(Result), naturals, naturals, naturals, texts),
+    st.builds(Sub, texts, st.booleans()),
+    st.builds(Unsub, texts),
+    st.builds(Subbed, texts, st.booleans(), texts),
+    st.just(Beat()),
+    st.builds(Bye, texts),
+)
+
+
+def _run(**changes: Any) -> Events:
+    values: dict[str, Any] = {
+        "stream": "", "low": 1, "mode": Mode.ALL, "again": False, "event": "ev", "first": 1, "level": Level.DELIVERED,
+        "lengths": [2, 0, 3], "headers": NO_HEADERS, "payloads": b"abcde",
+    }  # fmt: skip
+    return Events(**(values | changes))
+
+
+def _plain(frame: Frame) -> list[Any]:
+    """`frame` as the list that is on the wire, to be spoilt."""
+    plain: list[Any] = msgspec.msgpack.decode(encode(frame))
+    return plain
+
+
+@attrs.frozen
+class Mutation:
+    """One way to spoil bytes."""
+
+    kind: str
+    place: float
+    filling: bytes
+
+    def __call__(self, packed: bytes) -> bytes:
+        at = int(self.place * len(packed))
+        match self.kind:
+            case "cut":
+                return packed[:at]
+            case "replace":
+                return packed[:at] + self.filling + packed[at + len(self.filling) :]
+            case "insert":
+                return packed[:at] + self.filling + packed[at:]
+            case "remove":
+                return packed[:at] + packed[at + len(self.filling) :]
+            case _:
+                return packed + self.filling
+
+
+#: Bytes that mean something: arrays, maps, strings and numbers of every width, with wild counts behind them.
+_MARKERS = [bytes([marker]) + tail for marker in range(0xC0, 0xE0) for tail in (b"", b"\xff\xff\xff\xff", b"\x00\x00\x00\x02")]
+mutations = st.lists(
+    st.builds(
+        Mutation,
+        st.sampled_from(["cut", "replace", "insert", "remove", "append"]),
+        st.floats(0, 0.999),
+        st.one_of(st.binary(min_size=1, max_size=4), st.sampled_from(_MARKERS)),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+def _survives(read: Callable[[bytes], object], data: bytes) -> bool:
+    """Whether `read` takes `data`; anything but a ProtocolError passes through."""
+    try:
+        read(data)
+    except ProtocolError as error:
+        assert "\n" not in str(error) and len(str(error)) < 500
+        return False
+    return True
+
+
+class RoundTripTests(SynchronousTestCase):
+    @given(st.lists(frames, max_size=8))
+    @settings(max_examples=100, deadline=None)
+    def test_frames(self, sent: list[Frame]) -> None:
+        """Every frame arrives as it was sent, in order."""
+        received = unpack(pack(sent))
+        self.assertEqual(received, sent)
+        for frame, other in zip(received, sent, strict=True):
+            self.assertIs(type(frame), type(other))
+            if isinstance(frame, Events) and isinstance(other, Events):
+                self.assertEqual(bytes(frame.headers), bytes(other.headers))
+                self.assertIs(type(frame.mode), Mode)
+                self.assertIs(type(frame.level), Level)
+
+    @given(naturals, texts)
+    @settings(max_examples=20, deadline=None)
+    def test_hello(self, number: int, text: str) -> None:
+        """A hello and its answer arrive as they were sent."""
+        hello = Hello("s" * 16, text, "h", 1, number, ["x"], [("ev", True), (text, False)], "boot", "software")
+        self.assertEqual(unpackHello(packHello(hello)), hello)
+        opened = Opened("boot", 1, True, ["events"], number, number, [("ev", text)], "software")
+        self.assertEqual(unpackOpened(packOpened(opened)), opened)
+
+    def test_last(self) -> None:
+        """A run knows the number of its last event."""
+        self.assertEqual(_run(first=7).last, 9)
+
+
+class FormTests(SynchronousTestCase):
+    def test_wire(self) -> None:
+        """The bytes are those that the room's docstring promises: kinds and fields never move within a version."""
+        sent: list[Frame] = [
+            _run(),
+            Took(2),
+            Confirm("s", [(1, 2)], Outcome.LATE, "why"),
+            Done([(1, 2)], Result.FAILED, 3, 2, 1, "why"),
+            Sub("ev", False),
+            Unsub("ev"),
+            Subbed("ev", False, "why"),
+            Beat(),
+            Bye("why"),
+        ]
+        self.assertEqual(
+            msgspec.msgpack.decode(pack(sent)),
+            [
+                [0, "", 1, 0, False, "ev", 1, 1, [2, 0, 3], None, b"abcde"],
+                [1, 2],
+                [2, "s", [[1, 2]], 2, "why"],
+                [3, [[1, 2]], 2, 3, 2, 1, "why"],
+                [4, "ev", False],
+                [5, "ev"],
+                [6, "ev", False, "why"],
+                [7],
+                [8, "why"],
+            ],
+        )
+
+    def test_unknownKeys(self) -> None:
+        """A hello or an answer of a later version, with keys that we do not know, is accepted."""
+        later = {"stream": "s" * 16, "name": "n", "host": "h", "mood": ["good", {"very": 1}], "low": 1, "high": 9}
+        hello = unpackHello(encode(later))
+        self.assertEqual((hello.name, hello.low, hello.high, hello.features), ("n", 1, 9, []))
+        self.assertEqual(unpackOpened(encode({"boot": "b", "version": 1, "mood": None})).boot, "b")
+
+    def test_longerFrames(self) -> None:
+        """Fields that a later version appends to a frame are passed over."""
+        self.assertEqual(unpack(encode([[7, "more"], [4, "ev", True, {"more": [1]}]])), [Beat(), Sub("ev", True)])
+
+    def test_headers(self) -> None:
+        """Headers that nobody knows are handed on; none are an empty map."""
+        known = {"content_type": "raw", "from_the_future": [1, {"a": None}]}
+        self.assertEqual(unpackHeaders(msgspec.Raw(encode(known))), known)
+        self.assertEqual(unpackHeaders(NO_HEADERS), {})
+        self.assertEqual(unpackHeaders(RAW_HEADERS), {"content_type": "raw"})
+        self.assertIn("content_type", batch.RESERVED_HEADERS)
+
+
+class RefusedTests(SynchronousTestCase):
+    def assertRefused(self, frame: Any, *words: str) -> None:
+        """A batch with `frame` between two good ones is refused as a whole, in one line that has all `words`."""
+        error = self.assertRaises(ProtocolError, unpack, encode([[7], frame, [7]]))
+        for word in words:
+            self.assertIn(word, str(error))
+        self.assertNotIn("\n", str(error))
+        self.assertLess(len(str(error)), 300)
+
+    def test_wrongCounts(self) -> None:
+        """Lengths that do not add up to the payload, none at all, fields too few: the whole batch is refused."""
+        self.assertRefused(_run(lengths=[2, 0, 4]), "'ev'", "6 bytes", "5")
+        self.assertRefused(_run(lengths=[2, 0, 2]), "'ev'")
+        self.assertRefused(_run(lengths=[MAX_EVENT] * 3), "holds 5")
+        self.assertRefused(_run(lengths=[], payloads=b""), "no event")
+        for frame in (_run(), Took(1), Confirm("s", [], Outcome.OK), Done([], Result.OK, 1, 1, 0), Sub("a"), Unsub("a")):
+            self.assertRefused(_plain(frame)[: -2 if isinstance(frame, (Confirm, Done, Sub)) else -1], "frames")
+
+    def test_wrongTypes(self) -> None:
+        """Every field of a run that has a value of another type, or below zero, is refused."""
+        for index in range(1, 11):
+            for value in ({"a": 1}, 1.5, -1, "text", None, [["x"]]):
+                spoilt = _plain(_run())
+                spoilt[index] = value
+                if (index in (1, 5) and value == "text") or index == 9:
+                    continue  # these may be any text, any headers
+                self.assertRefused(spoilt, "frames")
+
+    def test_unknownKinds(self) -> None:
+        """A kind that this version does not know, or no kind at all, is refused."""
+        for frame in ([9], [-1], [99, 1], [2**63], ["7"], [None], [], {}, {"7": 7}, 7, None, "x"):
+            self.assertRefused(frame, "frames")
+
+    def test_unknownValues(self) -> None:
+        """A mode, level, outcome or result that does not exist is refused."""
+        for frame, index in (
+            (_run(), 3),
+            (_run(), 7),
+            (Confirm("s", [], Outcome.OK, ""), 3),
+            (Done([], Result.OK, 1, 1, 0), 2),
+        ):
+            spoilt = _plain(frame)
+            spoilt[index] = 7
+            self.assertRefused(spoilt, "frames")
+
+    def test_numbers(self) -> None:
+        """No number is over 64 bits with sign: neither a first, nor the last that follows from it."""
+        self.assertEqual(unpack(pack([_run(first=MAX_SEQUENCE - 2)]))[0], _run(first=MAX_SEQUENCE - 2))
+        self.assertRefused(_run(first=MAX_SEQUENCE - 1), str(MAX_SEQUENCE))
+        self.assertRefused([1, 2**63])
+        self.assertRefused([2, "s", [[0, 2**63]], 0, ""])
+
+    def test_backwards(self) -> None:
+        """A range that goes backwards is refused."""
+        self.assertRefused(Confirm("s", [(1, 2), (5, 3)], Outcome.OK), "from 5 to 3")
+        self.assertRefused(Done([(5, 3)], Result.OK, 1, 1, 0), "from 5 to 3")
+
+    def test_limits(self) -> None:
+        """What just fits is taken, one more is refused: names, reasons, events, runs, headers, ranges, frames."""
+        blob = b"x" * MAX_EVENT
+        full = {"a": b"x" * (MAX_HEADERS - 6)}
+        self.assertEqual(len(encode(full)), MAX_HEADERS)
+        fits: list[Frame] = [
+            _run(lengths=[MAX_EVENT], payloads=blob),
+            _run(lengths=[MAX_EVENT // 2] * 2, payloads=blob),
+            _run(lengths=[0] * MAX_EVENTS, payloads=b""),
+            _run(headers=msgspec.Raw(encode(full))),
+            _run(event="é" * 800, stream="s" * 64),
+            Confirm("s", [(n, n) for n in range(MAX_RANGES)], Outcome.OK, "r" * MAX_REASON),
+            Sub("p" * 800),
+            Bye("r" * MAX_REASON),
+        ]
+        for frame in fits:
+            self.assertEqual(unpack(pack([frame])), [frame])
+        over: list[Frame] = [
+            _run(lengths=[MAX_EVENT + 1], payloads=blob + b"x"),
+            _run(lengths=[MAX_EVENT, 1], payloads=blob + b"x"),
+            _run(lengths=[0] * (MAX_EVENTS + 1), payloads=b""),
+            _run(headers=msgspec.Raw(encode({"a": b"x" * (MAX_HEADERS - 5)}))),
+            _run(event="e" * 801),
+            _run(stream="s" * 65),
+            Confirm("s", [(n, n) for n in range(MAX_RANGES + 1)], Outcome.OK),
+            Done([(n, n) for n in range(MAX_RANGES + 1)], Result.OK, 1, 1, 0),
+            Confirm("s", [], Outcome.OK, "r" * (MAX_REASON + 1)),
+            Sub("p" * 801),
+            Bye("r" * (MAX_REASON + 1)),
+        ]
+        for frame in over:
+            self.assertRefused(frame)
+        self.assertEqual(len(unpack(encode([[7]] * MAX_FRAMES))), MAX_FRAMES)
+        error = self.assertRaises(ProtocolError, unpack, encode([[7]] * (MAX_FRAMES + 1)))
+        self.assertIn(str(MAX_FRAMES), str(error))
+
+    def test_batchLimit(self) -> None:
+        """A batch over 2 MiB is neither sent nor taken."""
+        large = [_run(lengths=[MAX_EVENT], payloads=b"x" * MAX_EVENT)] * 2
+        error = self.assertRaises(MessageTooLarge, pack, large)
+        self.assertIn(str(MAX_BATCH), str(error))
+        self.assertRaises(ProtocolError, unpack, encode(large))
+
+    def test_longNames(self) -> None:
+        """A name full of characters that print as escapes does not make a long error: it goes to others as a reason."""
+        for event in ("\U000e0001" * 800, "x" * 800):
+            for run in (
+                _run(event=event, lengths=[]),
+                _run(event=event, lengths=[1]),
+                _run(event=event, first=MAX_SEQUENCE),
+                _run(event=event, headers=msgspec.Raw(encode("h" * MAX_HEADERS))),
+            ):
+                self.assertRefused(run, "...")
+
+    def test_noText(self) -> None:
+        """Names that are not UTF-8, lone surrogates among them, are refused."""
+        for text in (b"\xff", b"\xed\xa0\x80", b"\xc0\x80"):
+            self.assertFalse(_survives(unpack, b"\x91\x92\x05\xa3" + text.ljust(3, b"a")))
+            self.assertFalse(_survives(unpackHeaders_, b"\x81\xa3" + text.ljust(3, b"a") + b"\xc0"))
+            self.assertFalse(_survives(unpackHeaders_, b"\x81\xa1a\xa3" + text.ljust(3, b"a")))
+
+    def test_noHeaders(self) -> None:
+        """Headers that are no map, have keys that are no text or that cannot be keys, are refused."""
+        for spoilt in (
+            b"",
+            b"\x01",
+            b"\x90",
+            b"\xa1a",
+            b"\x81\x01\x01",
+            b"\x81\xa1a\x81\x80\x01",
+            b"\x81\xa1a\x81\x91\x80\x01",
+        ):
+            self.assertFalse(_survives(unpackHeaders_, spoilt), spoilt)
+
+    def test_hello(self) -> None:
+        """A hello without its fields, with a stream id that one could guess, too large, or no bytes, is refused."""
+        good: dict[str, Any] = {"stream": "s" * 16, "name": "n", "host": "h"}
+        self.assertTrue(_survives(unpackHello, encode(good)))
+        for change in (
+            {"stream": "s" * 15},
+            {"stream": "s" * 65},
+            {"stream": b"s" * 16},
+            {"name": None},
+            {"name": "n" * 801},
+            {"low": -1},
+            {"subscriptions": [["ev"]]},
+            {"subscriptions": ["ev"]},
+            {"subscriptions": [["ev", 1]]},
+            {"subscriptions": {"ev": True}},
+            {"features": [1]},
+            {"boot": "b" * 65},
+            {"software": "s" * 801},
+        ):
+            self.assertFalse(_survives(unpackHello, encode(good | change)), change)
+        for key in good:
+            self.assertFalse(_survives(unpackHello, encode({k: v for k, v in good.items() if k != key})), key)
+        for nothing in (b"", b"\xc0", encode(list(good)), encode(good)[:-1], encode(good) + b"\x00"):
+            self.assertFalse(_survives(unpackHello, nothing), nothing)
+            self.assertFalse(_survives(unpackOpened, nothing), nothing)
+        text: Any = "text"
+        self.assertFalse(_survives(unpackHello, text))
+        self.assertFalse(_survives(unpackHello, encode(good | {"more": b"x" * MAX_HELLO})))
+        many = Hello("s" * 16, "n", "h", subscriptions=[("e" * 250 + str(number), True) for number in range(5000)])
+        self.assertIn("5000 subscriptions", str(self.assertRaises(MessageTooLarge, packHello, many)))
+
+
+def unpackHeaders_(packed: bytes) -> object:
+    """Headers as they come out of a batch: without a look inside."""
+    return unpackHeaders(msgspec.Raw(packed))
+
+
+#: Every place where a count is read, with what comes before the count.
+_COUNTED = {
+    "frames": (unpack, b"", b""),
+    "frame": (unpack, b"\x91", b"\x07"),
+    "lengths": (unpack, b"\x91\x9b\x00\xa0\x00\x00\xc2\xa1e\x01\x01", b""),
+    "headers": (unpack, b"\x91\x9b\x00\xa0\x00\x00\xc2\xa1e\x01\x01\x91\x00", b""),
+    "ranges": (unpack, b"\x91\x95\x02\xa1s", b""),
+    "done": (unpack, b"\x91\x96\x03", b""),
+    "one range": (unpack, b"\x91\x95\x02\xa1s\x91", b"\x01\x01"),
+    "appended": (unpack, b"\x91\x92\x07", b""),
+    "header": (unpackHeaders_, b"\x81\xa1a", b""),
+    "features": (unpackHello, b"\x81\xa8features", b""),
+    "subscriptions": (unpackHello, b"\x81\xadsubscriptions", b""),
+    "unknown": (unpackHello, b"\x81\xa1x", b""),
+    "refused": (unpackOpened, b"\x81\xa7refused", b""),
+}
+
+
+class HostileTests(SynchronousTestCase):
+    def test_counts(self) -> None:
+        """A count of two thousand million without the items is refused, and nothing is allocated for it."""
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        for what, (read, before, after) in _COUNTED.items():
+            for marker in (b"\xdd", b"\xdf", b"\xdb", b"\xc6", b"\xc9"):
+                for count in (b"\x7f\xff\xff\xff", b"\xff\xff\xff\xff", b"\x00\x0f\xff\xff"):
+                    tracemalloc.reset_peak()
+                    began = tracemalloc.get_traced_memory()[0]
+                    self.assertFalse(_survives(read, before + marker + count + after), what)
+                    self.assertLess(tracemalloc.get_traced_memory()[1] - began, 100_000, what)
+
+    def test_nesting(self) -> None:
+        """Arrays and maps a million deep, wherever they may stand, are refused and crash nobody."""
+        deep = 1_000_000
+        for read, before, _after in _COUNTED.values():
+            for level in (b"\x91", b"\x81\xa1a", b"\x81"):
+                bomb = before + level * (deep // len(level))
+                self.assertFalse(_survives(read, bomb))
+                self.assertFalse(_survives(read, bomb + b"\xc0"))
+
+    def test_emptyThings(self) -> None:
+        """No bytes, or no array, is no batch; a batch of no frames is one."""
+        for spoilt in (b"", b"\xc0", b"\x80", b"\x07", b"\xdc", b"\xdd\x00", b"\xdc\x00", b"\x90\x90", b"\x91"):
+            self.assertFalse(_survives(unpack, spoilt), spoilt)
+        for empty in (b"\x90", b"\xdc\x00\x00", b"\xdd\x00\x00\x00\x00"):
+            self.assertEqual(unpack(empty), [])
+
+    @given(st.lists(frames, min_size=1, max_size=4), mutations)
+    @settings(max_examples=300, deadline=None)
+    def test_mutatedBatches(self, sent: list[Frame], mutated: list[Mutation]) -> None:
+        """A batch that was cut, changed or lengthened anywhere is read or refused with a ProtocolError, nothing else."""
+        packed = pack(sent)
+        for mutation in mutated:
+            packed = mutation(packed)
+        if _survives(unpack, packed):
+            for frame in unpack(packed):
+                if isinstance(frame, Events):
+                    self.assertEqual(sum(frame.lengths), len(frame.payloads))
+                    self.assertLessEqual(frame.last, MAX_SEQUENCE)
+                    _survives(unpackHeaders_, bytes(frame.headers))
+                elif isinstance(frame, (Confirm, Done)):
+                    self.assertTrue(all(first <= last for first, last in frame.ranges))
+                pack([frame])  # whatever is let in can be passed on
+
+    @given(st.binary(max_size=60))
+    @settings(max_examples=100, deadline=None)
+    def test_anyBytes(self, data: bytes) -> None:
+        """Whatever bytes come, every reader takes them or refuses them with a ProtocolError."""
+        for read in (unpack, unpackHello, unpackOpened, unpackHeaders_):
+            _survives(read, data)
+        _survives(unpack, b"\x91" + data)
+        _survives(unpack, b"\x91\x9b\x00" + data)
+
+    @given(mutations)
+    @settings(max_examples=100, deadline=None)
+    def test_mutatedHellos(self, mutated: list[Mutation]) -> None:
+        """The same for a hello and its answer."""
+        hello = packHello(Hello("s" * 16, "n", "h", features=["events"], subscriptions=[("ev", True)]))
+        opened = packOpened(Opened("boot", 1, features=["events"], refused=[("ev", "why")]))
+        for mutation in mutated:
+            hello, opened = mutation(hello), mutation(opened)
+        _survives(unpackHello, hello)
+        _survives(unpackOpened, opened)

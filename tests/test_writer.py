@@ -1,0 +1,234 @@
+"""Frames gathered into batches, sent once a reactor turn."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import Raw
+from msgspec.msgpack import encode
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from nodeset.core.batch import (
+    MAX_BATCH,
+    MAX_EVENT,
+    MAX_EVENTS,
+    MAX_FRAMES,
+    MAX_HEADERS,
+    MAX_RANGES,
+    MAX_REASON,
+    MAX_SEQUENCE,
+    NO_HEADERS,
+    Beat,
+    Bye,
+    Confirm,
+    Done,
+    Events,
+    Frame,
+    Level,
+    Mode,
+    Outcome,
+    Result,
+    Sub,
+    Subbed,
+    Took,
+    Unsub,
+    pack,
+    unpack,
+)
+from nodeset.core.writer import TARGET, BatchWriter, _weigh
+
+
+class FakeLink:
+    """Keeps the batches it was given."""
+
+    peer = "somebody"
+
+    def __init__(self) -> None:
+        self.batches: list[bytes] = []
+
+    def send(self, batch: bytes) -> None:
+        """Keep it."""
+        self.batches.append(batch)
+
+    def abort(self) -> None:
+        """Never asked for."""
+        raise AssertionError("a writer does not abort")
+
+    @property
+    def frames(self) -> list[Frame]:
+        """All that came, in order."""
+        return [frame for batch in self.batches for frame in unpack(batch)]
+
+
+def _run(first: int, *sizes: int, event: str = "ev", headers: Raw = NO_HEADERS) -> Events:
+    return Events("", 1, Mode.ALL, False, event, first, Level.DELIVERED, list(sizes), headers, b"x" * sum(sizes))
+
+
+_FULL_HEADERS = Raw(encode({"a": b"x" * (MAX_HEADERS - 6)}))
+_NAME, _REASON = "\U0001f600" * 800, "\U0001f600" * MAX_REASON
+_FULL = b"x" * MAX_EVENT
+_LENGTHS = [64] * MAX_EVENTS
+_RANGES = [(MAX_SEQUENCE - 1, MAX_SEQUENCE)] * MAX_RANGES
+#: The largest frame of each kind.
+_LARGE: list[Frame] = [
+    Events("s" * 64, 2**62, Mode.ONE, True, _NAME, 2**62, Level.HANDLED, _LENGTHS, _FULL_HEADERS, _FULL),
+    Took(MAX_SEQUENCE),
+    Confirm("s" * 64, _RANGES, Outcome.FAILED, _REASON),
+    Done(_RANGES, Result.OK, MAX_SEQUENCE, MAX_SEQUENCE, MAX_SEQUENCE, _REASON),
+    Sub(_NAME),
+    Unsub(_NAME),
+    Subbed(_NAME, False, _REASON),
+    Beat(),
+    Bye(_REASON),
+]
+
+
+class WriterTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock, self.link = Clock(), FakeLink()
+        self.writer = BatchWriter(self.clock)
+
+    def test_oneTurn(self) -> None:
+        """What is written in one turn leaves together at its end, in order; the next turn sends only what is new."""
+        self.writer.attach(self.link)
+        for frame in (Sub("a"), Beat(), Sub("b")):
+            self.writer.write(frame)
+        self.assertEqual(self.link.batches, [])
+        self.clock.advance(0)
+        self.assertEqual(len(self.link.batches), 1)
+        self.writer.write(Unsub("a"))
+        self.clock.advance(0)
+        self.assertEqual(self.link.frames, [Sub("a"), Beat(), Sub("b"), Unsub("a")])
+        self.assertEqual((len(self.link.batches), self.clock.getDelayedCalls()), (2, []))
+
+    def test_nothing(self) -> None:
+        """Nothing to say is no batch."""
+        self.writer.attach(self.link)
+        self.writer.poke()
+        self.clock.advance(0)
+        self.writer.flush()
+        self.assertEqual(self.link.batches, [])
+
+    def test_flush(self) -> None:
+        """Flushed by hand, it sends at once and not again."""
+        self.writer.attach(self.link)
+        self.writer.write(Bye("over"))
+        self.writer.flush()
+        self.clock.advance(0)
+        self.assertEqual(self.link.frames, [Bye("over")])
+
+    def test_detached(self) -> None:
+        """Without a link what is written is dropped; no timer is left."""
+        self.writer.write(Beat())
+        self.writer.flush()
+        self.writer.attach(self.link)
+        self.writer.write(Beat())
+        self.writer.detach()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.writer.write(Beat())
+        self.writer.poke()
+        self.writer.flush()
+        self.clock.advance(0)
+        self.assertEqual(self.link.batches, [])
+
+    def test_newLink(self) -> None:
+        """What was written for an earlier link and not sent is not for the new one."""
+        self.writer.attach(self.link)
+        self.writer.write(Sub("old"))
+        new = FakeLink()
+        self.writer.attach(new)
+        self.writer.write(Sub("new"))
+        self.clock.advance(0)
+        self.assertEqual((self.link.frames, new.frames), ([], [Sub("new")]))
+
+    def test_source(self) -> None:
+        """The source is asked once a flush, also when nothing was written; its frames come after the written ones."""
+        asked = []
+
+        def source() -> list[Frame]:
+            asked.append(self.clock.seconds())
+            return [Took(len(asked))]
+
+        writer = BatchWriter(self.clock, source)
+        writer.poke()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        writer.attach(self.link)
+        self.clock.advance(0)
+        writer.write(Beat())
+        writer.poke()
+        self.clock.advance(0)
+        self.assertEqual((self.link.frames, len(asked)), ([Took(1), Beat(), Took(2)], 2))
+
+    def test_writingSource(self) -> None:
+        """What the source writes while it is asked leaves after that, in a batch of its own."""
+        writes: list[Frame] = [Sub("later")]
+
+        def source() -> list[Frame]:
+            if writes:
+                writer.write(writes.pop())
+            return []
+
+        writer = BatchWriter(self.clock, source)
+        writer.attach(self.link)
+        writer.write(Beat())
+        self.clock.advance(0)
+        self.assertEqual([unpack(batch) for batch in self.link.batches], [[Beat()], [Sub("later")]])
+
+    def test_target(self) -> None:
+        """Batches stay near the target, so that the other side begins while we still write; a large event gets its own."""
+        self.writer.attach(self.link)
+        sizes = [1000] * 200 + [MAX_EVENT] + [1000] * 10
+        for first, size in enumerate(sizes, 1):
+            self.writer.write(_run(first, size))
+        self.clock.advance(0)
+        self.assertEqual(
+            [frame.first for frame in self.link.frames if isinstance(frame, Events)], list(range(1, len(sizes) + 1))
+        )
+        large = [batch for batch in self.link.batches if len(batch) > TARGET]
+        self.assertEqual(
+            [[len(frame.payloads) for frame in unpack(one) if isinstance(frame, Events)] for one in large], [[MAX_EVENT]]
+        )
+        self.assertEqual(len(self.link.batches), 4 + 1 + 1)
+
+    def test_manyFrames(self) -> None:
+        """However many small frames: no batch has more than a receiver accepts."""
+        self.writer.attach(self.link)
+        for _ in range(MAX_FRAMES + 10):
+            self.writer.write(Beat())
+        self.clock.advance(0)
+        self.assertEqual(len(self.link.frames), MAX_FRAMES + 10)
+
+    def test_weight(self) -> None:
+        """No frame is heavier than it was taken for, were it as large as can be; the largest of each kind fits into a batch."""
+        for frame in _LARGE:
+            packed = pack([frame])
+            self.assertEqual(unpack(packed), [frame])
+            self.assertLessEqual(len(packed), _weigh(frame) + 100, type(frame).__name__)
+
+    def test_heavy(self) -> None:
+        """Hundreds of frames that are heavy by other things than payloads all arrive, none is lost to the batch limit."""
+        frames: list[Frame] = []
+        for number in range(300):
+            frames.append(_run(number + 1, 1, headers=_FULL_HEADERS))
+            frames.append(Confirm("s", [(number, number)], Outcome.FAILED, "\U0001f600" * 500))
+            frames.append(Done([(2 * n, 2 * n) for n in range(1000)], Result.OK, 1, 1, 0))
+            frames.append(Subbed("\U0001f600" * 60, False, "\U0001f600" * MAX_REASON))
+        self.assertGreater(len(encode(frames)), 3 * MAX_BATCH)
+        self.writer.attach(self.link)
+        for frame in frames:
+            self.writer.write(frame)
+        self.clock.advance(0)
+        self.assertEqual(self.link.frames, frames)
+
+    @given(st.lists(st.one_of(st.integers(0, 100_000), st.sampled_from([0, TARGET, MAX_EVENT])), max_size=30))
+    @settings(max_examples=30, deadline=None)
+    def test_order(self, sizes: list[int]) -> None:
+        """Whatever the sizes: everything arrives once, in order, in batches of the target at most, or of a single frame."""
+        link = FakeLink()
+        self.writer.attach(link)
+        for first, size in enumerate(sizes, 1):
+            self.writer.write(_run(first, size))
+        self.clock.advance(0)
+        self.assertEqual([len(frame.payloads) for frame in link.frames if isinstance(frame, Events)], sizes)
+        self.assertTrue(all(len(batch) <= TARGET or len(unpack(batch)) == 1 for batch in link.batches))
