@@ -167,12 +167,13 @@ class RoutingTableTests(SynchronousTestCase):
         self.patch(routing, "REMEMBERED", 10)
         table = RoutingTable()
         table.add(RouteEntry("p", ">"))
-        used = table.lookup(EventURI("used"))
+        used, turn = table.lookup(EventURI("used")), table.turn(EventURI("used"))
         for number in range(100):
             uri = EventURI(f"name{number}")
             self.assertEqual(len(table.lookup(uri)), 1)
             self.assertEqual(len(table.turn(uri)), 1)
             self.assertIs(table.lookup(EventURI("used")), used)
+            self.assertIs(table.turn(EventURI("used")), turn)
         self.assertLessEqual(len(table._matches), 10)
         self.assertLessEqual(len(table._turns), 10)
 

@@ -152,7 +152,7 @@ class TubTests(TubCase):
         stale.write_text(str(Furl(real.tub_id, real.hints, newName())))
         connections = self.count(acceptor)
         node = self.node(Node, file=stale)
-        await self.fails(Refused, node.start())
+        self.assertIn("does not know this FURL", str(await self.fails(Refused, node.start())))
         attempts = self.attempts(node)
         await until(lambda: len(attempts) >= 3)
         self.assertEqual(len(connections), 1)
@@ -187,6 +187,18 @@ class TubTests(TubCase):
         self.assertEqual(self.file.read_text(), text)
         await until(lambda: again.dispatcher.getStats()["nodes"] == 2)
         self.assertEqual(await publisher.publish("orders.created", Order, id=1), Receipt(1, 1, 0))
+
+    @played
+    async def test_dialWhileStopping(self) -> None:
+        """Who dials a dispatcher that is stopping is not refused: it tries again and finds the next one at once."""
+        acceptor = await self.acceptor()
+        await self.node(Node).start()
+        self.patch(acceptor.dispatcher, "_draining", True)
+        late = self.node(Node)
+        attempts = self.attempts(late)
+        await until(lambda: len(attempts) >= 2)
+        self.patch(acceptor.dispatcher, "_draining", False)
+        self.assertIs(await late.start(), late)
 
     @played
     async def test_fileLater(self) -> None:

@@ -208,18 +208,24 @@ class WriterTests(SynchronousTestCase):
 
     def test_heavy(self) -> None:
         """Hundreds of frames that are heavy by other things than payloads all arrive, none is lost to the batch limit."""
-        frames: list[Frame] = []
-        for number in range(300):
-            frames.append(_run(number + 1, 1, headers=_FULL_HEADERS))
-            frames.append(Confirm("s", [(number, number)], Outcome.FAILED, "\U0001f600" * 500))
-            frames.append(Done([(2 * n, 2 * n) for n in range(1000)], Result.OK, 1, 1, 0))
-            frames.append(Subbed("\U0001f600" * 60, False, "\U0001f600" * MAX_REASON))
-        self.assertGreater(len(encode(frames)), 3 * MAX_BATCH)
-        self.writer.attach(self.link)
-        for frame in frames:
-            self.writer.write(frame)
-        self.clock.advance(0)
-        self.assertEqual(self.link.frames, frames)
+        heavy: list[Frame] = [
+            _run(1, 1, headers=_FULL_HEADERS),
+            Confirm("s", [], Outcome.FAILED, _REASON),
+            Done([(2 * n, 2 * n) for n in range(1000)], Result.OK, 1, 1, 0),
+            Sub(_NAME),
+            Unsub(_NAME),
+            Subbed("ev", False, _REASON),
+            Bye(_REASON),
+        ]
+        for frame in heavy:
+            frames = [frame] * (MAX_BATCH // len(encode(frame)) + 100)
+            self.assertGreater(len(encode(frames)), MAX_BATCH)
+            link = FakeLink()
+            self.writer.attach(link)
+            for one in frames:
+                self.writer.write(one)
+            self.clock.advance(0)
+            self.assertEqual(link.frames, frames)
 
     @given(st.lists(st.one_of(st.integers(0, 100_000), st.sampled_from([0, TARGET, MAX_EVENT])), max_size=30))
     @settings(max_examples=30, deadline=None)

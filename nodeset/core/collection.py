@@ -1,6 +1,6 @@
 """Nodes that share one Tub, so one port and one connection.
 
-Every member keeps its own name, subscriptions and session: to the dispatcher they are nodes like any other, which happen to
+Every member keeps its own name, its own subscriptions, its own session: to the dispatcher they are nodes like any other, which happen to
 come from one TubID. What one member publishes reaches the others, like everybody, through the dispatcher, once.
 """
 

@@ -78,7 +78,8 @@ def errorOf(failure: Failure, what: str) -> NodeSetError:
 
 
 def _remoteError(copied: Any, what: str) -> NodeSetError:
-    name, text = str(copied.type).rpartition(".")[2].rstrip("'>"), str(copied.value).replace("\n", " ")[:200]
+    # Foolscap makes a class up that bears the name of the one that was raised there.
+    name, text = getattr(copied.type, "__name__", ""), str(copied.value).replace("\n", " ")[:200]
     if name == "KeyError":
         return Refused(f"{what}: the dispatcher does not know this FURL; take the one that it wrote last")
     if name == "NotRunning":
