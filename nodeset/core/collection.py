@@ -1,7 +1,7 @@
-"""Nodes that share one Tub, so one port and one connection.
+"""Nodes that share one Tub, so one port with one connection.
 
-Every member keeps its own name, its own subscriptions, its own session: to the dispatcher they are nodes like any other, which happen to
-come from one TubID. What one member publishes reaches the others, like everybody, through the dispatcher, once.
+Every member keeps its own name, its own subscriptions, its own session: to the dispatcher they are nodes like any other,
+which happen to come from one TubID. What one member publishes reaches the others, like everybody, through the dispatcher, once.
 """
 
 from __future__ import annotations
