@@ -317,7 +317,7 @@ def listIgnores(top: Path) -> list[tuple[str, str]]:
 
 
 def hasReason(comment: str) -> bool:
-    return re.search(r"#\s*type:\s*ignore\[[a-z][a-z, -]*\]\s+#\s*\w+\s+\w", comment) is not None
+    return re.search(r"#\s*type:\s*ignore\[[a-z][a-z, -]*\]\s+#\s*\S+\s+\S", comment) is not None
 
 
 TRIAL_OUTPUT = """\
