@@ -35,7 +35,7 @@ reactor: Any = _reactor
 STREAM = "s" * 22
 
 
-class BadText(BaseSlicer):  # type: ignore[misc]  # Foolscap has no types
+class BadText(BaseSlicer):
     """Sends bytes as text, whatever they are: half a character, for one."""
 
     opentype = ("unicode",)
@@ -44,7 +44,7 @@ class BadText(BaseSlicer):  # type: ignore[misc]  # Foolscap has no types
         yield self.obj
 
 
-class Other(Copyable):  # type: ignore[misc]  # Foolscap has no types
+class Other(Copyable):
     """A copy of a class that nobody here knows."""
 
     typeToCopy = "somebody.elses"

@@ -65,7 +65,7 @@ async def refusal(answer: Deferred[Any]) -> str:
     return texts[0]
 
 
-class StockMessage(Copyable):  # type: ignore[misc]  # Foolscap has no types
+class StockMessage(Copyable):
     """A message as the original sent it."""
 
     typeToCopy = "node-message-0xdeadbeaf"
@@ -74,7 +74,7 @@ class StockMessage(Copyable):  # type: ignore[misc]  # Foolscap has no types
         self.__dict__.update(fields)
 
 
-class StockNode(Referenceable):  # type: ignore[misc]  # Foolscap has no types
+class StockNode(Referenceable):
     """A node of the original's kind: it notes what it is called with."""
 
     def __init__(self, answer: Callable[[], Any] = lambda: None) -> None:

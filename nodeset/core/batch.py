@@ -352,7 +352,8 @@ def packHello(hello: Hello) -> bytes:
 
 def unpackHello(packed: bytes) -> Hello:
     """The `Hello` in `packed`; keys that we do not know are ignored. Raises `ProtocolError`."""
-    return _one(_hello, packed, "hello")  # type: ignore[no-any-return]  # one decoder, one type
+    hello: Hello = _one(_hello, packed, "hello")
+    return hello
 
 
 def packOpened(opened: Opened) -> bytes:
@@ -362,7 +363,8 @@ def packOpened(opened: Opened) -> bytes:
 
 def unpackOpened(packed: bytes) -> Opened:
     """The `Opened` in `packed`. Raises `ProtocolError`."""
-    return _one(_opened, packed, "answer to open")  # type: ignore[no-any-return]  # one decoder, one type
+    opened: Opened = _one(_opened, packed, "answer to open")
+    return opened
 
 
 def _one(decoder: Any, packed: bytes, what: str) -> Any:

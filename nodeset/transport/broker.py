@@ -32,7 +32,7 @@ _OPENED = {"arguments", "boolean", "copyable", "dict", "list", "none", "referenc
 _OPENED |= {"my-reference", "their-reference", "your-reference"}
 
 
-class _TextKeys(DictUnslicer):  # type: ignore[misc]  # Foolscap has no types
+class _TextKeys(DictUnslicer):
     """Reads a dictionary whose keys are text. To look up another kind can take for ever: the hash of a tuple is that of
     all that it holds, once for each time that it holds it.
     """
@@ -48,7 +48,7 @@ class _TextKeys(DictUnslicer):  # type: ignore[misc]  # Foolscap has no types
         return super().doOpen(opentype)
 
 
-class _FewTypes(PBRootUnslicer):  # type: ignore[misc]  # Foolscap has no types
+class _FewTypes(PBRootUnslicer):
     """Reads what peers of ours say, no other type."""
 
     def open(self, opentype: tuple[str, ...]) -> Any:
@@ -60,7 +60,7 @@ class _FewTypes(PBRootUnslicer):  # type: ignore[misc]  # Foolscap has no types
         return super().open(opentype)
 
 
-class BoundedBroker(Broker):  # type: ignore[misc]  # Foolscap has no types
+class BoundedBroker(Broker):
     """A stock broker that cuts off whoever sends a token over the limit, on the token's header."""
 
     log = Logger()
@@ -126,7 +126,7 @@ def trust(broker: BoundedBroker) -> None:
     broker.guard.limit = MAX_BATCH
 
 
-class ImpatientNegotiation(Negotiation):  # type: ignore[misc]  # Foolscap has no types
+class ImpatientNegotiation(Negotiation):
     """Foolscap's negotiation with a time limit that is no gift to who only connects."""
 
     SERVER_TIMEOUT = 20

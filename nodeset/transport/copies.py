@@ -35,7 +35,7 @@ _MAX_FIELDS: Final = 1000
 _MODE: Final = "_delivery_mode"
 
 
-class MessageCopy(Copyable, RemoteCopy):  # type: ignore[misc]  # Foolscap has no types
+class MessageCopy(Copyable, RemoteCopy):
     """A message on the wire: its `fields` by name, `_delivery_mode` among them. What came is unchecked: see `readFields`."""
 
     typeToCopy = copytype = TYPE_NAME
@@ -54,7 +54,7 @@ class MessageCopy(Copyable, RemoteCopy):  # type: ignore[misc]  # Foolscap has n
         self.fields = state
 
 
-class TextConstraint(UnicodeConstraint):  # type: ignore[misc]  # Foolscap has no types
+class TextConstraint(UnicodeConstraint):
     """Text of at most `limit` characters, or the bytes that a peer on Python 2 sends in its place."""
 
     name = "text"
@@ -72,7 +72,7 @@ class TextConstraint(UnicodeConstraint):  # type: ignore[misc]  # Foolscap has n
             raise Violation(f"this text is {len(obj)} long, over the limit of {self.maxLength}")
 
 
-class NodeConstraint(RemoteInterfaceConstraint):  # type: ignore[misc]  # Foolscap has no types
+class NodeConstraint(RemoteInterfaceConstraint):
     """A Referenceable of the peer's own, of any interface or none."""
 
     opentypes = [("my-reference",)]
@@ -90,7 +90,7 @@ class NodeConstraint(RemoteInterfaceConstraint):  # type: ignore[misc]  # Foolsc
             raise Violation(f"a node must be a Referenceable of the caller's, not a {type(obj).__name__}")
 
 
-class MessageConstraint(DictConstraint):  # type: ignore[misc]  # Foolscap's own dictionaries accept no other class
+class MessageConstraint(DictConstraint):  # Foolscap's own dictionaries accept no other class
     """A message copy or a dictionary; `readFields` looks at what is inside."""
 
     name = "message"

@@ -31,7 +31,7 @@ _NODE = NodeConstraint()
 _MESSAGE = MessageConstraint()
 
 
-class RILink(RemoteInterface):  # type: ignore[misc]  # Foolscap has no types
+class RILink(RemoteInterface):
     """One end of a link."""
 
     __remote_name__ = "nodeset.link.1"
@@ -44,7 +44,7 @@ class RILink(RemoteInterface):  # type: ignore[misc]  # Foolscap has no types
 _LINK = RemoteInterfaceConstraint(RILink)
 
 
-class RIOpening(RemoteInterface):  # type: ignore[misc]  # Foolscap has no types
+class RIOpening(RemoteInterface):
     """Where links are opened, and where peers without NodeSet do all they do."""
 
     __remote_name__ = "nodeset.opening.1"
@@ -65,12 +65,12 @@ class RIOpening(RemoteInterface):  # type: ignore[misc]  # Foolscap has no types
         """Undo `subscribe`; False when there was nothing to undo."""
         return bool
 
-    def get_stats() -> Any:  # type: ignore[misc]  # the methods of an Interface have no self
+    def get_stats() -> Any:
         """What the dispatcher counts, as JSON."""
         return TextConstraint(100_000)
 
 
-class LinkFace(Referenceable):  # type: ignore[misc]  # Foolscap has no types
+class LinkFace(Referenceable):
     """Our end, as the other side sees it."""
 
     log = Logger()
@@ -156,7 +156,7 @@ class TubLink:
             receiver.linkLost(reason or LinkLost("the connection was lost"))
 
 
-class OpeningFace(Referenceable):  # type: ignore[misc]  # Foolscap has no types
+class OpeningFace(Referenceable):
     """The dispatcher, as nodes see it."""
 
     def __init__(self, acceptor: Acceptor) -> None:
