@@ -70,13 +70,15 @@ class Site:
         self.dispatcher: EventDispatcher | None = None
         self.nodes: list[Node] = []
         self._options = options
+        self._started = False
         self._tubs = 0
         if start:
             self.startDispatcher()
 
     def startDispatcher(self) -> EventDispatcher:
-        """Start a dispatcher, which knows nothing of an earlier one."""
-        self.dispatcher = EventDispatcher(self.clock, **self._options)
+        """Start a dispatcher, which knows nothing of an earlier one; after a first it waits 2 s for the nodes to come back."""
+        self.dispatcher = EventDispatcher(self.clock, fresh=not self._started, **self._options)
+        self._started = True
         self.dispatcher.startService()
         self.wire.acceptor = self.dispatcher
         return self.dispatcher

@@ -82,7 +82,15 @@ def _build(found: Settings, twistd: Mapping[str, Any], reactor: Any, is_script: 
     except BaseException:
         held.release()
         raise
-    dispatcher = EventDispatcher(reactor, found.site, found.max_nodes, found.max_message, found.drain_timeout, found.verbose)
+    dispatcher = EventDispatcher(
+        reactor,
+        found.site,
+        found.max_nodes,
+        found.max_message,
+        found.drain_timeout,
+        found.verbose,
+        fresh=held.fresh,
+    )
     # A daemon changes its directory.
     files = [Path(name).absolute() for name in found.furlfile]
     acceptor = TubAcceptor(dispatcher, held, listening.endpoint, hints or listening.hints, reactor, files)

@@ -4,10 +4,10 @@ A batch is one msgpack array of frames, each an array that begins with its kind.
 `<-` comes back:
 
     <-> [0, stream, low, mode, again, event, first, level, lengths, headers, payloads]   a run of events
-    <-> [1, batches]                              that many batches of events were taken in: credit
+    <-> [1, batches]                              that many batches of events were taken in, send as many more
     ->  [2, stream, ranges, outcome, reason]      what became of events that came from `stream`
     <-  [3, ranges, result, matched, delivered, dropped, reason]   what became of events that the node published
-    ->  [4, pattern, own]                         subscribe; `own` asks for the node's own events too
+    ->  [4, pattern, own, policy, events, bytes]  subscribe; `own` asks for the node's own events too, then the queue's limits
     ->  [5, pattern]                              unsubscribe
     <-  [6, pattern, active, refused]             answer to both
     <-> [7]                                       heartbeat
@@ -17,7 +17,7 @@ A run shares all but the sequence numbers (`first`, `first + 1`, ...), the lengt
 Toward the dispatcher `stream` is empty: the link says whose it is. `low` is the lowest sequence number that its publisher
 had not had confirmed when it sent the run. Headers are a msgpack map that the dispatcher passes on unread.
 
-`open(hello)` comes before any batch, on a call of its own, and is answered by an `Opened`.
+`open(hello)` comes before any batch, on a call of its own: see `nodeset.core.hello`.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ __all__ = [
     "MAX_FRAMES",
     "MAX_HEADERS",
     "MAX_HELLO",
+    "MAX_QUEUED",
+    "MAX_QUEUED_BYTES",
     "MAX_RANGES",
     "MAX_REASON",
     "MAX_SEQUENCE",
@@ -45,29 +47,25 @@ __all__ = [
     "RAW_HEADERS",
     "RESERVED_HEADERS",
     "VERSION",
+    "WINDOW",
     "Beat",
     "Bye",
     "Confirm",
     "Done",
     "Events",
     "Frame",
-    "Hello",
     "Level",
     "Mode",
-    "Opened",
     "Outcome",
+    "Policy",
     "Result",
     "Sub",
     "Subbed",
     "Took",
     "Unsub",
     "pack",
-    "packHello",
-    "packOpened",
     "unpack",
     "unpackHeaders",
-    "unpackHello",
-    "unpackOpened",
 ]
 
 #: The protocol's version; version N speaks N - 1 as well.
@@ -84,6 +82,11 @@ MAX_HEADERS: Final = 8 * 1024
 #: Events in one run, frames in one batch: what two megabytes of empty ones would cost is bounded by the count.
 MAX_EVENTS: Final = 16_384
 MAX_FRAMES: Final = 4_096
+#: Batches of events that may be under way to a peer that has not taken them in.
+WINDOW: Final = 4
+#: Events, bytes of their payloads, that a dispatcher queues for one subscription (D7).
+MAX_QUEUED: Final = 10_000
+MAX_QUEUED_BYTES: Final = 8 * 1024 * 1024
 #: A hello: room for a few thousand subscriptions.
 MAX_HELLO: Final = 1024 * 1024
 #: Ranges in one confirm or its answer.
@@ -109,7 +112,8 @@ RESERVED_HEADERS: Final = (
     "retries",
 )
 #: An absent header map, which is msgpack's nil.
-NO_HEADERS: Final = msgspec.Raw(b"\xc0")
+_NIL: Final = b"\xc0"
+NO_HEADERS: Final = msgspec.Raw(_NIL)
 #: The headers of events whose payload is bytes as they are, not JSON.
 RAW_HEADERS: Final = msgspec.Raw(msgspec.msgpack.encode({"content_type": "raw"}))
 
@@ -143,6 +147,8 @@ class Outcome(IntEnum):
     FAILED = 1
     LATE = 2
     REFUSED = 3
+    #: Never on the wire: nobody is left to answer.
+    LOST = 4
 
 
 class Result(IntEnum):
@@ -151,6 +157,14 @@ class Result(IntEnum):
     OK = 0
     UNDELIVERED = 1
     FAILED = 2
+
+
+class Policy(IntEnum):
+    """What becomes of events for a subscription whose queue is full."""
+
+    BLOCK = 0
+    DROP_OLDEST = 1
+    DROP_NEWEST = 2
 
 
 class Events(msgspec.Struct, array_like=True, tag=0, gc=False):
@@ -171,6 +185,26 @@ class Events(msgspec.Struct, array_like=True, tag=0, gc=False):
     def last(self) -> int:
         """The sequence number of the last event in the run."""
         return self.first + len(self.lengths) - 1
+
+    def part(self, first: int, last: int) -> Events:
+        """The events `first` to `last` of this run as a run of their own."""
+        if first == self.first and last == self.last:
+            return self
+        begin, end = first - self.first, last - self.first + 1
+        lengths = self.lengths[begin:end]
+        offset = sum(self.lengths[:begin])
+        return Events(
+            self.stream,
+            self.low,
+            self.mode,
+            self.again,
+            self.event,
+            first,
+            self.level,
+            lengths,
+            self.headers,
+            self.payloads[offset : offset + sum(lengths)],
+        )
 
 
 class Took(msgspec.Struct, array_like=True, tag=1, gc=False):
@@ -200,10 +234,13 @@ class Done(msgspec.Struct, array_like=True, tag=3):
 
 
 class Sub(msgspec.Struct, array_like=True, tag=4):
-    """Subscribe to a pattern."""
+    """Subscribe to a pattern, with what becomes of events that the node does not take in fast enough."""
 
     pattern: Name
     own: bool = True
+    policy: Policy = Policy.BLOCK
+    max_events: Annotated[int, msgspec.Meta(ge=1, le=MAX_QUEUED)] = MAX_QUEUED
+    max_bytes: Annotated[int, msgspec.Meta(ge=1, le=MAX_QUEUED_BYTES)] = MAX_QUEUED_BYTES
 
 
 class Unsub(msgspec.Struct, array_like=True, tag=5):
@@ -233,38 +270,9 @@ class Bye(msgspec.Struct, array_like=True, tag=8):
 Frame = Events | Took | Confirm | Done | Sub | Unsub | Subbed | Beat | Bye
 
 
-class Hello(msgspec.Struct, omit_defaults=True):
-    """What a node says when it opens a link: who it is, what it speaks, all that it subscribes to."""
-
-    stream: Annotated[str, msgspec.Meta(min_length=16, max_length=64)]
-    name: Name
-    host: Name
-    low: Natural = VERSION
-    high: Natural = VERSION
-    features: list[Name] = msgspec.field(default_factory=list)
-    subscriptions: list[tuple[Name, bool]] = msgspec.field(default_factory=list)
-    boot: Annotated[str, msgspec.Meta(max_length=64)] = ""
-    software: Name = ""
-
-
-class Opened(msgspec.Struct, omit_defaults=True):
-    """The dispatcher's answer: its start, the version that it picked, its limits, subscriptions that it refused."""
-
-    boot: str
-    version: int
-    known: bool = False
-    features: list[str] = msgspec.field(default_factory=list)
-    max_event: int = MAX_EVENT
-    max_batch: int = MAX_BATCH
-    refused: list[tuple[str, str]] = msgspec.field(default_factory=list)
-    software: str = ""
-
-
 _pack = msgspec.msgpack.Encoder().encode
 _frames = msgspec.msgpack.Decoder(list[Frame])
 _headers = msgspec.msgpack.Decoder(dict[str, Any] | None)
-_hello = msgspec.msgpack.Decoder(Hello)
-_opened = msgspec.msgpack.Decoder(Opened)
 
 
 def pack(frames: Iterable[Frame]) -> bytes:
@@ -318,7 +326,10 @@ def _checkRun(run: Events) -> None:
         raise ProtocolError(
             f"a run of {_short(run.event)} announces {sum(run.lengths)} bytes of payload but holds {len(run.payloads)}"
         )
-    if len(run.headers) > MAX_HEADERS:
+    headers = bytes(run.headers)
+    if headers == _NIL:
+        run.headers = NO_HEADERS
+    elif len(headers) > MAX_HEADERS:
         raise ProtocolError(f"the headers of a run of {_short(run.event)} are over the limit of {MAX_HEADERS} bytes")
 
 
@@ -340,37 +351,3 @@ def unpackHeaders(headers: msgspec.Raw) -> dict[str, Any]:
         return _headers.decode(headers) or {}
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ProtocolError(f"these are no headers: {error}") from None
-
-
-def packHello(hello: Hello) -> bytes:
-    """`hello` as bytes. Raises `MessageTooLarge` when it subscribes to more than `MAX_HELLO` bytes can say."""
-    packed = _pack(hello)
-    if len(packed) > MAX_HELLO:
-        raise MessageTooLarge(f"{len(hello.subscriptions)} subscriptions need {len(packed)} bytes, over {MAX_HELLO}")
-    return packed
-
-
-def unpackHello(packed: bytes) -> Hello:
-    """The `Hello` in `packed`; keys that we do not know are ignored. Raises `ProtocolError`."""
-    hello: Hello = _one(_hello, packed, "hello")
-    return hello
-
-
-def packOpened(opened: Opened) -> bytes:
-    """`opened` as bytes."""
-    return _pack(opened)
-
-
-def unpackOpened(packed: bytes) -> Opened:
-    """The `Opened` in `packed`. Raises `ProtocolError`."""
-    opened: Opened = _one(_opened, packed, "answer to open")
-    return opened
-
-
-def _one(decoder: Any, packed: bytes, what: str) -> Any:
-    if not isinstance(packed, bytes) or len(packed) > MAX_HELLO:
-        raise ProtocolError(f"this {what} is no bytes, or over {MAX_HELLO} of them")
-    try:
-        return decoder.decode(packed)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ProtocolError(f"this is not a {what}: {error}") from None

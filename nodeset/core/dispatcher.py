@@ -10,17 +10,18 @@ from collections import Counter
 
 import attrs
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from nodeset.core import batch as wire
 from nodeset.core.address import LOCALHOST
-from nodeset.core.batch import Beat, Bye, Confirm, Events, Frame, Opened, Sub, Took, Unsub
-from nodeset.core.exchange import Exchange, Send, Session
+from nodeset.core.batch import Beat, Bye, Confirm, Events, Frame, Sub, Took, Unsub
+from nodeset.core.exchange import Exchange, Session
 from nodeset.core.heartbeat import INTERVAL, Heartbeat
+from nodeset.core.hello import Opened, packOpened, unpackHello
 from nodeset.core.interfaces import IEventDispatcher
 from nodeset.core.link import Link, Receiver
 from nodeset.core.writer import BatchWriter
@@ -33,8 +34,6 @@ __all__ = ["DRAIN_TIMEOUT", "EventDispatcher"]
 DRAIN_TIMEOUT = 10.0
 #: How often a draining dispatcher looks whether it is done.
 _DRAIN_LOOK = 0.05
-#: Characters of the reason for which a link is dropped that others are told.
-_LONGEST_REASON = 300
 
 
 @attrs.define(eq=False)
@@ -66,6 +65,7 @@ class EventDispatcher(Service):
     :param max_event: bytes of one event, at most `batch.MAX_EVENT`.
     :param drain_timeout: seconds that `stopService` gives what is under way.
     :param verbose: log every run that is routed.
+    :param fresh: whether nobody can know this dispatcher from before; with False it waits for them to come back (D6).
     """
 
     log = Logger()
@@ -78,11 +78,12 @@ class EventDispatcher(Service):
         max_event: int = wire.MAX_EVENT,
         drain_timeout: float = DRAIN_TIMEOUT,
         verbose: bool = False,
+        fresh: bool = True,
     ) -> None:
         self.setName("nodeset-dispatcher")
-        self.exchange = Exchange(site, max_nodes, max_event)
         #: Random for each start; nodes tell by it whether they come back to the same one.
         self.boot = secrets.token_urlsafe(9)
+        self.exchange = Exchange(clock.seconds(), self.boot, fresh, site, max_nodes, max_event)
         self._clock, self._max_event, self._drain_timeout, self._verbose = clock, max_event, drain_timeout, verbose
         self._lines: dict[str, _Line] = {}
         self._tubs: Counter[str] = Counter()
@@ -90,6 +91,8 @@ class EventDispatcher(Service):
         self._beating = LoopingCall(self._beat)
         self._beating.clock = clock
         self._draining = False
+        self._alarm: IDelayedCall | None = None
+        self._alarm_at = 0.0
 
     # -- life
 
@@ -99,6 +102,7 @@ class EventDispatcher(Service):
         self._draining = False
         beating = self._beating.start(INTERVAL, now=False)
         beating.addErrback(lambda failure: self.log.failure("the heartbeat stopped", failure))
+        self._setAlarm()
 
     def stopService(self) -> Deferred[None]:
         """Drain, then lose all links. Fires when that is done, at the latest after `drain_timeout` seconds."""
@@ -108,8 +112,7 @@ class EventDispatcher(Service):
     def die(self) -> None:
         """Stop without a word to anybody, as a process does that is killed: for tests of what others make of it."""
         Service.stopService(self)
-        if self._beating.running:
-            self._beating.stop()
+        self._stopTimers()
         for line in self._lines.values():
             line.open = False
             line.writer.detach()
@@ -130,19 +133,25 @@ class EventDispatcher(Service):
         return drained
 
     def _lookDrained(self, deadline: float, drained: Deferred[None]) -> None:
-        pending = len(self.exchange.pending)
+        pending = self.exchange.underWay
         if not pending or self._clock.seconds() >= deadline:
             if pending:
                 self.log.warn("stopping although {count} events wait for an answer", count=pending)
             drained.callback(None)
 
-    def _close(self, result: object) -> Deferred[None]:
-        if self._beating.running:
-            self._beating.stop()
+    def _close(self, result: object) -> None:
+        self._stopTimers()
         for line in list(self._lines.values()):
             line.writer.flush()
-            self._drop(line, "the dispatcher stopped")
-        return succeed(None)
+            self._forget(line)
+            line.link.close()
+
+    def _stopTimers(self) -> None:
+        if self._beating.running:
+            self._beating.stop()
+        if self._alarm is not None and self._alarm.active():
+            self._alarm.cancel()
+        self._alarm = None
 
     # -- links
 
@@ -150,18 +159,19 @@ class EventDispatcher(Service):
         """A node opens a link; see `Acceptor.opening`."""
         if self._draining or not self.running:
             raise NotRunning("this dispatcher is stopping")
-        said = wire.unpackHello(hello)
+        said = unpackHello(hello)
         if not said.low <= wire.VERSION <= said.high:
             raise Refused(f"this dispatcher speaks version {wire.VERSION}, not {said.low} to {said.high}: update one of us")
-        if (old := self._lines.get(said.stream)) is not None and old.session.peer == peer:
-            self._drop(old, "its node opened a new link")
-        session, refused, sends = self.exchange.join(peer, said)
-        line = _Line(self, session, link, BatchWriter(self._clock))
+        now = self._clock.seconds()
+        session, known, refused = self.exchange.join(peer, said, now)
+        if (old := self._lines.get(session.stream)) is not None:
+            self._forget(old)
+        line = _Line(self, session, link, BatchWriter(self._clock, lambda: self.exchange.nextBatch(session)))
         self._lines[session.stream] = line
         self._tubs[peer] += 1
         line.writer.attach(link)
-        self._heartbeat.heard(session.stream, self._clock.seconds())
-        self._carryOut(sends)
+        self._heartbeat.heard(session.stream, now)
+        self._carryOut()
         self.log.info(
             "{node}@{host} is here from {peer} with {count} subscriptions",
             node=session.name,
@@ -172,85 +182,122 @@ class EventDispatcher(Service):
         opened = Opened(
             boot=self.boot,
             version=wire.VERSION,
+            known=known,
             features=sorted(wire.FEATURES.intersection(said.features)),
             max_event=self._max_event,
             refused=refused,
             software=f"nodeset {__version__}",
         )
-        return line, wire.packOpened(opened)
+        return line, packOpened(opened)
 
     def received(self, line: _Line, batch: bytes) -> None:
         """A batch came over a link. What breaks the protocol costs the link."""
-        self._heartbeat.heard(line.session.stream, self._clock.seconds())
+        now = self._clock.seconds()
+        self._heartbeat.heard(line.session.stream, now)
         line.session.suspect = False
+        events: list[Events] = []
         try:
             for frame in wire.unpack(batch):
-                if line.open:
-                    self._received(line, frame)
+                if not line.open:
+                    break
+                if type(frame) is Events:
+                    events.append(frame)
+                else:
+                    self._received(line, frame, now)
+            if events and line.open:
+                if self._verbose:
+                    self._logRuns(line.session, events)
+                self.exchange.arrive(line.session, events, now)
         except ProtocolError as error:
-            self.exchange.counters["protocol_errors"] += 1
+            self.exchange.answers.counters["protocol_errors"] += 1
             self.log.warn("{node} breaks the protocol, is cut off: {reason}", node=line.session.name, reason=str(error))
-            self._drop(line, f"it broke the protocol: {error}")
+            self._cutOff(line, error)
+        self._carryOut()
 
-    def _received(self, line: _Line, frame: Frame) -> None:
+    def _logRuns(self, session: Session, runs: list[Events]) -> None:
+        for run in runs:
+            self.log.info("{node} publishes {count} of {event}", node=session.name, count=len(run.lengths), event=run.event)
+
+    def _received(self, line: _Line, frame: Frame, now: float) -> None:
         session = line.session
         match frame:
-            case Events():
-                if self._verbose:
-                    self.log.info(
-                        "{node} publishes {count} of {event}", node=session.name, count=len(frame.lengths), event=frame.event
-                    )
-                self._carryOut(self.exchange.publish(session, frame))
             case Confirm():
-                self._carryOut(self.exchange.confirm(session, frame))
+                self.exchange.confirm(session, frame, now)
+            case Took():
+                self.exchange.took(session, frame.batches, now)
             case Sub():
-                answer = self.exchange.subscribe(session, frame.pattern, frame.own)
-                line.writer.write(answer)
+                line.writer.write(self.exchange.subscribe(session, frame))
             case Unsub():
                 line.writer.write(self.exchange.unsubscribe(session, frame.pattern))
             case Bye():
-                self._leave(line)
-            case Beat() | Took():
+                self.exchange.retire(session, now)
+            case Beat():
                 pass
             case _:
                 raise ProtocolError(f"a node does not send {type(frame).__name__}")
 
     def lost(self, line: _Line, reason: NodeSetError) -> None:
         """A link is lost."""
-        self._forget(line, str(reason))
+        self._forget(line)
+        session = line.session
+        self.log.info("{node}@{host} is away: {reason}", node=session.name, host=session.host, reason=str(reason))
+        self.exchange.lost(session, self._clock.seconds())
+        self._carryOut()
 
-    def _leave(self, line: _Line) -> None:
-        """Members of a collection share a connection, which the first of them to leave must not take along."""
-        self._forget(line, "it left")
-        if not self._tubs[line.session.peer]:
+    def _bidFarewell(self, line: _Line, frame: Bye) -> None:
+        session = line.session
+        self.log.info("{node}@{host} has left: {reason}", node=session.name, host=session.host, reason=frame.reason)
+        line.writer.flush()
+        self._forget(line)
+        if not self._tubs[session.peer]:
+            line.link.close()  # but not while other members of a collection share the connection
+
+    def _cutOff(self, line: _Line, reason: NodeSetError) -> None:
+        if line.open:
+            self.lost(line, reason)
             line.link.abort()
 
-    def _drop(self, line: _Line, reason: str) -> None:
-        self._forget(line, reason)
-        line.link.abort()
-
-    def _forget(self, line: _Line, reason: str) -> None:
-        if not line.open:
-            return
+    def _forget(self, line: _Line) -> None:
+        """This link is over, whatever becomes of its session."""
         line.open = False
         line.writer.detach()
         self._tubs[line.session.peer] -= 1
         if not self._tubs[line.session.peer]:
             del self._tubs[line.session.peer]
-        # Publishers are told it; what a peer provokes must not be longer than a frame takes.
-        reason = reason[:_LONGEST_REASON]
         stream = line.session.stream
         if self._lines.get(stream) is line:
             del self._lines[stream]
             self._heartbeat.forget(stream)
-        self.log.info("{node}@{host} is gone: {reason}", node=line.session.name, host=line.session.host, reason=reason)
-        self._carryOut(self.exchange.leave(line.session, reason))
 
-    def _carryOut(self, sends: list[Send]) -> None:
-        for session, frame in sends:
+    def _carryOut(self) -> None:
+        """Send what the exchange wants sent, wake up for it when it wants to be woken."""
+        for session, frame in self.exchange.takeSends():
             line = self._lines.get(session.stream)
             if line is not None:
                 line.writer.write(frame)
+                if type(frame) is Bye:
+                    self._bidFarewell(line, frame)
+        for session in self.exchange.takeWoken():
+            line = self._lines.get(session.stream)
+            if line is not None:
+                line.writer.poke()
+        self._setAlarm()
+
+    def _setAlarm(self) -> None:
+        due = self.exchange.nextAlarm()
+        if due is None or not self.running:
+            return
+        if self._alarm is not None and self._alarm.active():
+            if self._alarm_at <= due:
+                return
+            self._alarm.cancel()
+        self._alarm_at = due
+        self._alarm = self._clock.callLater(max(0.0, due - self._clock.seconds()), self._tick)
+
+    def _tick(self) -> None:
+        self._alarm = None
+        self.exchange.tick(self._clock.seconds())
+        self._carryOut()
 
     # -- time
 
@@ -258,9 +305,8 @@ class EventDispatcher(Service):
         now = self._clock.seconds()
         self._heartbeat.looked(now)
         for stream in self._heartbeat.silent(now):
-            line = self._lines[str(stream)]
-            self.exchange.counters["silent"] += 1
-            self._drop(line, str(LinkLost("it fell silent")))
+            self.exchange.answers.counters["silent"] += 1
+            self._cutOff(self._lines[str(stream)], LinkLost("it fell silent"))
         for stream in self._heartbeat.suspects(now):
             self._lines[str(stream)].session.suspect = True
         for line in self._lines.values():
@@ -271,6 +317,6 @@ class EventDispatcher(Service):
     def getStats(self) -> dict[str, int]:
         """`subs` subscriptions are held by `nodes`, `pubs` deliveries were made of `published` events, and so on."""
         counters = {"subs": len(self.exchange.table), "pubs": 0, "nodes": len(self._lines)}
-        counters["pending"] = len(self.exchange.pending)
-        counters.update(self.exchange.counters)
+        counters["pending"] = len(self.exchange.answers.pending)
+        counters.update(self.exchange.answers.counters)
         return counters

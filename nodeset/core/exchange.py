@@ -1,133 +1,226 @@
-"""The rules of a dispatcher: who is there, what goes to whom, who is told what became of it.
+"""The rules of a dispatcher: who is there, whose turn it is to wait.
 
-Pure: what happened goes in, what is to be sent comes out, as `(session, frame)` in the order to send them. It stores no event:
-a run that was routed is gone from here, only the ranges of sequence numbers that wait for an answer stay.
+Pure: what happened goes in with the time, what is to be sent comes out. It stores no event but those that are on their way:
+what a node was sent and has not confirmed it gets again when it comes back, what a publisher has not had confirmed it resends
+itself.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
-
 import attrs
 
-from nodeset.core.address import ANY_NODE, LOCALHOST, EventURI, checkPart, isPattern, parse
-from nodeset.core.batch import (
-    MAX_EVENT,
-    MAX_RANGES,
-    MAX_REASON,
-    Confirm,
-    Done,
-    Events,
-    Frame,
-    Hello,
-    Level,
-    Mode,
-    Result,
-    Subbed,
-)
-from nodeset.core.pending import Pending, Piece
-from nodeset.core.ranges import addTo, merged, split
+from nodeset.core.address import ANY_NODE, LOCALHOST, checkPart, isPattern, parse
+from nodeset.core.alarms import Alarms
+from nodeset.core.answers import Answers, Send
+from nodeset.core.batch import MAX_EVENT, MAX_REASON, WINDOW, Bye, Confirm, Events, Sub, Subbed, Took
+from nodeset.core.hello import Hello
+from nodeset.core.queueing import Queueing
+from nodeset.core.router import Router
 from nodeset.core.routing import RouteEntry, RoutingTable
+from nodeset.core.session import Quota, Session
+from nodeset.core.takers import STREAM_EXPIRY, Takers
+from nodeset.core.writer import TARGET
 from nodeset.errors import InvalidAddressing, ProtocolError, Refused
 
-__all__ = ["Exchange", "Send", "Session"]
+__all__ = ["AWAY", "REJOIN", "SETTLE", "SETTLE_MOST", "Exchange", "Session"]
 
-
-@attrs.define(eq=False)
-class Session:
-    """What a dispatcher knows of one node: its stream id, the TubID it is bound to, its label, its host.
-
-    `entries` are its routes by the pattern as it was written; `spellings` has for each route all patterns that mean it (`ev`
-    and `localhost/ev`, say), each with whether it wants the node's own events.
-    """
-
-    stream: str
-    peer: str
-    name: str
-    host: str
-    entries: dict[str, RouteEntry] = attrs.field(factory=dict)
-    spellings: dict[RouteEntry, dict[str, bool]] = attrs.field(factory=dict)
-    suspect: bool = False
-    highest: int = 0
-
-
-Send = tuple[Session, Frame]
+#: Seconds for which a node whose link is lost is *away*: back within them it gets all that it has not confirmed.
+AWAY = 2.0
+#: A restarted dispatcher routes nothing for this long, so that the subscribers are back before the publishers' events are.
+SETTLE = 2.0
+#: Nor for this long after a node that knew the dispatcher before comes back; but not longer than this altogether.
+REJOIN, SETTLE_MOST = 1.0, 30.0
 
 
 class Exchange:
-    """Routes runs of events between sessions.
+    """The sessions of a dispatcher. Every method that takes `now` wants seconds of a monotonic clock.
 
+    After each call `takeSends` has what is to be sent, `takeWoken` the sessions for which `nextBatch` has something,
+    `nextAlarm` the time at which to call `tick`.
+
+    :param boot: the dispatcher's random mark of this start.
+    :param fresh: whether this is the first start ever, so that nobody can be on the way back.
     :param site: the host name that means this dispatcher, beside `localhost`.
     :param max_nodes: sessions at a time; one more is refused.
+    :param max_event: bytes of one event.
     """
 
-    def __init__(self, site: str = LOCALHOST, max_nodes: int = 100_000, max_event: int = MAX_EVENT) -> None:
+    def __init__(
+        self,
+        now: float = 0.0,
+        boot: str = "",
+        fresh: bool = True,
+        site: str = LOCALHOST,
+        max_nodes: int = 100_000,
+        max_event: int = MAX_EVENT,
+    ) -> None:
         self.table = RoutingTable(site)
-        self.pending = Pending()
-        self.sessions: dict[str, Session] = {}
-        self.counters: Counter[str] = Counter()
-        self._max_nodes = max_nodes
-        self._max_event = max_event
+        self.answers = Answers()
+        self._sessions, self._pending = self.answers.sessions, self.answers.pending
+        self._alarms = Alarms()
+        self._takers = Takers()
+        self._queueing = Queueing(self.answers, self._alarms, self._kick)
+        self._router = Router(self.table, self.answers, self._queueing, self._takers)
+        self._blocked: dict[str, Session] = {}
+        self._boot, self._fresh, self._started, self._rejoined = boot, fresh, now, now - REJOIN
+        self._max_nodes, self._max_event = max_nodes, max_event
+        if not fresh:
+            self._alarms.at(now + SETTLE, self._kick)
+            self._alarms.at(now + SETTLE_MOST, self._kick)
+        self._alarms.at(now + STREAM_EXPIRY, self._expireStreams)
+
+    # -- what comes out
+
+    def takeSends(self) -> list[Send]:
+        """The frames to send, in order; each is returned once."""
+        sends, self.answers.sends = self.answers.sends, []
+        return sends
+
+    def takeWoken(self) -> list[Session]:
+        """The sessions to ask `nextBatch` for."""
+        woken = list(self._queueing.woken.values())
+        self._queueing.woken.clear()
+        return woken
+
+    def nextBatch(self, session: Session) -> list[Events]:
+        """The next batch of events for `session`, empty when there is none or no credit."""
+        return session.take(TARGET)
+
+    def nextAlarm(self) -> float | None:
+        """When to call `tick` next."""
+        return self._alarms.next()
+
+    def tick(self, now: float) -> None:
+        """Do what is due."""
+        self._alarms.ring(now)
+
+    @property
+    def underWay(self) -> int:
+        """How many events are not answered, or not even routed."""
+        held = sum(len(run.lengths) for session in self._blocked.values() for batch in session.arrived for run in batch)
+        return len(self._pending) + held
 
     # -- coming, going
 
-    def join(self, peer: str, hello: Hello) -> tuple[Session, list[tuple[str, str]], list[Send]]:
+    def join(self, peer: str, hello: Hello, now: float) -> tuple[Session, bool, list[tuple[str, str]]]:
         """The node of `hello` opens a link; its TubID is `peer`.
 
-        :return: its session, the subscriptions that were refused with the reason for each, and what is to be sent because
-            of an older link of the same stream that this one replaces.
+        :return: its session, whether that was known, the subscriptions that were refused with the reason for each.
         :raise Refused: there are too many, or the stream belongs to somebody else.
         """
-        old = self.sessions.get(hello.stream)
-        if old is not None and old.peer != peer:
+        session = self._sessions.get(hello.stream)
+        known = session is not None
+        if session is not None and session.peer != peer:
             raise Refused(f"stream {hello.stream[:6]}… is another node's; start anew to get one of your own")
-        if old is None and len(self.sessions) >= self._max_nodes:
+        if session is None:
+            session = self._newSession(peer, hello)
+        session.away_since, session.suspect, session.credit, session.highest = None, False, WINDOW, 0
+        session.retiring = False
+        session.arrived.clear()
+        session.position = 0
+        self._blocked.pop(session.stream, None)
+        refused = self._replaceSubscriptions(session, hello.subscriptions)
+        for quota in session.quotas.values():
+            quota.stalled = False
+        for stream, begun, unbegun in hello.holds:
+            self._takers.told(stream, begun, session.stream, True, now)
+            self._takers.told(stream, unbegun, session.stream, False, now)
+        for run, quota in session.takeBack():
+            for first, last in self._pending.within(run.stream, run.first, run.last, session.stream):
+                session.put(run.part(first, last), quota)
+        if hello.boot and hello.boot != self._boot:
+            self._rejoined = now
+            self._alarms.at(now + REJOIN, self._kick)
+        if session.queued:
+            self._queueing.woken[session.stream] = session
+        self._kick(now)
+        return session, known, refused
+
+    def _newSession(self, peer: str, hello: Hello) -> Session:
+        if len(self._sessions) >= self._max_nodes:
             raise Refused(f"this dispatcher takes {self._max_nodes} nodes, and all are here: try later")
         try:
             checkPart(hello.name, "node name")
             checkPart(hello.host, "host name")
         except InvalidAddressing as error:
             raise Refused(str(error)) from None
-        sends = self.leave(old, "it came back on a new link") if old is not None else []
         session = Session(stream=hello.stream, peer=peer, name=hello.name, host=hello.host)
-        self.sessions[session.stream] = session
-        answers = [self.subscribe(session, pattern, own) for pattern, own in hello.subscriptions]
-        return session, [(answer.pattern, answer.refused) for answer in answers if answer.refused], sends
+        self._sessions[session.stream] = session
+        return session
 
-    def leave(self, session: Session, reason: str = "it is gone") -> list[Send]:
-        """`session` is over: its routes go, what it had not answered is lost to it, what it published nobody asks about."""
-        if self.sessions.get(session.stream) is not session:
-            return []
-        del self.sessions[session.stream]
+    def _replaceSubscriptions(self, session: Session, subscriptions: list[Sub]) -> list[tuple[str, str]]:
+        wanted = {sub.pattern for sub in subscriptions}
+        for pattern in [pattern for pattern in session.entries if pattern not in wanted]:
+            self.unsubscribe(session, pattern)
+        answers = [self.subscribe(session, sub) for sub in subscriptions]
+        return [(answer.pattern, answer.refused) for answer in answers if answer.refused]
+
+    def lost(self, session: Session, now: float) -> None:
+        """The link of `session` is lost: it is away for a while, then gone."""
+        if self._sessions.get(session.stream) is not session or session.away:
+            return
+        if session.retiring:
+            self.leave(session, now, "it left")
+            return
+        session.away_since = now
+        session.arrived.clear()
+        session.position = 0
+        self._blocked.pop(session.stream, None)
+
+        def gone(later: float) -> None:
+            if session.away_since == now:
+                self.leave(session, later, "its link was lost")
+
+        self._alarms.at(now + AWAY, gone)
+
+    def retire(self, session: Session, now: float) -> None:
+        """`session` wants to leave: it gets nothing new; when it has answered for all that it got, it is told goodbye."""
+        for pattern in list(session.entries):
+            self.unsubscribe(session, pattern)
+        session.retiring = True
+        self._retireIfIdle(session, now)
+
+    def _retireIfIdle(self, session: Session, now: float) -> None:
+        if session.retiring and session.idle and self._sessions.get(session.stream) is session:
+            self.answers.sends.append((session, Bye("goodbye")))
+            self.leave(session, now, "it left")
+
+    def leave(self, session: Session, now: float, reason: str) -> None:
+        """`session` is gone: its routes go; mode `one` moves to others, all else that it has not confirmed is lost to it."""
+        if self._sessions.get(session.stream) is not session:
+            return
+        del self._sessions[session.stream]
+        self._blocked.pop(session.stream, None)
+        self._queueing.woken.pop(session.stream, None)
         for entry in session.spellings:
             self.table.remove(entry)
-        self.pending.forget(session.stream)
-        done: dict[str, list[Piece]] = {}
-        for stream, piece in self.pending.gone(session.stream, f"{session.name}: {reason}"[:MAX_REASON]):
-            done.setdefault(stream, []).append(piece)
-        return [send for stream, pieces in done.items() for send in self._tell(stream, pieces)]
+        session.away_since = now if session.away_since is None else session.away_since
+        for run, _quota in session.takeBack():
+            self._router.giveUp(session, run, f"{session.name}: {reason}"[:MAX_REASON], now)
+        self._kick(now)
 
     # -- subscribing
 
-    def subscribe(self, session: Session, pattern: str, own: bool) -> Subbed:
-        """Subscribe `session` to `pattern`, which may bear the node's own label and host, nobody else's."""
+    def subscribe(self, session: Session, sub: Sub) -> Subbed:
+        """Subscribe `session` to a pattern, which may bear the node's own label and host, nobody else's."""
         try:
-            uri = parse(pattern)
+            uri = parse(sub.pattern)
         except InvalidAddressing as error:
-            return Subbed(pattern, False, str(error))
+            return Subbed(sub.pattern, False, str(error))
         if uri.nodeName not in (ANY_NODE, session.name) or uri.hostName not in (LOCALHOST, self.table.site, session.host):
-            reason = f"{pattern!r} is not an address of this node, {session.name}@{session.host}"
-            return Subbed(pattern, False, reason[:MAX_REASON])
+            reason = f"{sub.pattern!r} is not an address of this node, {session.name}@{session.host}"
+            return Subbed(sub.pattern, False, reason[:MAX_REASON])
         entry = RouteEntry(session.stream, uri.eventName, session.name, session.host)
         spellings = session.spellings.setdefault(entry, {})
-        spellings[pattern] = own
-        session.entries[pattern] = entry
+        spellings[sub.pattern] = sub.own
+        session.entries[sub.pattern] = entry
         self.table.add(attrs.evolve(entry, own=any(spellings.values())))
-        return Subbed(pattern, True)
+        quota = session.quotas.setdefault(entry, Quota())
+        quota.policy, quota.max_events, quota.max_bytes = sub.policy, sub.max_events, sub.max_bytes
+        return Subbed(sub.pattern, True)
 
     def unsubscribe(self, session: Session, pattern: str) -> Subbed:
-        """Undo `subscribe`."""
+        """Undo `subscribe`; what is on its way still comes."""
         entry = session.entries.pop(pattern, None)
         if entry is not None:
             spellings = session.spellings[entry]
@@ -135,17 +228,27 @@ class Exchange:
             if spellings:
                 self.table.add(attrs.evolve(entry, own=any(spellings.values())))
             else:
-                del session.spellings[entry]
+                del session.spellings[entry], session.quotas[entry]
                 self.table.remove(entry)
         return Subbed(pattern, False)
 
-    # -- routing
+    # -- publishing
 
-    def publish(self, session: Session, run: Events) -> list[Send]:
-        """Route `run`, which `session` published.
+    def arrive(self, session: Session, batch: list[Events], now: float) -> None:
+        """`session` published a batch of runs: route them, or hold them until there is room.
 
         :raise ProtocolError: it has no business sending this; it shall lose its link.
         """
+        if len(session.arrived) >= WINDOW:
+            raise ProtocolError(f"more than {WINDOW} batches came without credit")
+        for run in batch:
+            self._check(session, run)
+            run.stream = session.stream
+        self._takers.heard(session.stream, batch[-1].low, now)
+        session.arrived.append(batch)
+        self._route(session, now)
+
+    def _check(self, session: Session, run: Events) -> None:
         try:
             uri = parse(run.event)
         except InvalidAddressing as error:
@@ -157,86 +260,58 @@ class Exchange:
         if run.first <= session.highest:
             raise ProtocolError(f"sequence number {run.first} comes after {session.highest}")
         session.highest = run.last
-        run.stream = session.stream
-        self.counters["published"] += len(run.lengths)
-        if run.mode is Mode.ONE:
-            return self._toOne(session, uri, run)
-        return self._toAll(session, uri, run)
 
-    def _toAll(self, session: Session, uri: EventURI, run: Events) -> list[Send]:
-        receivers = [self.sessions[str(entry.peer)] for entry in self._matches(session, uri)]
-        self.counters["pubs"] += len(receivers) * len(run.lengths)
-        sends: list[Send] = [(receiver, run) for receiver in receivers]
-        waiting = {receiver.stream for receiver in receivers}
-        return sends + self._await(session, Piece(run.first, run.last, waiting, len(waiting), run.level))
+    def _kick(self, now: float) -> None:
+        """Try again what was held."""
+        for session in list(self._blocked.values()):
+            self._route(session, now)
 
-    def _toOne(self, session: Session, uri: EventURI, run: Events) -> list[Send]:
-        """Deal `run` out, each a contiguous share; shares differ by one at most, in turn, so that the sum is fair exactly."""
-        matches = self._matches(session, uri)
-        living = {entry for entry in matches if not self.sessions[str(entry.peer)].suspect} or set(matches)
-        if not living:
-            return self._await(session, Piece(run.first, run.last, set(), 0, run.level))
-        turn = self.table.turn(uri)
-        share, odd = divmod(len(run.lengths), len(living))
-        takers = [entry for entry in turn if entry in living]
-        for _ in range(odd):
-            turn.take(living.__contains__)
-        sends: list[Send] = []
-        at = offset = 0
-        for index, entry in enumerate(takers):
-            size = share + (index < odd)
-            if not size:
-                break
-            lengths = run.lengths[at : at + size]
-            length = sum(lengths)
-            part = Events(
-                run.stream,
-                run.low,
-                run.mode,
-                run.again,
-                run.event,
-                run.first + at,
-                run.level,
-                lengths,
-                run.headers,
-                run.payloads[offset : offset + length],
-            )
-            at += size
-            offset += length
-            receiver = self.sessions[str(entry.peer)]
-            sends.append((receiver, part))
-            sends += self._await(session, Piece(part.first, part.last, {receiver.stream}, 1, run.level))
-        self.counters["pubs"] += len(run.lengths)
-        return sends
+    def _settled(self, now: float) -> bool:
+        if self._fresh or now >= self._started + SETTLE_MOST - 1e-6:
+            return True
+        return now >= max(self._started + SETTLE, self._rejoined + REJOIN) - 1e-6
 
-    def _matches(self, session: Session, uri: EventURI) -> list[RouteEntry]:
-        return [entry for entry in self.table.lookup(uri) if entry.own or entry.peer != session.stream]
+    def _route(self, session: Session, now: float) -> None:
+        if not self._settled(now):
+            self._blocked[session.stream] = session
+            return
+        routed = 0
+        while session.arrived:
+            batch = session.arrived[0]
+            while session.position < len(batch):
+                if not self._router.route(batch[session.position], now):
+                    self._blocked[session.stream] = session
+                    self._credit(session, routed)
+                    return
+                session.position += 1
+            session.arrived.popleft()
+            session.position = 0
+            routed += 1
+        self._blocked.pop(session.stream, None)
+        self._credit(session, routed)
 
-    def _await(self, session: Session, piece: Piece) -> list[Send]:
-        """Wait for the answers to `piece`; when there is nothing to wait for, say so at once."""
-        if piece.level is Level.ACCEPTED or not piece.waiting:
-            return self._tell(session.stream, [piece])
-        self.pending.add(session.stream, piece)
-        return []
+    def _credit(self, session: Session, batches: int) -> None:
+        if batches and not session.away:
+            self.answers.sends.append((session, Took(batches)))
 
     # -- answers
 
-    def confirm(self, session: Session, answer: Confirm) -> list[Send]:
-        """`session` says what became of events that it was sent."""
-        done: list[Piece] = []
-        for first, last in merged(answer.ranges):  # each number once, however often it is named
-            done += self.pending.answer(answer.stream, first, last, session.stream, answer.outcome, answer.reason)
-        return self._tell(answer.stream, done)
+    def took(self, session: Session, batches: int, now: float) -> None:
+        """`session` has taken batches in: it may get as many more."""
+        session.credit = min(WINDOW, session.credit + batches)
+        for quota in session.quotas.values():
+            quota.stalled = False
+        if session.queued:
+            self._queueing.woken[session.stream] = session
+        self._kick(now)
 
-    def _tell(self, stream: str, done: Iterable[Piece]) -> list[Send]:
-        """Tell the publisher of `stream` what became of `done`, what is alike in one frame."""
-        publisher = self.sessions.get(stream)
-        if publisher is None:
-            return []
-        answers: dict[tuple[Result, int, int, int, str], list[tuple[int, int]]] = {}
-        for piece in done:
-            self.counters["lost"] += piece.lost * (piece.last - piece.first + 1)
-            result = Result.UNDELIVERED if piece.lost else Result.FAILED if piece.failed else Result.OK
-            alike = (result, piece.matched, piece.delivered, piece.dropped, piece.reason)
-            addTo(answers.setdefault(alike, []), piece.first, piece.last)
-        return [(publisher, Done(part, *alike)) for alike, ranges in answers.items() for part in split(ranges, MAX_RANGES)]
+    def confirm(self, session: Session, answer: Confirm, now: float) -> None:
+        """`session` says what became of events that it was sent. Raises `ProtocolError`."""
+        self.answers.confirm(session, answer)
+        if session.retiring:
+            self._retireIfIdle(session, now)
+
+    def _expireStreams(self, now: float) -> None:
+        for stream in self._takers.expire(now, self._sessions):
+            self._pending.forget(stream)
+        self._alarms.at(now + STREAM_EXPIRY / 10, self._expireStreams)

@@ -1,102 +1,189 @@
-"""What a node received that its handlers have not seen yet.
+"""What a node received: the queue before its handlers, the memory of what came, the answers that are due.
 
-Events of one publisher come out in order, `concurrency` of them at a time; publishers take turns. What became of each goes back
-as ranges, so that a burst is answered with one frame.
+Per stream it keeps the *set* of sequence numbers above the publisher's low mark, with outcomes: a resent event is answered from
+it and not handled again. Events of one publisher come out in order, `concurrency` of them at a time; publishers take turns.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from enum import IntEnum
 
 import attrs
-import msgspec
 
-from nodeset.core.batch import MAX_RANGES, Confirm, Events, Level, Mode, Outcome
+from nodeset.core.batch import MAX_QUEUED, MAX_QUEUED_BYTES, MAX_RANGES, Confirm, Events, Level, Mode, Outcome
+from nodeset.core.meta import Meta
 from nodeset.core.ranges import addTo, merged, split
+from nodeset.core.spans import Spans
 
-__all__ = ["Delivery", "Inbox"]
+__all__ = ["SILENCE", "Delivery", "Inbox"]
+
+#: Seconds after which a stream that says nothing, with nothing of it in hand, is forgotten (D6).
+SILENCE = 900.0
 
 
-@attrs.define(eq=False)
-class Delivery:
-    """One event on its way to the handlers."""
+class _State(IntEnum):
+    QUEUED = 0
+    BEGUN = 1
+    OK = 2
+    FAILED = 3
+    REFUSED = 4
 
-    stream: str
-    sequence: int
-    event: str
-    payload: bytes
-    level: Level
-    mode: Mode
-    again: bool
-    headers: msgspec.Raw
+
+_ANSWERS = {_State.OK: Outcome.OK, _State.FAILED: Outcome.FAILED, _State.REFUSED: Outcome.REFUSED}
+_STATES = {outcome: state for state, outcome in _ANSWERS.items()}
+
+
+class Delivery(Meta, frozen=True, gc=False):
+    """One event on its way to the handlers; it becomes its message's `meta`."""
+
+    payload: bytes = b""
+    level: Level = Level.DELIVERED
+    mode: Mode = Mode.ALL
 
 
 @attrs.define(eq=False)
 class _Stream:
-    """The runs of one publisher that wait, how far the first one was read, how many of its events are being handled."""
+    """One publisher: its runs that wait, how far the first one was read, what is known of its events from `low` on."""
 
     runs: deque[Events] = attrs.field(factory=deque)
     index: int = 0
     offset: int = 0
     running: int = 0
     listed: bool = False
+    low: int = 0
+    high: int = 0
+    heard: float = 0.0
+    seen: Spans[tuple[Mode, _State]] = attrs.field(factory=Spans)
 
 
 class Inbox:
-    """The queue between a link and the handlers of a node.
+    """Between a link and the handlers of a node. Times are seconds of a monotonic clock.
 
     :param concurrency: events of one publisher that may be with the handlers at a time; 1 keeps their order to the end.
+    :param max_events: how many may be queued; a batch for which there is no room is parked.
+    :param max_bytes: the same in bytes.
     """
 
-    def __init__(self, concurrency: int = 1) -> None:
-        self._concurrency = concurrency
+    def __init__(self, concurrency: int = 1, max_events: int = MAX_QUEUED, max_bytes: int = MAX_QUEUED_BYTES) -> None:
+        self._concurrency, self._max_events, self._max_bytes = concurrency, max_events, max_bytes
         self._streams: dict[str, _Stream] = {}
         self._ready: deque[str] = deque()
+        self._parked: deque[list[Events]] = deque()
         self._answers: dict[tuple[str, Outcome, str], list[tuple[int, int]]] = {}
-        self._size = 0
-        self._running = 0
+        self._size = self._bytes = self._running = 0
 
     def __len__(self) -> int:
         """Events that wait for a handler."""
         return self._size
 
     @property
+    def waiting(self) -> bool:
+        """Whether `next` would return something."""
+        return any(self._streams[name].runs for name in self._ready)
+
+    @property
     def running(self) -> int:
         """Events that handlers work on."""
         return self._running
 
-    def take(self, run: Events) -> None:
-        """Queue the events of `run`."""
+    # -- what comes in
+
+    def offer(self, batch: list[Events], now: float) -> int:
+        """A batch came; returns how many batches were taken in, this one or parked ones: that much credit goes back."""
+        self._parked.append(batch)
+        return self.unpark(now)
+
+    def unpark(self, now: float) -> int:
+        """Take in what was parked, as far as there is room; returns how many batches that was."""
+        taken = 0
+        while self._parked and self._hasRoom(self._parked[0]):
+            for run in self._parked.popleft():
+                self._take(run, now)
+            taken += 1
+        return taken
+
+    def _hasRoom(self, batch: list[Events]) -> bool:
+        held = self._size + self._running
+        return not held or (
+            held + sum(len(run.lengths) for run in batch) <= self._max_events
+            and self._bytes + sum(len(run.payloads) for run in batch) <= self._max_bytes
+        )
+
+    def _take(self, run: Events, now: float) -> None:
         stream = self._streams.setdefault(run.stream, _Stream())
+        stream.heard = now
+        if run.low > stream.low:
+            stream.low = run.low
+            stream.seen.forgetBelow(run.low)
+        if run.first > stream.seen.highest and run.first >= stream.low and run.first >= stream.high:
+            self._queue(stream, run)
+        else:
+            self._takeAgain(stream, run)
+
+    def _queue(self, stream: _Stream, run: Events) -> None:
+        stream.seen.put(run.first, run.last, (run.mode, _State.QUEUED))
+        if run.mode is Mode.ALL:
+            stream.high = run.last
         stream.runs.append(run)
         self._size += len(run.lengths)
+        self._bytes += len(run.payloads)
         self._list(run.stream, stream)
+
+    def _takeAgain(self, stream: _Stream, run: Events) -> None:
+        """A run of which some was here before, or comes too late to be in order."""
+        for first, last, known in stream.seen.within(run.first, run.last):
+            if known is not None:
+                outcome = _ANSWERS.get(known[1])
+                if outcome is not None:
+                    self._note(run.stream, outcome, "", first, last)
+                continue  # what is queued or with a handler is answered when that is over
+            below = min(last, stream.low - 1)
+            if first <= below:  # confirmed or given up: nobody needs it
+                self._note(run.stream, Outcome.OK, "", first, below)
+                first = below + 1
+            if run.mode is Mode.ALL and first <= (late := min(last, stream.high - 1)):
+                self._note(run.stream, Outcome.LATE, "", first, late)
+                first = late + 1
+            if first <= last:
+                self._queue(stream, run.part(first, last))
 
     def _list(self, name: str, stream: _Stream) -> None:
         if not stream.listed and stream.runs and stream.running < self._concurrency:
             stream.listed = True
             self._ready.append(name)
 
+    # -- what goes to the handlers
+
     def next(self) -> Delivery | None:
         """The next event for the handlers, or None; tell `finished` when they are through with it."""
-        if not self._ready:
-            return None
-        name = self._ready.popleft()
-        stream = self._streams[name]
-        stream.listed = False
+        while self._ready:
+            name = self._ready[0]
+            stream = self._streams[name]
+            if stream.runs and stream.running < self._concurrency:
+                return self._nextOf(name, stream)
+            self._ready.popleft()
+            stream.listed = False
+        return None
+
+    def _nextOf(self, name: str, stream: _Stream) -> Delivery:
         run = stream.runs[0]
-        length = run.lengths[stream.index]
-        payload = run.payloads[stream.offset : stream.offset + length]
-        delivery = Delivery(name, run.first + stream.index, run.event, payload, run.level, run.mode, run.again, run.headers)
-        stream.index += 1
-        stream.offset += length
-        if stream.index == len(run.lengths):
+        index, offset = stream.index, stream.offset
+        end = offset + run.lengths[index]
+        sequence = run.first + index
+        delivery = Delivery(run.event, name, sequence, run.again, run.headers, run.payloads[offset:end], run.level, run.mode)
+        stream.index, stream.offset = index + 1, end
+        if index + 1 == len(run.lengths):
             stream.runs.popleft()
             stream.index = stream.offset = 0
+            if len(self._ready) > 1:
+                self._ready.rotate(-1)  # publishers take turns, run by run
         self._size -= 1
+        self._bytes -= end - offset
         stream.running += 1
         self._running += 1
-        self._list(name, stream)
+        if run.level is Level.HANDLED:
+            self._mark(stream, sequence, sequence, _State.BEGUN)
         return delivery
 
     def finished(self, delivery: Delivery) -> None:
@@ -104,28 +191,74 @@ class Inbox:
         stream = self._streams[delivery.stream]
         stream.running -= 1
         self._running -= 1
-        if stream.runs:
+        if not stream.listed:
             self._list(delivery.stream, stream)
-        elif not stream.running:
-            del self._streams[delivery.stream]
+
+    # -- what is answered
 
     def answer(self, delivery: Delivery, outcome: Outcome, reason: str = "") -> None:
-        """Note what to tell the publisher; nothing for level `accepted`, which asks for no answer."""
-        if delivery.level is not Level.ACCEPTED:
-            ranges = self._answers.setdefault((delivery.stream, outcome, reason), [])
-            addTo(ranges, delivery.sequence, delivery.sequence)
+        """Note what to tell the publisher, now and whenever it asks again."""
+        self._note(delivery.stream, outcome, reason, delivery.sequence, delivery.sequence)
+
+    def _note(self, stream: str, outcome: Outcome, reason: str, first: int, last: int) -> None:
+        addTo(self._answers.setdefault((stream, outcome, reason), []), first, last)
 
     def answers(self) -> list[Confirm]:
         """The answers since the last call, to be sent."""
         if not self._answers:
             return []
         answers, self._answers = self._answers, {}
-        return [
-            Confirm(stream, part, outcome, reason)
-            for (stream, outcome, reason), ranges in answers.items()
-            for part in split(merged(ranges), MAX_RANGES)  # several handlers at a time do not finish in order
-        ]
+        confirms = []
+        for (name, outcome, reason), found in answers.items():
+            ranges = merged(found)  # several handlers at a time do not finish in order
+            stream, state = self._streams.get(name), _STATES.get(outcome)
+            if stream is not None and state is not None:
+                for first, last in ranges:
+                    self._mark(stream, first, last, state)
+            confirms += [Confirm(name, part, outcome, reason) for part in split(ranges, MAX_RANGES)]
+        return confirms
 
-    def forgetAnswers(self) -> None:
-        """The link is lost: these answers have nowhere to go."""
-        self._answers.clear()
+    @staticmethod
+    def _mark(stream: _Stream, first: int, last: int, state: _State) -> None:
+        for begin, end, known in stream.seen.within(first, last):
+            if known is not None and known[1] is not state:
+                stream.seen.put(begin, end, (known[0], state))
+
+    # -- links, time
+
+    def linkLost(self) -> None:
+        """The answers have nowhere to go (they are given again when asked), what was parked comes again."""
+        self.answers()
+        self._parked.clear()
+
+    def holds(self) -> list[tuple[str, list[tuple[int, int]], list[tuple[int, int]]]]:
+        """The mode-`one` events in hand: stream, ranges begun or over, ranges not begun."""
+        found = []
+        for name, stream in self._streams.items():
+            begun = stream.seen.ranges((Mode.ONE, state) for state in _State if state is not _State.QUEUED)
+            unbegun = stream.seen.ranges([(Mode.ONE, _State.QUEUED)])
+            if begun or unbegun:
+                found.append((name, begun, unbegun))
+        return found
+
+    def forgetUnbegun(self) -> None:
+        """A dispatcher does not know us: mode-`one` events that were not begun may have gone to others (D6)."""
+        for stream in self._streams.values():
+            kept: deque[Events] = deque()
+            for number, run in enumerate(stream.runs):
+                begun = stream.index if number == 0 else 0
+                if run.mode is Mode.ALL or run.level is Level.ACCEPTED:
+                    kept.append(run)
+                    continue
+                self._size -= len(run.lengths) - begun
+                self._bytes -= sum(run.lengths[begun:])
+                stream.seen.remove(run.first + begun, run.last)
+                if number == 0:
+                    stream.index = stream.offset = 0
+            stream.runs = kept
+
+    def expire(self, now: float) -> None:
+        """Forget the streams that have been silent for long, of which nothing is in hand."""
+        for name, stream in list(self._streams.items()):
+            if now - stream.heard > SILENCE and not stream.runs and not stream.running:
+                del self._streams[name]

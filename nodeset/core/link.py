@@ -36,6 +36,9 @@ class Link(Protocol):
     def send(self, batch: bytes) -> None:
         """Send one batch, soon. Never raises: a lost link drops it, and the receiver was told."""
 
+    def close(self) -> None:
+        """Lose the connection once what was sent has left; for a peer that does not read, `abort` is the way."""
+
     def abort(self) -> None:
         """Lose the connection now, without waiting for anything. Doing it twice is fine."""
 

@@ -11,7 +11,6 @@ import re
 import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from decimal import Decimal
-from types import MappingProxyType
 from typing import Any, ClassVar, Final, TypeVar, dataclass_transform
 
 import attrs
@@ -20,6 +19,7 @@ import simplejson
 from zope.interface import implementer
 
 from nodeset.core.interfaces import IMessageBuilder
+from nodeset.core.meta import Meta
 from nodeset.errors import BadMessage, MissingField, UnknownField
 
 __all__ = ["MODES", "Attribute", "MessageBuilder", "Meta", "NodeMessage", "RawMessage"]
@@ -32,17 +32,6 @@ _FURL = re.compile(r"pb://[^\s'\"]*")
 _INTERNAL = frozenset({"_shape", "_generic", "_values", "_unread"})
 _SCALARS = frozenset({type(None), bool, int, float, str, bytes})
 _readUnknown = msgspec.json.Decoder(dict[str, Any]).decode
-
-
-@attrs.frozen
-class Meta:
-    """How a message came: under which event name, from where in its publisher's stream, with which headers."""
-
-    event: str
-    stream: str = ""
-    sequence: int = 0
-    again: bool = False
-    headers: Mapping[str, Any] = MappingProxyType({})
 
 
 @attrs.define(eq=False)

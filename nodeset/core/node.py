@@ -8,27 +8,25 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Iterable, Mapping
 from types import EllipsisType
 from typing import Any, ClassVar
 
 import msgspec
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList, fail, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from nodeset.core import codec
-from nodeset.core.address import ANY_NODE, LOCALHOST, EventURI, checkPart, isPattern, matches, parse
-from nodeset.core.batch import NO_HEADERS, RAW_HEADERS, Level, Mode, unpackHeaders
-from nodeset.core.inbox import Delivery
+from nodeset.core.address import ANY_NODE, LOCALHOST, EventURI, checkPart, isPattern, parse
+from nodeset.core.batch import MAX_QUEUED, MAX_QUEUED_BYTES, NO_HEADERS, RAW_HEADERS, Level, Mode, Policy, Sub
+from nodeset.core.handlers import Handlers
 from nodeset.core.interfaces import INode
 from nodeset.core.link import Transport
-from nodeset.core.message import Meta, NodeMessage, RawMessage
-from nodeset.core.patience import Patience, deferredOf
+from nodeset.core.message import NodeMessage, RawMessage
 from nodeset.core.peer import Peer
 from nodeset.core.utils import catches
 from nodeset.errors import InvalidAddressing, LocalError, NodeSetError, NotRunning, Receipt, Refused
@@ -40,10 +38,7 @@ _LEVELS = {"accepted": Level.ACCEPTED, "delivered": Level.DELIVERED, "handled": 
 _MODES = {"all": Mode.ALL, "one": Mode.ONE}
 #: Arguments of `publish` that are spoken for, though their time has not come.
 _RESERVED = frozenset({"retain", "ttl"})
-#: Event names whose handlers are remembered.
-_REMEMBERED = 1024
-
-Handler = tuple[Callable[..., Any], type[NodeMessage] | None]
+_POLICIES = {"block": Policy.BLOCK, "drop_oldest": Policy.DROP_OLDEST, "drop_newest": Policy.DROP_NEWEST}
 
 
 @implementer(INode)
@@ -86,15 +81,15 @@ class Node(Service):
         self._transport, self._clock = transport, clock
         self._shared = False
         self._peer: Peer | None = None
-        self._subscriptions: dict[str, bool] = {}
+        self._subscriptions: dict[str, Sub] = {}
         self._obstacle: Failure | None = None
         self._linked: list[Deferred[Any]] = []
         self._early: dict[str, list[Any]] = {}
         self._caught = catches(type(self))
-        self._handlers: dict[str, list[Handler]] = {}
+        self._handlers: Handlers | None = None
         if self.autosubscribe:
             for caught in self._caught:
-                self._subscriptions.setdefault(caught.event, False)
+                self._subscriptions.setdefault(caught.event, Sub(caught.event, own=False))
 
     # -- life
 
@@ -119,25 +114,26 @@ class Node(Service):
         if self.running:
             return
         clock = self._findClock()
-        self._patience = Patience(clock, self.settings.handler_timeout)
         transport = self._transport = self._transport or self._makeTransport()
         Service.startService(self)
         self._obstacle = None
+        on_event = None if getattr(self.onEvent, "__func__", None) is Node.onEvent else self.onEvent
+        handlers = self._handlers = Handlers(self, self._caught, on_event, clock, self.settings.handler_timeout)
         peer = Peer(
             self.name,
             self.host,
             transport,
             clock,
-            self._deliver,
+            handlers.deliver,
             self._opened,
             self._failed,
             concurrency=self.concurrency,
         )
         self._peer = peer
-        for pattern, own in list(self._subscriptions.items()):
+        for pattern, sub in list(self._subscriptions.items()):
             for waiting in self._early.pop(pattern, [None]):
                 # A refusal that nobody waits for has been logged by the peer.
-                told = peer.subscribe(pattern, own).addErrback(self._refused, pattern)
+                told = peer.subscribe(sub).addErrback(self._refused, pattern)
                 told.addErrback(lambda failure: None) if waiting is None else told.chainDeferred(waiting)
         if self._shared:
             peer.start()
@@ -145,7 +141,7 @@ class Node(Service):
             transport.startTransport().addCallbacks(lambda ready: peer.start(), self._notReady)
 
     def stopService(self) -> Deferred[None]:
-        """Wait until what was published is answered, `settings.drain_timeout` at most; then say goodbye, stop.
+        """Wait until what was published is answered, what came is handled, `settings.drain_timeout` at most; then stop.
 
         Fires when all is closed. The node may be started again; it is a new one to its dispatcher then.
         """
@@ -157,11 +153,12 @@ class Node(Service):
     async def _stop(self) -> None:
         peer = self._peer
         if peer is not None and peer.linked:
-            await peer.flush(self.settings.drain_timeout)
+            await peer.retire(self.settings.drain_timeout)
         if peer is not None and self._peer is peer:
             self._peer = None
             peer.stop()
-            self._patience.stop()
+            if self._handlers is not None:
+                self._handlers.stop()
             if not self._shared and self._transport is not None:
                 await self._transport.stopTransport()
         early, self._early = self._early, {}
@@ -262,6 +259,29 @@ class Node(Service):
         headers = RAW_HEADERS if isinstance(msg, RawMessage) else NO_HEADERS
         return self._send(uri, payload, mode, level, timeout, wait, headers)
 
+    def publishMany(
+        self,
+        event_uri: str,
+        msgClass: type[NodeMessage] | None,
+        items: Iterable[Mapping[str, Any]],
+        *,
+        level: str = "delivered",
+        timeout: float | EllipsisType | None = ...,
+        wait: bool = True,
+    ) -> Deferred[Receipt]:
+        """Publish one message for each of `items`, the fields of one, with one answer for all.
+
+        All are checked before the first is published. Fires when every one is answered, with the sums; fails then with
+        the error of the first that failed. Else like `publish`.
+        """
+        uri = _publishable(event_uri)
+        encoded = [codec.encodeFields(msgClass, fields) for fields in items]
+        seconds = self._checkOptions(level, timeout)
+        if self._peer is None:
+            return fail(self._notRunning())
+        payloads = [(payload, _MODES[mode]) for payload, mode in encoded]
+        return self._peer.publishMany(uri.raw, payloads, _LEVELS[level], seconds, wait)
+
     def _send(
         self,
         uri: EventURI,
@@ -272,32 +292,56 @@ class Node(Service):
         wait: bool,
         headers: msgspec.Raw,
     ) -> Deferred[Receipt]:
-        if timeout is ...:
-            timeout = self.settings.publish_timeout
+        seconds = self._checkOptions(level, timeout)
+        if self._peer is None:
+            return fail(self._notRunning())
+        return self._peer.publish(uri.raw, payload, _MODES[mode], _LEVELS[level], seconds, wait, headers)
+
+    def _checkOptions(self, level: str, timeout: float | EllipsisType | None) -> float | None:
+        """The time-out in seconds. Raises `LocalError` for a bad option."""
         if not isinstance(level, str) or level not in _LEVELS:
             raise LocalError(f"level must be one of {', '.join(_LEVELS)}, not {level!r}")
-        if timeout is not None and not (isinstance(timeout, (int, float)) and 0 < timeout < float("inf")):
+        if timeout is ... or timeout is None:
+            return self.settings.publish_timeout if timeout is ... else None
+        if not (isinstance(timeout, (int, float)) and 0 < timeout < float("inf")):
             raise LocalError(f"timeout must be a positive number of seconds or None, not {timeout!r}")
-        peer = self._peer
-        if peer is None:
-            return fail(NotRunning(f"the node {self.name} is not running: call startService() before publish()"))
-        return peer.publish(uri.raw, payload, _MODES[mode], _LEVELS[level], timeout, wait, headers)
+        return timeout
+
+    def _notRunning(self) -> NotRunning:
+        return NotRunning(f"the node {self.name} is not running: call startService() before publish()")
 
     # -- subscribing
 
-    def subscribe(self, name: str) -> Deferred[bool]:
-        """Subscribe to an event name or pattern, the node's own events included; again is fine.
+    def subscribe(
+        self,
+        name: str,
+        *,
+        policy: str = "block",
+        max_events: int = MAX_QUEUED,
+        max_bytes: int = MAX_QUEUED_BYTES,
+    ) -> Deferred[bool]:
+        """Subscribe to an event name or pattern, the node's own events included; again is fine, the newest limits hold.
 
-        Fires with True once the dispatcher confirms it, however long no dispatcher is there; it stands from now on, over every
-        link. Fails with `Refused`, or `NotRunning` when the node stops. Raises `InvalidAddressing`.
+        :param policy: what becomes of events when the dispatcher's queue for this subscription is full: `block` makes
+            publishers wait (for 10 s, then the queue is dropped and they are told), `drop_oldest`, `drop_newest`.
+        :param max_events: when that is, in events, 10,000 at most.
+        :param max_bytes: the same in bytes of payload, 8 MiB at most.
+        :return: fires with True once the dispatcher confirms it, however long no dispatcher is there; it stands from now on,
+            over every link. Fails with `Refused`, or `NotRunning` when the node stops.
+        :raise InvalidAddressing: for what is no name or pattern.
         """
+        if policy not in _POLICIES:
+            raise LocalError(f"policy must be one of {', '.join(_POLICIES)}, not {policy!r}")
+        for limit, value, most in (("max_events", max_events, MAX_QUEUED), ("max_bytes", max_bytes, MAX_QUEUED_BYTES)):
+            if not (isinstance(value, int) and 1 <= value <= most):
+                raise LocalError(f"{limit} must be a number from 1 to {most}, not {value!r}")
         pattern = self._subscribable(name)
-        self._subscriptions[pattern] = True
+        sub = self._subscriptions[pattern] = Sub(pattern, True, _POLICIES[policy], max_events, max_bytes)
         if self._peer is None:
             waiting: Deferred[bool] = Deferred()
             self._early.setdefault(pattern, []).append(waiting)
             return waiting
-        return self._peer.subscribe(pattern, own=True).addErrback(self._refused, pattern)
+        return self._peer.subscribe(sub).addErrback(self._refused, pattern)
 
     def _refused(self, failure: Failure, pattern: str) -> Failure:
         if failure.check(Refused):
@@ -336,60 +380,6 @@ class Node(Service):
         For subclasses; may return a Deferred or be `async def`, as `@catch` methods may.
         """
         return None
-
-    def _deliver(self, delivery: Delivery) -> Deferred[str | None] | str | None:
-        """Call the handlers of one event, each with a message of its class; whatever they do ends here."""
-        try:
-            messages = self._decode(delivery)
-        except NodeSetError as error:
-            self.log.warn("{node} refuses {event}: {reason}", node=self.name, event=delivery.event, reason=str(error))
-            return f"{self.name} refuses it: {error}"
-        waiting: list[Deferred[str | None]] = []
-        reasons: list[str] = []
-        for handler, message, catching in messages:
-            try:
-                result = handler(message) if catching else handler(delivery.event, message)
-            except (Exception, SystemExit):  # sys.exit() in a handler ends the handler, not the service
-                reasons.append(self._report(Failure(), handler, delivery))
-                continue
-            if result is not None and (deferred := deferredOf(result)) is not None:
-                waiting.append(self._patience.watch(deferred, partial(self._report, handler=handler, delivery=delivery)))
-        if not waiting:
-            return reasons[0] if reasons else None
-        all_done: Deferred[Any] = DeferredList(waiting)
-        return all_done.addCallback(lambda results: next(iter(reasons + [why for _ok, why in results if why]), None))
-
-    def _decode(self, delivery: Delivery) -> list[tuple[Callable[..., Any], NodeMessage, bool]]:
-        name = parse(delivery.event).eventName
-        handlers = self._handlers.get(name)
-        if handlers is None:
-            handlers = self._findHandlers(name)
-        headers = {} if delivery.headers == NO_HEADERS else unpackHeaders(delivery.headers)
-        raw = headers.get("content_type") == "raw"
-        meta = Meta(delivery.event, delivery.stream, delivery.sequence, delivery.again, headers)
-        decoded: dict[type[NodeMessage] | None, NodeMessage] = {}
-        for _handler, msg_class in handlers:
-            if msg_class not in decoded:
-                message = decoded[msg_class] = codec.decode(delivery.payload, msg_class, raw)
-                message.meta = meta
-        return [(handler, decoded[msg_class], index > 0) for index, (handler, msg_class) in enumerate(handlers)]
-
-    def _findHandlers(self, name: str) -> list[Handler]:
-        caught = [one for one in self._caught if matches(one.event, name)]
-        # onEvent sees what the first @catch method sees, so that the usual event is decoded once.
-        handlers: list[Handler] = [(self.onEvent, caught[0].msgClass if caught else None)]
-        handlers += [(getattr(self, one.method), one.msgClass) for one in caught]
-        if len(self._handlers) >= _REMEMBERED:
-            self._handlers.clear()
-        self._handlers[name] = handlers
-        return handlers
-
-    def _report(self, failure: Failure, handler: Callable[..., Any], delivery: Delivery) -> str:
-        """Say once that a handler failed; returns the same in one line, for the publisher."""
-        name = getattr(handler, "__name__", repr(handler))
-        self.log.failure("{node}.{handler} failed at {event}", failure, node=self.name, handler=name, event=delivery.event)
-        kind = failure.type.__name__ if failure.type is not None else "Exception"
-        return f"{self.name}.{name} raised {kind}"
 
 
 def _publishable(event_uri: str) -> EventURI:

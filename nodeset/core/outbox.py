@@ -44,18 +44,22 @@ class Entry:
 class Outbox:
     """The events of one stream, from `publish` to confirm.
 
-    :param max_events: unconfirmed events, and as many again may wait for room.
+    :param max_events: unconfirmed events.
     :param max_bytes: bytes of their payloads, and as many again may wait.
+    :param max_waiting: events that may wait for room.
     """
 
-    def __init__(self, max_events: int = MAX_UNCONFIRMED, max_bytes: int = MAX_UNCONFIRMED_BYTES) -> None:
-        self._max_events, self._max_bytes = max_events, max_bytes
+    def __init__(
+        self, max_events: int = MAX_UNCONFIRMED, max_bytes: int = MAX_UNCONFIRMED_BYTES, max_waiting: int = MAX_UNCONFIRMED
+    ) -> None:
+        self._max_events, self._max_bytes, self._max_waiting = max_events, max_bytes, max_waiting
         # Ordered, since these are emptied from the front all the time: a plain dict looks for its first key past all the gaps.
         self._entries: OrderedDict[int, Entry] = OrderedDict()
         self._waiting: OrderedDict[Entry, None] = OrderedDict()
         self._timeouts: dict[float, OrderedDict[Entry, None]] = {}
         self._bytes = self._waiting_bytes = 0
-        self._sequence = self._sent = 0
+        #: The last number given; the last sent on this link; the last sent ever.
+        self._sequence = self._sent = self._ever_sent = 0
 
     def __len__(self) -> int:
         """Events that are unconfirmed or wait for room."""
@@ -83,7 +87,7 @@ class Outbox:
             self._admit(entry)
         elif not wait:
             raise Overloaded(f"{entry.event!r} has no room: {len(self._entries)} events ({self._bytes} bytes) are unconfirmed")
-        elif len(self._waiting) >= self._max_events or self._waiting_bytes + len(entry.payload) > self._max_bytes:
+        elif len(self._waiting) >= self._max_waiting or self._waiting_bytes + len(entry.payload) > self._max_bytes:
             raise Overloaded(
                 f"{entry.event!r} has no room even to wait: {len(self._waiting)} events wait behind {len(self._entries)} "
                 "unconfirmed ones; await what publish() returns"
@@ -122,6 +126,7 @@ class Outbox:
         runs: list[Events] = []
         low, taken = self.low, 0
         while self._sent < self._sequence:
+            again = self._sent < self._ever_sent
             head = entry = self._entries.get(self._sent + 1)
             if head is None:  # given up before it was sent
                 self._sent += 1
@@ -135,6 +140,7 @@ class Outbox:
                     or entry.mode is not head.mode
                     or entry.level is not head.level
                     or entry.headers is not head.headers
+                    or (entry.sequence <= self._ever_sent) is not again
                     or (taken and taken + size > max_bytes)
                 ):
                     break
@@ -146,11 +152,16 @@ class Outbox:
             if not lengths:
                 break
             joined = b"".join(payloads)
-            run = Events("", low, head.mode, False, head.event, head.sequence, head.level, lengths, head.headers, joined)
+            run = Events("", low, head.mode, again, head.event, head.sequence, head.level, lengths, head.headers, joined)
             runs.append(run)
             if taken >= max_bytes:
                 break
+        self._ever_sent = max(self._ever_sent, self._sent)
         return runs
+
+    def rewind(self) -> None:
+        """A new link: everything unconfirmed is to be sent again, in order."""
+        self._sent = self.low - 1
 
     # -- emptying
 
@@ -159,7 +170,7 @@ class Outbox:
         entries: list[Entry] = []
         for first, last in merged(ranges):
             # Nonsense from a peer costs no more than what is here.
-            sequences = range(max(first, self.low), min(last, self._sent) + 1)
+            sequences = range(max(first, self.low), min(last, self._ever_sent) + 1)
             entries += [entry for sequence in sequences if (entry := self._remove(sequence)) is not None]
         self._admitWaiting()
         return entries
@@ -179,9 +190,9 @@ class Outbox:
             if not entries:
                 del self._timeouts[entry.timeout]
 
-    def lost(self) -> list[Entry]:
-        """The link is lost: returns what was sent and can no longer be confirmed; what was not sent stays."""
-        sent = list(takewhile(lambda sequence: sequence <= self._sent, self._entries))
+    def giveUpSent(self) -> list[Entry]:
+        """No link for too long: returns what was sent and can no longer be confirmed; what was not sent stays."""
+        sent = list(takewhile(lambda sequence: sequence <= self._ever_sent, self._entries))
         entries = [entry for sequence in sent if (entry := self._remove(sequence)) is not None]
         self._admitWaiting()
         return entries

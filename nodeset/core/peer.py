@@ -5,19 +5,21 @@ It knows no message class, no handler, no wire: payloads are bytes, events go to
 
 from __future__ import annotations
 
+import random
 import secrets
 from collections import Counter
 from collections.abc import Callable
 
 import msgspec
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from nodeset.core import batch as wire
-from nodeset.core.batch import Beat, Bye, Done, Events, Frame, Level, Mode, Outcome, Subbed, Took
+from nodeset.core.batch import Beat, Bye, Done, Events, Frame, Level, Mode, Outcome, Sub, Subbed, Took
 from nodeset.core.heartbeat import INTERVAL, Heartbeat
+from nodeset.core.hello import Hello, packHello, unpackOpened
 from nodeset.core.inbox import Delivery, Inbox
 from nodeset.core.link import Link, Transport
 from nodeset.core.outbox import Outbox
@@ -81,30 +83,32 @@ class Peer:
         *,
         concurrency: int = 1,
         outbox: Outbox | None = None,
-        policy: Callable[[int], float] = retryDelay,
+        inbox: Inbox | None = None,
+        draw: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self.name, self.host = name, host
         self.stream = secrets.token_urlsafe(16)
         self.counters: Counter[str] = Counter()
         self._transport, self._clock = transport, clock
         self._deliver, self._opened, self._failed = deliver, opened, failed
-        self._writer = BatchWriter(clock, self._nextRuns)
+        self._writer = BatchWriter(clock, self._nextBatch)
         self._publisher = Publisher(Outbox() if outbox is None else outbox, clock, self._poke, self.counters)
         self._subscriptions = Subscriptions(self._writer.write, self._subscriptionRefused)
-        self._inbox = Inbox(concurrency)
+        self._inbox = Inbox(concurrency) if inbox is None else inbox
         self._heartbeat = Heartbeat()
-        self._reconnector = makeReconnector(self, clock, policy)
+        self._reconnector = makeReconnector(self, clock, lambda attempt: retryDelay(attempt, draw))
         self._beating = LoopingCall(self._beat)
         self._beating.clock = clock
         self._link: Link | None = None
         self._ear = _Ear(self)
-        self._told: list[tuple[str, bool]] = []
+        self._told: list[Sub] = []
         self._boot = ""
         self._leaving = False
         self._running = False
         self._complaint = ""
         self._working: IDelayedCall | None = None
         self._busy = False
+        self._retiring: Deferred[None] | None = None
 
     # -- what the node asks for
 
@@ -120,12 +124,28 @@ class Peer:
         beating.addErrback(lambda failure: self.log.failure("{name}: the heartbeat stopped", failure, name=self.name))
         self._reconnector.start()
 
-    def flush(self, timeout: float) -> Deferred[None]:
-        """Fires when everything published is answered, at the latest after `timeout` seconds."""
-        return self._publisher.flush(timeout)
+    def retire(self, timeout: float) -> Deferred[None]:
+        """Get everything published answered, everything received handled, say goodbye; fires then, or after `timeout` seconds.
+
+        Nothing new is received in the meantime. To be followed by `stop`.
+        """
+        end = self._clock.seconds() + timeout
+        return self._publisher.flush(timeout).addCallback(lambda flushed: self._sayGoodbye(end - self._clock.seconds()))
+
+    def _sayGoodbye(self, timeout: float) -> Deferred[None]:
+        if self._link is None or timeout <= 0:
+            return succeed(None)
+        self._retiring = Deferred()
+        self._writer.write(Bye("it stops"))
+        return self._retiring.addTimeout(timeout, self._clock, onTimeoutCancel=lambda result, seconds: None)
+
+    def _retired(self) -> None:
+        retiring, self._retiring = self._retiring, None
+        if retiring is not None and not retiring.called:
+            retiring.callback(None)
 
     def stop(self) -> None:
-        """Say goodbye, stop for good: what is not answered by now fails."""
+        """Stop for good, now: what is not answered by now fails."""
         self._running = False
         self._reconnector.stop()
         if self._beating.running:
@@ -134,7 +154,6 @@ class Peer:
             self._working.cancel()
             self._working = None
         self._leaving = True
-        self._writer.write(Bye("stopped"))
         self._writer.flush()
         self._ear.deafen()
         self._forgetLink()
@@ -154,9 +173,15 @@ class Peer:
         """Publish `payload`; the arguments have been checked. Fires and fails as `Node.publish` says."""
         return self._publisher.publish(event, payload, mode, level, timeout, wait, headers)
 
-    def subscribe(self, pattern: str, own: bool = True) -> Deferred[bool]:
+    def publishMany(
+        self, event: str, payloads: list[tuple[bytes, Mode]], level: Level, timeout: float | None, wait: bool
+    ) -> Deferred[Receipt]:
+        """Publish many payloads with one answer. Fires and fails as `Node.publishMany` says."""
+        return self._publisher.publishMany(event, payloads, level, timeout, wait)
+
+    def subscribe(self, sub: Sub) -> Deferred[bool]:
         """Hold a subscription from now on; see `Subscriptions.subscribe`."""
-        return self._subscriptions.subscribe(pattern, own)
+        return self._subscriptions.subscribe(sub)
 
     def unsubscribe(self, pattern: str) -> Deferred[bool]:
         """Hold it no longer; see `Subscriptions.unsubscribe`."""
@@ -164,7 +189,7 @@ class Peer:
 
     def subscriptions(self) -> list[str]:
         """The patterns that are held, in order."""
-        return [pattern for pattern, _own in self._subscriptions.held()]
+        return [sub.pattern for sub in self._subscriptions.held()]
 
     def _subscriptionRefused(self, pattern: str, reason: str) -> None:
         self.log.warn("{name}: no subscription to {pattern}: {reason}", name=self.name, pattern=pattern, reason=reason)
@@ -173,8 +198,8 @@ class Peer:
         if not self._leaving:
             self._writer.poke()
 
-    def _nextRuns(self) -> list[Frame]:
-        return [] if self._leaving else list(self._publisher.take())
+    def _nextBatch(self) -> list[Events]:
+        return [] if self._leaving else self._publisher.take()
 
     # -- the link, as the reconnector sees it
 
@@ -182,30 +207,34 @@ class Peer:
         """Try once to open a link, telling all that we subscribe to."""
         self._ear = _Ear(self)
         self._told = self._subscriptions.held()
-        hello = wire.Hello(
+        hello = Hello(
             stream=self.stream,
             name=self.name,
             host=self.host,
             features=sorted(wire.FEATURES),
             subscriptions=self._told,
+            holds=self._inbox.holds(),
             boot=self._boot,
             software=f"nodeset {__version__}",
         )
         try:
-            return self._transport.dial(wire.packHello(hello), self._ear)
+            return self._transport.dial(packHello(hello), self._ear)
         except NodeSetError as error:
             return fail(error)
 
     def linkOpened(self, link: Link, answer: bytes) -> None:
         """A link is open: what we subscribe to is active, what was not sent yet goes out."""
-        opened = wire.unpackOpened(answer)
+        opened = unpackOpened(answer)
         if opened.version != wire.VERSION:
             raise ProtocolError(f"the dispatcher picks version {opened.version} of the protocol, we speak {wire.VERSION}")
+        if not opened.known:
+            self._inbox.forgetUnbegun()
         self._link, self._boot, self._leaving, self._complaint = link, opened.boot, False, ""
         self._heartbeat.heard(_DISPATCHER, self._clock.seconds())
         self._writer.attach(link)
         self.log.info("{name} is linked to its dispatcher at {where}", name=self.name, where=self._transport.describe())
         self._subscriptions.opened(self._told, dict(opened.refused))
+        self._publisher.linkOpened()
         self._opened()
 
     def dialFailed(self, error: NodeSetError, pause: float) -> None:
@@ -223,7 +252,6 @@ class Peer:
             return
         self.log.info("{name} lost its link, dials again: {reason}", name=self.name, reason=str(reason))
         self._forgetLink()
-        self._publisher.linkLost()
         if self._running:
             self._reconnector.lost()
 
@@ -231,8 +259,10 @@ class Peer:
         self._link = None
         self._writer.detach()
         self._heartbeat.forget(_DISPATCHER)
-        self._inbox.forgetAnswers()
+        self._inbox.linkLost()
         self._subscriptions.linkLost()
+        self._publisher.linkLost()
+        self._retired()
 
     def _abort(self, reason: NodeSetError) -> None:
         link = self._link
@@ -243,6 +273,7 @@ class Peer:
 
     def _beat(self) -> None:
         now = self._clock.seconds()
+        self._inbox.expire(now)
         self._heartbeat.looked(now)
         if self._heartbeat.silent(now):
             self._abort(LinkLost("the dispatcher fell silent"))
@@ -253,27 +284,40 @@ class Peer:
 
     def batchReceived(self, batch: bytes) -> None:
         """One batch came from the dispatcher."""
-        self._heartbeat.heard(_DISPATCHER, self._clock.seconds())
+        now = self._clock.seconds()
+        self._heartbeat.heard(_DISPATCHER, now)
+        events: list[Events] = []
         try:
             for frame in wire.unpack(batch):
-                self._received(frame)
+                if type(frame) is Events:
+                    events.append(frame)
+                else:
+                    self._received(frame)
         except ProtocolError as error:
             self.log.error("{name}: the dispatcher breaks the protocol: {reason}", name=self.name, reason=str(error))
             self._abort(error)
-        else:
-            self._work()
+            return
+        if events:
+            self.counters["received"] += sum(len(run.lengths) for run in events)
+            self._took(self._inbox.offer(events, now))
+        self._work()
+
+    def _took(self, batches: int) -> None:
+        if batches:
+            self._writer.write(Took(batches))
 
     def _received(self, frame: Frame) -> None:
         match frame:
-            case Events():
-                self.counters["received"] += len(frame.lengths)
-                self._inbox.take(frame)
             case Done():
                 self._publisher.done(frame)
+            case Took():
+                self._publisher.took(frame.batches)
             case Subbed():
                 self._subscriptions.answered(frame)
-            case Beat() | Took():
+            case Beat():
                 pass
+            case Bye() if self._retiring is not None:
+                self._retired()
             case Bye():
                 self._leaving = True
                 self.log.info("{name}: the dispatcher is about to leave: {reason}", name=self.name, reason=frame.reason)
@@ -297,6 +341,9 @@ class Peer:
             self._busy = False
         for confirm in self._inbox.answers():
             self._writer.write(confirm)
+        self._took(self._inbox.unpark(self._clock.seconds()))
+        if self._working is None and self._inbox.waiting:
+            self._working = self._clock.callLater(0, self._resume)
 
     def _resume(self) -> None:
         self._working = None
@@ -304,7 +351,7 @@ class Peer:
 
     def _give(self, delivery: Delivery) -> None:
         result = self._deliver(delivery)
-        if delivery.level is Level.DELIVERED:
+        if delivery.level is not Level.HANDLED:
             self._inbox.answer(delivery, Outcome.OK)
         if isinstance(result, Deferred):
             result.addCallback(self._finished, delivery)

@@ -8,7 +8,7 @@ everything costs one step for each run and not for each event.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable
 
 import attrs
 
@@ -19,7 +19,7 @@ __all__ = ["Pending", "Piece"]
 
 @attrs.define(eq=False)
 class Piece:
-    """Events `first` to `last` of one stream, which all wait for the same peers; the counts are for each event."""
+    """Events `first` to `last` of one stream, which all wait for the same sessions; the counts are for each event."""
 
     first: int
     last: int
@@ -38,25 +38,18 @@ class Piece:
         self.last = at - 1
         return rest
 
-    def answered(self, peer: str, outcome: Outcome, reason: str) -> bool:
-        """Note the answer of `peer`; True when that was the last one to wait for."""
-        self.waiting.discard(peer)
+    def answered(self, outcome: Outcome, reason: str) -> None:
+        """Count one answer."""
         if outcome is Outcome.LATE:
             self.dropped += 1
         elif outcome is Outcome.REFUSED:
             self.failed += 1
+        elif outcome is Outcome.LOST:
+            self.lost += 1
         else:
             self.delivered += 1
             self.failed += outcome is Outcome.FAILED
         self.reason = self.reason or reason
-        return not self.waiting
-
-    def gone(self, peer: str, reason: str) -> bool:
-        """Note that `peer` will never answer; True when that was the last one to wait for."""
-        self.waiting.discard(peer)
-        self.lost += 1
-        self.reason = self.reason or reason
-        return not self.waiting
 
 
 def _first(piece: Piece) -> int:
@@ -82,19 +75,34 @@ class Pending:
             insort(pieces, piece, key=_first)
 
     def answer(self, stream: str, first: int, last: int, peer: str, outcome: Outcome, reason: str = "") -> list[Piece]:
-        """`peer` answers for events `first` to `last`; returns the pieces that wait for nobody any more.
+        """What became of events `first` to `last` at `peer`; returns the pieces that wait for nobody any more.
 
         What is not pending, or does not wait for `peer`, is passed over: an answer may come twice.
         """
+
+        def note(piece: Piece) -> None:
+            piece.waiting.discard(peer)
+            piece.answered(outcome, reason)
+
+        return self._apply(stream, first, last, peer, note)
+
+    def move(self, stream: str, first: int, last: int, old: str, new: str) -> None:
+        """What waits for `old` waits for `new` from now on."""
+
+        def note(piece: Piece) -> None:
+            piece.waiting.discard(old)
+            piece.waiting.add(new)
+
+        self._apply(stream, first, last, old, note)
+
+    def _apply(self, stream: str, first: int, last: int, peer: str, note: Callable[[Piece], None]) -> list[Piece]:
+        """Do it to all pieces in `first..last` that wait for `peer`, cut to fit; take out and return those that are done."""
         pieces = self._streams.get(stream)
         if pieces is None or first > last:
             return []
-        start = bisect_left(pieces, first, key=_first)
-        if start and pieces[start - 1].last >= first:
-            start -= 1
         done: list[Piece] = []
         kept: list[Piece] = []
-        index = start
+        start = index = self._find(pieces, first)
         while index < len(pieces) and pieces[index].first <= last:
             piece = pieces[index]
             index += 1
@@ -105,7 +113,8 @@ class Pending:
                 kept.append(piece)
                 piece = piece.cut(first)
             rest = piece.cut(last + 1) if piece.last > last else None
-            (done if piece.answered(peer, outcome, reason) else kept).append(piece)
+            note(piece)
+            (kept if piece.waiting else done).append(piece)
             if rest is not None:
                 kept.append(rest)
         pieces[start:index] = kept  # at once: one by one would move all that follow each time
@@ -113,23 +122,27 @@ class Pending:
             del self._streams[stream]
         return done
 
-    def gone(self, peer: str, reason: str) -> Iterator[tuple[str, Piece]]:
-        """`peer` is gone for good: every piece that waits for it counts it lost. Yields those that are done by that."""
-        for stream, pieces in list(self._streams.items()):
-            done = [piece for piece in pieces if peer in piece.waiting and piece.gone(peer, reason)]
-            if done:
-                self._drop(stream, done)
-                for piece in done:
-                    yield stream, piece
+    @staticmethod
+    def _find(pieces: list[Piece], first: int) -> int:
+        index = bisect_left(pieces, first, key=_first)
+        return index - 1 if index and pieces[index - 1].last >= first else index
 
-    def _drop(self, stream: str, done: Iterable[Piece]) -> None:
-        unwanted = {id(piece) for piece in done}
-        rest = [piece for piece in self._streams[stream] if id(piece) not in unwanted]
-        if rest:
-            self._streams[stream] = rest
-        else:
-            del self._streams[stream]
+    def within(self, stream: str, first: int, last: int, peer: str | None = None) -> list[tuple[int, int]]:
+        """The parts of `first..last` that are pending at all, or that wait for `peer`."""
+        pieces = self._streams.get(stream, [])
+        found: list[tuple[int, int]] = []
+        index = self._find(pieces, first)
+        while index < len(pieces) and pieces[index].first <= last:
+            piece = pieces[index]
+            if peer is None or peer in piece.waiting:
+                begin, end = max(first, piece.first), min(last, piece.last)
+                if found and found[-1][1] + 1 == begin:
+                    found[-1] = (found[-1][0], end)
+                else:
+                    found.append((begin, end))
+            index += 1
+        return found
 
     def forget(self, stream: str) -> None:
-        """The publisher of `stream` is gone for good: nobody wants these answers."""
+        """Nobody will ever ask about this stream again."""
         self._streams.pop(stream, None)

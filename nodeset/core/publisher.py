@@ -6,15 +6,52 @@ from collections import Counter
 from collections.abc import Callable
 
 import msgspec
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from nodeset.core.batch import NO_HEADERS, Done, Events, Level, Mode, Result
+from nodeset.core.batch import NO_HEADERS, WINDOW, Done, Events, Level, Mode, Result
 from nodeset.core.outbox import Entry, Outbox
 from nodeset.core.writer import TARGET
 from nodeset.errors import HandlerFailed, NodeSetError, NotRunning, OutcomeUnknown, Overloaded, Receipt, Undelivered
 
-__all__ = ["Publisher"]
+__all__ = ["GIVE_UP", "Publisher"]
+
+#: Seconds without a link after which what was sent fails with `OutcomeUnknown` (D6).
+GIVE_UP = 600.0
+
+
+class Tally:
+    """Stands for the Deferreds of many events: fires one when all of them have been answered."""
+
+    called = False
+
+    def __init__(self, count: int) -> None:
+        self.deferred: Deferred[Receipt] = Deferred()
+        self._waiting = count
+        self._matched = self._delivered = self._dropped = 0
+        self._error: NodeSetError | None = None
+        if not count:
+            self.deferred.callback(Receipt(0, 0, 0))
+
+    def callback(self, receipt: Receipt) -> None:
+        """One was confirmed."""
+        self._matched += receipt[0]
+        self._delivered += receipt[1]
+        self._dropped += receipt[2]
+        self._one()
+
+    def errback(self, error: NodeSetError) -> None:
+        """One has failed."""
+        self._error = self._error or error
+        self._one()
+
+    def _one(self) -> None:
+        self._waiting -= 1
+        if not self._waiting and not self.deferred.called:
+            if self._error is not None:
+                self.deferred.errback(self._error)
+            else:
+                self.deferred.callback(Receipt(self._matched, self._delivered, self._dropped))
 
 
 class Publisher:
@@ -25,7 +62,9 @@ class Publisher:
 
     def __init__(self, outbox: Outbox, clock: IReactorTime, poke: Callable[[], None], counters: Counter[str]) -> None:
         self._outbox, self._clock, self._poke, self._counters = outbox, clock, poke, counters
+        self._credit = 0
         self._expiring: IDelayedCall | None = None
+        self._givingUp: IDelayedCall | None = None
         self._flushing: list[Deferred[None]] = []
 
     def publish(
@@ -41,25 +80,55 @@ class Publisher:
         """Put one event into the outbox; fires and fails as `Node.publish` says. The arguments have been checked."""
         token: Deferred[Receipt] = Deferred()
         deadline = None if timeout is None else self._clock.seconds() + timeout
+        self._add(Entry(event, mode, level, payload, token, timeout, deadline, headers), wait)
+        self._watch(deadline)
+        return token
+
+    def publishMany(
+        self, event: str, payloads: list[tuple[bytes, Mode]], level: Level, timeout: float | None, wait: bool
+    ) -> Deferred[Receipt]:
+        """Put many events into the outbox; fires and fails as `Node.publishMany` says."""
+        tally = Tally(len(payloads))
+        deadline = None if timeout is None else self._clock.seconds() + timeout
+        for payload, mode in payloads:
+            self._add(Entry(event, mode, level, payload, tally, timeout, deadline), wait)
+        self._watch(deadline)
+        return tally.deferred
+
+    def _add(self, entry: Entry, wait: bool) -> None:
         try:
-            self._outbox.add(Entry(event, mode, level, payload, token, timeout, deadline, headers), wait)
+            self._outbox.add(entry, wait)
         except Overloaded as error:
             self._counters["overloaded"] += 1
-            return fail(error)
+            self._resolve(entry, error)
+
+    def _watch(self, deadline: float | None) -> None:
         self._poke()
         if deadline is not None and (self._expiring is None or deadline < self._expiring.getTime()):
             self._expireAt(deadline)
-        return token
 
     def take(self) -> list[Events]:
-        """All that was not sent yet, in runs of about a batch; it counts as sent from here on."""
-        runs: list[Events] = []
-        while self._outbox.unsent:
-            taken = self._outbox.take(TARGET)
-            if not taken:
-                break
-            runs += taken
+        """The runs of the next batch, empty when there is nothing to send or no credit; they count as sent from here on."""
+        if self._credit <= 0:
+            return []
+        runs = self._outbox.take(TARGET)
+        if runs:
+            self._credit -= 1
         return runs
+
+    def took(self, batches: int) -> None:
+        """The dispatcher has routed batches: it takes as many more."""
+        self._credit = min(WINDOW, self._credit + batches)
+        self._changed()
+
+    def linkOpened(self) -> None:
+        """Everything that is not confirmed goes out, in order, whether or not it was sent before."""
+        self._credit = WINDOW
+        self._outbox.rewind()
+        if self._givingUp is not None:
+            self._givingUp.cancel()
+            self._givingUp = None
+        self._changed()
 
     def done(self, frame: Done) -> None:
         """The dispatcher says what became of events."""
@@ -76,10 +145,16 @@ class Publisher:
         self._changed()
 
     def linkLost(self) -> None:
-        """What was sent and not confirmed has an unknown outcome; what was not sent waits for the next link."""
-        for entry in self._outbox.lost():
+        """Everything waits for the next link; what was sent already, not for ever."""
+        self._credit = 0
+        if self._givingUp is None:
+            self._givingUp = self._clock.callLater(GIVE_UP, self._giveUp)
+
+    def _giveUp(self) -> None:
+        self._givingUp = None
+        for entry in self._outbox.giveUpSent():
             self._counters["outcome_unknown"] += 1
-            error = f"the link was lost before {entry.event!r} was confirmed: it may or may not have arrived"
+            error = f"no dispatcher was there for {GIVE_UP:g} s after {entry.event!r} was sent: it may or may not have arrived"
             self._resolve(entry, OutcomeUnknown(error))
         self._changed()
 
@@ -89,6 +164,9 @@ class Publisher:
             error = OutcomeUnknown if entry.sequence else NotRunning
             self._resolve(entry, error(f"the node stopped before {entry.event!r} was confirmed"))
         self._expireAt(None)
+        if self._givingUp is not None:
+            self._givingUp.cancel()
+            self._givingUp = None
         self._changed()
 
     def flush(self, timeout: float) -> Deferred[None]:
@@ -127,7 +205,7 @@ class Publisher:
     @staticmethod
     def _resolve(entry: Entry, result: Receipt | NodeSetError) -> None:
         token = entry.token
-        assert isinstance(token, Deferred)
+        assert isinstance(token, (Deferred, Tally))
         if token.called:
             return  # its owner cancelled it
         if isinstance(result, NodeSetError):

@@ -18,7 +18,7 @@ __all__ = ["Subscriptions"]
 
 
 class Subscriptions:
-    """The patterns that are held, each with whether it wants the node's own events.
+    """The subscriptions that are held, by pattern.
 
     :param write: sends a frame; called only while a link is open, between `opened` and `linkLost`.
     :param refused: called with a pattern that the dispatcher does not grant, and its reason.
@@ -26,24 +26,28 @@ class Subscriptions:
 
     def __init__(self, write: Callable[[Frame], None], refused: Callable[[str, str], None]) -> None:
         self._write, self._refused = write, refused
-        self._held: dict[str, bool] = {}
+        self._held: dict[str, Sub] = {}
         self._active: set[str] = set()
         self._awaited: dict[str, list[Deferred[bool]]] = {}
         self._asked: deque[tuple[str, Deferred[bool] | None]] = deque()
         self._linked = False
 
-    def held(self) -> list[tuple[str, bool]]:
-        """Every pattern with whether it wants own events, in the order subscribed."""
-        return list(self._held.items())
+    def held(self) -> list[Sub]:
+        """Every subscription, in the order subscribed."""
+        return list(self._held.values())
 
-    def subscribe(self, pattern: str, own: bool) -> Deferred[bool]:
-        """Hold `pattern`; fires with True once it is active, fails with `Refused`. Again is fine; `own` only grows."""
-        if pattern in self._active and (self._held[pattern] or not own):
-            return succeed(True)
-        if pattern not in self._held or (own and not self._held[pattern]):
-            self._held[pattern] = own
+    def subscribe(self, sub: Sub) -> Deferred[bool]:
+        """Hold `sub`; fires with True once it is active, fails with `Refused`. Again is fine; `own` only grows."""
+        pattern = sub.pattern
+        held = self._held.get(pattern)
+        if held is not None and held.own and not sub.own:
+            sub = Sub(pattern, True, sub.policy, sub.max_events, sub.max_bytes)
+        if sub != held:
+            self._held[pattern] = sub
             self._active.discard(pattern)
-            self._ask(pattern)
+            self._ask(sub)
+        elif pattern in self._active:
+            return succeed(True)
         active: Deferred[bool] = Deferred()
         self._awaited.setdefault(pattern, []).append(active)
         return active
@@ -62,26 +66,26 @@ class Subscriptions:
         self._write(Unsub(pattern))
         return over
 
-    def _ask(self, pattern: str) -> None:
+    def _ask(self, sub: Sub) -> None:
         if self._linked:
-            self._asked.append((pattern, None))
-            self._write(Sub(pattern, self._held[pattern]))
+            self._asked.append((sub.pattern, None))
+            self._write(sub)
 
-    def opened(self, told: list[tuple[str, bool]], refused: dict[str, str]) -> None:
-        """A link is open that was told to subscribe to `told`; ask for what has changed while that was on its way."""
+    def opened(self, told: list[Sub], refused: dict[str, str]) -> None:
+        """A link is open that was told of `told`; ask for what has changed while that was on its way."""
         self._linked = True
-        known = dict(told)
-        for pattern, own in told:
+        known = {sub.pattern: sub for sub in told}
+        for pattern, sub in known.items():
             if pattern in refused:
                 self._refuse(pattern, refused[pattern])
             elif pattern not in self._held:
                 self._asked.append((pattern, Deferred()))
                 self._write(Unsub(pattern))
-            elif self._held[pattern] == own:
+            elif self._held[pattern] == sub:
                 self._activate(pattern)
-        for pattern, own in self.held():
-            if known.get(pattern) != own:
-                self._ask(pattern)
+        for sub in self.held():
+            if known.get(sub.pattern) != sub:
+                self._ask(sub)
 
     def answered(self, frame: Subbed) -> None:
         """The dispatcher answers the request that is longest unanswered. Raises `ProtocolError` if it does not."""

@@ -43,10 +43,11 @@ def _weigh(frame: Frame) -> int:
 class BatchWriter:
     """The sending side of a link.
 
-    :param source: called when a flush begins, for frames that are better made late than early.
+    :param source: called at the end of a turn for the events of one batch, again and again until it has none; what is made late
+        is made of more.
     """
 
-    def __init__(self, clock: IReactorTime, source: Callable[[], list[Frame]] | None = None) -> None:
+    def __init__(self, clock: IReactorTime, source: Callable[[], list[Events]] = list) -> None:
         self._clock = clock
         self._source = source
         self._frames: list[Frame] = []
@@ -71,12 +72,11 @@ class BatchWriter:
         """Send `frame` at the end of this turn."""
         if self._link is not None:
             self._frames.append(frame)
-            if self._flushing is None:
-                self._flushing = self._clock.callLater(0, self._flush)
+            self.poke()
 
     def poke(self) -> None:
-        """Ask the source for frames at the end of this turn."""
-        if self._link is not None and self._flushing is None:
+        """Ask the source for events at the end of this turn."""
+        if self._flushing is None and self._link is not None:
             self._flushing = self._clock.callLater(0, self._flush)
 
     def _flush(self) -> None:
@@ -84,14 +84,13 @@ class BatchWriter:
         self.flush()
 
     def flush(self) -> None:
-        """Send what was written now."""
-        if self._link is None:
+        """Send what there is now."""
+        link = self._link
+        if link is None:
             return
         frames, self._frames = self._frames, []
-        if self._source is not None:
-            frames += self._source()
-        link, size = self._link, 0
         batch: list[Frame] = []
+        size = 0
         for frame in frames:
             weight = _weigh(frame)
             if batch and (size + weight > TARGET or len(batch) == _MOST_FRAMES):
@@ -99,5 +98,6 @@ class BatchWriter:
                 batch, size = [], 0
             batch.append(frame)
             size += weight
-        if batch:
-            link.send(pack(batch))
+        while (events := self._source()) or batch:
+            link.send(pack([*batch, *events]))
+            batch = []

@@ -134,6 +134,11 @@ class TubLink:
         if not self._lost:
             self._reference.callRemoteOnly("batch", batch)
 
+    def close(self) -> None:
+        """See `Link`. Everything on this connection is lost with it."""
+        if not self._lost:
+            self._reference.tracker.broker.transport.loseConnection()
+
     def abort(self) -> None:
         """See `Link`. Everything on this connection is lost with it."""
         if not self._lost:

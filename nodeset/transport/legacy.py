@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections import deque
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
@@ -21,10 +22,11 @@ from twisted.internet.interfaces import IReactorTime
 from nodeset.core import batch as wire
 from nodeset.core import codec
 from nodeset.core.address import ANY_NODE, LOCALHOST, isPattern, parse
-from nodeset.core.batch import Beat, Events, Level, Mode
+from nodeset.core.batch import WINDOW, Beat, Events, Level, Mode, Took
 from nodeset.core.dispatcher import EventDispatcher
-from nodeset.core.writer import BatchWriter
-from nodeset.errors import InvalidAddressing, MessageTooLarge, NodeSetError, Refused
+from nodeset.core.hello import Hello, packHello, unpackOpened
+from nodeset.core.writer import TARGET, BatchWriter
+from nodeset.errors import InvalidAddressing, MessageTooLarge, NodeSetError, Overloaded, Refused
 from nodeset.transport.copies import readFields, readText
 from nodeset.transport.faces import OpeningFace
 from nodeset.transport.legacylink import LegacyLink, Upward
@@ -33,6 +35,8 @@ __all__ = ["LegacyDoor", "LegacyFace"]
 
 #: What stands for the TubID, as well as for the name, of the session under which plain peers publish.
 _PUBLISHER: Final = "legacy"
+#: Events of plain peers that may wait for a slow subscriber.
+_MOST_HELD: Final = 1000
 
 
 class _Publication:
@@ -41,18 +45,28 @@ class _Publication:
     peer = _PUBLISHER
 
     def __init__(self, dispatcher: EventDispatcher, clock: IReactorTime) -> None:
-        hello = wire.Hello(stream=secrets.token_urlsafe(16), name=_PUBLISHER, host=LOCALHOST, features=sorted(wire.FEATURES))
+        hello = Hello(stream=secrets.token_urlsafe(16), name=_PUBLISHER, host=LOCALHOST, features=sorted(wire.FEATURES))
         self.lost = False
         self._sequence = 0
+        self._credit = WINDOW
+        self._held: deque[Events] = deque()
         self._writer = BatchWriter(clock)
-        self._receiver, answer = dispatcher.opening(_PUBLISHER, wire.packHello(hello), self)
-        self._max_event = wire.unpackOpened(answer).max_event
+        self._receiver, answer = dispatcher.opening(_PUBLISHER, packHello(hello), self)
+        self._max_event = unpackOpened(answer).max_event
         self._writer.attach(Upward(self._receiver))
 
     def send(self, batch: bytes) -> None:
-        """See `Link`. Level `accepted` has no answers worth waiting for; a beat wants one."""
-        if any(type(frame) is Beat for frame in wire.unpack(batch)):
-            self._writer.write(Beat())
+        """See `Link`. Level `accepted` has no answers worth waiting for; a beat wants one, credit lets more go."""
+        for frame in wire.unpack(batch):
+            if type(frame) is Beat:
+                self._writer.write(Beat())
+            elif type(frame) is Took:
+                self._credit += frame.batches
+        self._flush()
+
+    def close(self) -> None:
+        """See `Link`."""
+        self.abort()
 
     def abort(self) -> None:
         """See `Link`."""
@@ -63,12 +77,28 @@ class _Publication:
         """Give one event to the dispatcher, now. Raises MessageTooLarge, or Refused when it does not take it."""
         if len(payload) > self._max_event:
             raise MessageTooLarge(f"an event of {len(payload)} bytes is over the limit of {self._max_event}; send it in parts")
+        if len(self._held) >= _MOST_HELD:
+            raise Overloaded(
+                f"{uri!r} has no room: {len(self._held)} events of plain peers wait for slow subscribers; try later"
+            )
         self._sequence += 1
         at = self._sequence
         run = Events("", at, mode, False, uri, at, Level.ACCEPTED, [len(payload)], wire.NO_HEADERS, payload)
-        self._receiver.batchReceived(wire.pack([run]))
+        self._held.append(run)
+        self._flush()
         if self.lost:
             raise Refused(f"{uri!r} was not taken: the dispatcher is stopping, or its log tells why")
+
+    def _flush(self) -> None:
+        while self._held and self._credit > 0 and not self.lost:
+            batch = [self._held.popleft()]
+            size = len(batch[0].payloads)
+            while self._held and size + len(self._held[0].payloads) + 1000 * len(batch) < TARGET:
+                run = self._held.popleft()
+                size += len(run.payloads)
+                batch.append(run)
+            self._credit -= 1
+            self._receiver.batchReceived(wire.pack(batch))
 
 
 class LegacyDoor:
@@ -133,10 +163,10 @@ class LegacyDoor:
             if self._links.get(key) is lost:
                 del self._links[key]
 
-        hello = wire.Hello(stream=secrets.token_urlsafe(16), name=label[:800], host=LOCALHOST, features=sorted(wire.FEATURES))
-        link = LegacyLink(node, label, self._clock, self._dispatcher.exchange.counters, over)
+        hello = Hello(stream=secrets.token_urlsafe(16), name=label[:800], host=LOCALHOST, features=sorted(wire.FEATURES))
+        link = LegacyLink(node, label, self._clock, self._dispatcher.exchange.answers.counters, over)
         try:
-            receiver, _answer = self._dispatcher.opening(tub_id, wire.packHello(hello), link)
+            receiver, _answer = self._dispatcher.opening(tub_id, packHello(hello), link)
         except NodeSetError:
             link.lose()
             raise

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from nodeset.core import batch as wire
-from nodeset.core.batch import Beat, Confirm, Events, Level, Outcome, Sub, Subbed, Unsub
+from nodeset.core.batch import Beat, Confirm, Events, Level, Outcome, Sub, Subbed, Took, Unsub
 from nodeset.core.link import Receiver
 from nodeset.core.writer import BatchWriter
 from nodeset.errors import LinkLost, NodeSetError, Refused
@@ -45,6 +45,9 @@ class Upward:
 
     def __init__(self, receiver: Receiver) -> None:
         self.send = receiver.batchReceived
+
+    def close(self) -> None:
+        """There is nothing to close."""
 
     def abort(self) -> None:
         """There is nothing to cut."""
@@ -86,6 +89,11 @@ class LegacyLink:
     def isWith(self, reference: Any) -> bool:
         """Whether `reference` came over the connection that this link is on."""
         return reference.tracker.broker is self.reference.tracker.broker
+
+    def close(self) -> None:
+        """See `Link`. Everything on this connection is lost with it."""
+        if not self._lost:
+            self.reference.tracker.broker.transport.loseConnection()
 
     def abort(self) -> None:
         """See `Link`. Everything on this connection is lost with it."""
@@ -132,7 +140,10 @@ class LegacyLink:
         """See `Link`."""
         if self._lost:
             return
-        for frame in wire.unpack(batch):
+        frames = wire.unpack(batch)
+        if any(type(frame) is Events for frame in frames):
+            self._writer.write(Took(1))  # a full queue here drops, it never blocks
+        for frame in frames:
             match frame:
                 case Events():
                     self._take(frame)
@@ -213,8 +224,7 @@ class LegacyLink:
         self._work()
 
     def _confirm(self, run: Events, first: int, last: int, outcome: Outcome, reason: str) -> None:
-        if run.level is not Level.ACCEPTED:
-            self._writer.write(Confirm(run.stream, [(first, last)], outcome, reason))
+        self._writer.write(Confirm(run.stream, [(first, last)], outcome, reason))
 
 
 def _isLost(result: object) -> bool:

@@ -27,6 +27,7 @@ class MemoryLink:
         self._other: MemoryLink | None = None
         self._early: list[bytes] = []
         self.lost = False
+        self.dead = False
 
     @property
     def peer(self) -> str:
@@ -43,8 +44,12 @@ class MemoryLink:
     def send(self, batch: bytes) -> None:
         """Carry `batch` to the other end."""
         other = self._other
-        if not self.lost and other is not None:
+        if not self.lost and not self.dead and other is not None:
             self._wire.carry(other, batch)
+
+    def close(self) -> None:
+        """Lose the connection at both ends, behind what was sent."""
+        self._wire.behind(self, self.lose, LinkLost("this side closed the link"), LinkLost("the other side closed the link"))
 
     def abort(self) -> None:
         """Lose the connection at both ends."""
@@ -53,9 +58,15 @@ class MemoryLink:
     def lose(self, here: NodeSetError, there: NodeSetError) -> None:
         """Tell both ends, each with its reason; what is on the way is lost."""
         for end, reason in ((self, here), (self._other, there)):
-            if end is not None and not end.lost:
+            if end is not None and not end.lost and (end is self or not self.dead):
                 end.lost = True
                 self._wire.later(end.tell, reason)
+
+    def die(self) -> None:
+        """Become a half-open connection: nothing arrives any more, each end has to find out for itself."""
+        for end in (self, self._other):
+            if end is not None:
+                end.dead = True
 
     def tell(self, reason: NodeSetError) -> None:
         """Say that this end is lost."""
@@ -66,7 +77,7 @@ class MemoryLink:
 
     def arrive(self, batch: bytes) -> None:
         """`batch` has come to this end."""
-        if self.lost:
+        if self.lost or self.dead:
             return
         if self._receiver is None:
             self._early.append(batch)
@@ -101,6 +112,10 @@ class MemoryWire:
         """Call it in a turn of its own."""
         return self.clock.callLater(self.delay, call, *args)
 
+    def behind(self, end: MemoryLink, call: Callable[..., object], *args: object) -> None:
+        """Call it once what `end` has sent before has arrived."""
+        self.later(call, *args)
+
     def carry(self, end: MemoryLink, batch: bytes) -> None:
         """Bring `batch` to `end`."""
         self.later(end.arrive, batch)
@@ -118,6 +133,11 @@ class MemoryWire:
         """Lose every link, or those of `peer`, with all that is on the way; both ends are told."""
         for link in self.links(peer):
             link.lose(LinkLost("the wire was cut"), LinkLost("the wire was cut"))
+
+    def blackhole(self, peer: str | None = None) -> None:
+        """Let every link, or those of `peer`, go dead without a word, as when a router forgets about them."""
+        for link in self.links(peer):
+            link.die()
 
     def open(self, peer: str, hello: bytes, receiver: Receiver) -> tuple[Link, bytes]:
         """Open a link from `peer`. Raises what the acceptor raises; `LinkLost` when there is none."""

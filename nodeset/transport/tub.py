@@ -271,7 +271,7 @@ class TubAcceptor(Service):
 
     def _note(self, what: str) -> None:
         """A connection of ours counts something."""
-        self.dispatcher.exchange.counters[what] += 1
+        self.dispatcher.exchange.answers.counters[what] += 1
 
     def _listens(self, port: IListeningPort) -> None:
         address: Any = port.getHost()

@@ -1,0 +1,154 @@
+"""Calls the handlers of a node, each with a message of its class; whatever they do ends here.
+
+An exception is reported once, in the log with its traceback and in one line to the publisher; it stops no other handler. A
+handler that returns a Deferred, or is `async def`, is waited for, but not for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from nodeset.core import codec
+from nodeset.core.address import matches, parse
+from nodeset.core.batch import NO_HEADERS
+from nodeset.core.inbox import Delivery
+from nodeset.core.message import NodeMessage
+from nodeset.core.patience import Patience, deferredOf
+from nodeset.core.utils import Caught
+from nodeset.errors import NodeSetError
+
+__all__ = ["Handlers", "Refusal"]
+
+#: Event names whose handlers are remembered.
+_REMEMBERED = 1024
+
+_Handler = Callable[[NodeMessage], Any]
+
+
+class Refusal(str):
+    """Why an event could not be given to any handler."""
+
+    __slots__ = ()
+
+
+@attrs.frozen(eq=False)
+class _Plan:
+    """Who is called with an event of one name: each method with the class that it wants, after `onEvent` if that is there."""
+
+    handlers: tuple[tuple[_Handler, type[NodeMessage] | None], ...]
+    on_event: Callable[[str, NodeMessage], Any] | None
+
+    @property
+    def single(self) -> bool:
+        return len(self.handlers) == 1 and self.on_event is None
+
+
+class Handlers:
+    """The handlers of one node.
+
+    :param owner: the node; `caught` names its methods.
+    :param on_event: the node's `onEvent`, or None when that does nothing.
+    :param patience: seconds after which a handler that has not finished counts as failed.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        owner: Any,
+        caught: list[Caught],
+        on_event: Callable[[str, NodeMessage], Any] | None,
+        clock: IReactorTime,
+        patience: float,
+    ) -> None:
+        self._owner, self._caught, self._on_event = owner, caught, on_event
+        self._patience = Patience(clock, patience)
+        self._plans: dict[str, _Plan] = {}
+
+    def stop(self) -> None:
+        """Wait for nobody any more."""
+        self._patience.stop()
+
+    def deliver(self, delivery: Delivery) -> Deferred[str | None] | str | None:
+        """Call the handlers of one event.
+
+        :return: None when all went well, a text when a handler failed, a `Refusal` when none could be called, or a Deferred of
+            None or a text, when a handler takes its time.
+        """
+        plan = self._plans.get(delivery.event) or self._plan(delivery.event)
+        raw = delivery.packed_headers is not NO_HEADERS and delivery.headers.get("content_type") == "raw"
+        if not plan.single:
+            return self._deliverToAll(plan, delivery, raw)
+        handler, msg_class = plan.handlers[0]
+        try:
+            message = codec.decode(delivery.payload, msg_class, raw)
+        except NodeSetError as error:
+            return self._refuse(delivery, error)
+        message.__dict__["meta"] = delivery
+        try:
+            result = handler(message)
+        except (Exception, SystemExit):  # sys.exit() in a handler ends the handler, not the service
+            return self._report(Failure(), handler, delivery)
+        if result is None or (deferred := deferredOf(result)) is None:
+            return None
+        return self._watch(deferred, handler, delivery)
+
+    def _deliverToAll(self, plan: _Plan, delivery: Delivery, raw: bool) -> Deferred[str | None] | str | None:
+        decoded: dict[type[NodeMessage] | None, NodeMessage] = {}
+        # onEvent sees what the first @catch method sees, so that the usual event is decoded once.
+        first = plan.handlers[0][1] if plan.handlers else None
+        try:
+            for msg_class in dict.fromkeys([first, *(msg_class for _handler, msg_class in plan.handlers)]):
+                message = decoded[msg_class] = codec.decode(delivery.payload, msg_class, raw)
+                message.__dict__["meta"] = delivery
+        except NodeSetError as error:
+            return self._refuse(delivery, error)
+        calls: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
+        if plan.on_event is not None:
+            calls.append((plan.on_event, (delivery.event, decoded[first])))
+        calls += [(handler, (decoded[msg_class],)) for handler, msg_class in plan.handlers]
+        waiting: list[Deferred[str | None]] = []
+        reasons: list[str] = []
+        for handler, arguments in calls:
+            try:
+                result = handler(*arguments)
+            except (Exception, SystemExit):
+                reasons.append(self._report(Failure(), handler, delivery))
+                continue
+            if result is not None and (deferred := deferredOf(result)) is not None:
+                waiting.append(self._watch(deferred, handler, delivery))
+        if not waiting:
+            return reasons[0] if reasons else None
+        all_done: Deferred[Any] = DeferredList(waiting)
+        return all_done.addCallback(lambda results: next(iter(reasons + [why for _ok, why in results if why]), None))
+
+    def _plan(self, event: str) -> _Plan:
+        name = parse(event).eventName
+        caught = [one for one in self._caught if matches(one.event, name)]
+        if len(self._plans) >= _REMEMBERED:
+            self._plans.clear()
+        handlers = tuple((getattr(self._owner, one.method), one.msgClass) for one in caught)
+        plan = self._plans[event] = _Plan(handlers, self._on_event)
+        return plan
+
+    def _watch(self, deferred: Deferred[Any], handler: Callable[..., Any], delivery: Delivery) -> Deferred[str | None]:
+        return self._patience.watch(deferred, lambda failure: self._report(failure, handler, delivery))
+
+    def _refuse(self, delivery: Delivery, error: NodeSetError) -> Refusal:
+        self.log.warn("{node} refuses {event}: {reason}", node=self._owner.name, event=delivery.event, reason=str(error))
+        return Refusal(f"{self._owner.name} refuses it: {error}")
+
+    def _report(self, failure: Failure, handler: Callable[..., Any], delivery: Delivery) -> str:
+        """Say once that a handler failed; returns the same in one line, for the publisher."""
+        name = getattr(handler, "__name__", repr(handler))
+        node = self._owner.name
+        self.log.failure("{node}.{handler} failed at {event}", failure, node=node, handler=name, event=delivery.event)
+        kind = failure.type.__name__ if failure.type is not None else "Exception"
+        return f"{node}.{name} raised {kind}"

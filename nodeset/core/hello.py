@@ -1,0 +1,86 @@
+"""What is said when a link is opened.
+
+    -> open(hello)     who it is, which versions and features it speaks, all that it subscribes to, what it holds
+    <- opened          the version and the features that were picked, the dispatcher's limits, what was refused
+
+Both are msgpack maps; keys that one side does not know are ignored, features that one side does not know are not used.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from nodeset.core.batch import MAX_BATCH, MAX_EVENT, MAX_HELLO, VERSION, Name, Natural, Ranges, StreamId, Sub
+from nodeset.errors import MessageTooLarge, ProtocolError
+
+__all__ = ["Hello", "Opened", "packHello", "packOpened", "unpackHello", "unpackOpened"]
+
+
+class Hello(msgspec.Struct, omit_defaults=True):
+    """What a node says when it opens a link: who it is, what it speaks, all that it subscribes to."""
+
+    stream: Annotated[str, msgspec.Meta(min_length=16, max_length=64)]
+    name: Name
+    host: Name
+    low: Natural = VERSION
+    high: Natural = VERSION
+    features: list[Name] = msgspec.field(default_factory=list)
+    subscriptions: list[Sub] = msgspec.field(default_factory=list)
+    #: Mode-`one` events that the node holds: stream, ranges begun, ranges not begun.
+    holds: list[tuple[StreamId, Ranges, Ranges]] = msgspec.field(default_factory=list)
+    boot: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    software: Name = ""
+
+
+class Opened(msgspec.Struct, omit_defaults=True):
+    """The dispatcher's answer: its start, the version that it picked, its limits, subscriptions that it refused."""
+
+    boot: str
+    version: int
+    known: bool = False
+    features: list[str] = msgspec.field(default_factory=list)
+    max_event: int = MAX_EVENT
+    max_batch: int = MAX_BATCH
+    refused: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    software: str = ""
+
+
+_pack = msgspec.msgpack.Encoder().encode
+_hello = msgspec.msgpack.Decoder(Hello)
+_opened = msgspec.msgpack.Decoder(Opened)
+
+
+def packHello(hello: Hello) -> bytes:
+    """`hello` as bytes. Raises `MessageTooLarge` when it subscribes to more than `MAX_HELLO` bytes can say."""
+    packed = _pack(hello)
+    if len(packed) > MAX_HELLO:
+        raise MessageTooLarge(f"{len(hello.subscriptions)} subscriptions need {len(packed)} bytes, over {MAX_HELLO}")
+    return packed
+
+
+def unpackHello(packed: bytes) -> Hello:
+    """The `Hello` in `packed`; keys that we do not know are ignored. Raises `ProtocolError`."""
+    hello: Hello = _one(_hello, packed, "hello")
+    return hello
+
+
+def packOpened(opened: Opened) -> bytes:
+    """`opened` as bytes."""
+    return _pack(opened)
+
+
+def unpackOpened(packed: bytes) -> Opened:
+    """The `Opened` in `packed`. Raises `ProtocolError`."""
+    opened: Opened = _one(_opened, packed, "answer to open")
+    return opened
+
+
+def _one(decoder: Any, packed: bytes, what: str) -> Any:
+    if not isinstance(packed, bytes) or len(packed) > MAX_HELLO:
+        raise ProtocolError(f"this {what} is no bytes, or over {MAX_HELLO} of them")
+    try:
+        return decoder.decode(packed)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ProtocolError(f"this is not a {what}: {error}") from None

@@ -1,0 +1,29 @@
+"""How a message came."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from nodeset.core.batch import NO_HEADERS, unpackHeaders
+
+__all__ = ["Meta"]
+
+
+class Meta(msgspec.Struct, frozen=True, gc=False):
+    """Under which address a message was published, from where in its publisher's stream, with which headers.
+
+    A msgspec struct, since one is made for every event.
+    """
+
+    event: str
+    stream: str = ""
+    sequence: int = 0
+    again: bool = False
+    packed_headers: msgspec.Raw = NO_HEADERS
+
+    @property
+    def headers(self) -> dict[str, Any]:
+        """The headers, unpacked on each look. Raises `ProtocolError` when they are none."""
+        return {} if self.packed_headers is NO_HEADERS else unpackHeaders(self.packed_headers)

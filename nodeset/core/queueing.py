@@ -1,0 +1,82 @@
+"""What becomes of a run at the queue of one subscription: it waits, or the policy decides.
+
+`block` lets the queue fill up; publishers wait for it then, elsewhere. Full for too long, it is dropped, and so is what comes,
+until the node takes a batch again. The other policies drop events, oldest or newest first. Every drop is counted and told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from nodeset.core.alarms import Alarms
+from nodeset.core.answers import Answers
+from nodeset.core.batch import Events, Outcome, Policy
+from nodeset.core.session import Quota, Session
+
+__all__ = ["STALL", "Queueing"]
+
+#: Seconds for which a queue may be full under the policy `block` before it is dropped (D7).
+STALL = 10.0
+
+
+class Queueing:
+    """Puts runs into the queues of sessions.
+
+    :param room: called with the time when a queue that was full is not any more by our doing.
+    """
+
+    def __init__(self, answers: Answers, alarms: Alarms, room: Callable[[float], None], stall: float = STALL) -> None:
+        self._answers, self._alarms, self._room, self._patience = answers, alarms, room, stall
+        #: Sessions that have something new in their queues.
+        self.woken: dict[str, Session] = {}
+
+    def put(self, session: Session, quota: Quota, run: Events, now: float) -> None:
+        """Queue `run` for `session`, whose answers are awaited already."""
+        if quota.stalled:
+            self.lose(session, run, f"{session.name} does not take events in")
+            return
+        kept: Events | None = run
+        if quota.policy is Policy.DROP_NEWEST:
+            kept = self._thatFits(session, quota, run)
+        if kept is not None:
+            session.put(kept, quota)
+            self._answers.counters["pubs"] += len(kept.lengths)
+            self.woken[session.stream] = session
+        if quota.policy is Policy.DROP_OLDEST:
+            self._dropOldest(session, quota)
+        elif quota.policy is Policy.BLOCK and quota.full and quota.full_since is None:
+            self._watch(session, quota, now)
+
+    def _watch(self, session: Session, quota: Quota, now: float) -> None:
+        quota.full_since = now
+
+        def stall(later: float) -> None:
+            if quota.full_since == now:
+                quota.stalled, quota.full_since = True, None
+                for run in session.takeQueued(quota):
+                    self.lose(session, run, f"{session.name} does not take events in")
+                self._room(later)
+
+        self._alarms.at(now + self._patience, stall)
+
+    def _thatFits(self, session: Session, quota: Quota, run: Events) -> Events | None:
+        room, size = quota.max_events - quota.events, quota.max_bytes - quota.bytes
+        fits = 0
+        for length in run.lengths[: max(0, room)]:
+            size -= length
+            if size < 0:
+                break
+            fits += 1
+        if fits < len(run.lengths):
+            self._answers.settle(session, run.part(run.first + fits, run.last), Outcome.LATE, "dropped_newest")
+        return run.part(run.first, run.first + fits - 1) if fits else None
+
+    def _dropOldest(self, session: Session, quota: Quota) -> None:
+        while (excess := quota.events - quota.max_events) > 0 or (quota.bytes > quota.max_bytes and quota.events > 1):
+            for dropped in list(session.dropOldest(quota, max(1, excess))):
+                self._answers.settle(session, dropped, Outcome.LATE, "dropped_oldest")
+
+    def lose(self, session: Session, run: Events, reason: str) -> None:
+        """`session` will not get, or not answer to, what it has not confirmed of `run`."""
+        for first, last in self._answers.pending.within(run.stream, run.first, run.last, session.stream):
+            self._answers.settle(session, run.part(first, last), Outcome.LOST, "lost", reason)
