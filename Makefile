@@ -1,12 +1,14 @@
 # make demo    events between real processes, compared with their ledgers
 # make test    all that a contributor must see pass
+# make bench   NodeSet beside the brokers that one would pick else; QUICK=1 for two minutes of it, OPTIONS=--help for more
+# make faults  every fault scenario, twenty minutes; make faults QUICK=1 is the short version
 # make lint    ruff, mypy: the quick half of it
 # make clean   back to a fresh clone, .venv included
 
 PYTHON ?= python3
 STAMP := .venv/.installed
 
-.PHONY: demo test lint clean .venv
+.PHONY: demo test bench lint clean .venv
 .DEFAULT_GOAL := test
 
 demo: .venv
@@ -15,13 +17,19 @@ demo: .venv
 test: .venv
 	@.venv/bin/python tests/run.py
 
+bench: .venv
+	@.venv/bin/python -m benchmarks.run $(if $(QUICK),--quick) $(OPTIONS)
+
+faults: .venv
+	@.venv/bin/python -m tests.faults.run $(if $(QUICK),--quick)
+
 lint: .venv
 	@.venv/bin/python -m ruff check .
 	@.venv/bin/python -m ruff format --check .
 	@.venv/bin/python -m mypy
 
 clean:
-	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .hypothesis .demo _trial_temp* .coverage* htmlcov
+	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .hypothesis .demo .bench _trial_temp* .coverage* htmlcov
 	@rm -f twisted/plugins/dropin.cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

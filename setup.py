@@ -40,6 +40,8 @@ extras["test"] = [
     "setuptools>=77",
     "types-simplejson",
 ]
+# What `make bench` compares NodeSet with, save Crossbar, which wants an environment of its own.
+extras["bench"] = [*extras["nats"], "matplotlib>=3.8", "paho-mqtt>=2", "pika>=1.3", "pyzmq>=26", "redis>=5"]
 extras["dev"] = [*extras["test"], "pre-commit>=4"]
 
 setup(

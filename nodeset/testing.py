@@ -137,7 +137,7 @@ class Site:
             self.wait(node.stopService())
         if self.dispatcher is not None:
             self.wait(self.dispatcher.stopService())
-        self.flush()
+        self.advance(2 * self.wire.delay)
 
 
 class Recorder:
@@ -252,6 +252,26 @@ class LinkContract:
                 await pair.settle()
                 self.assertEqual((len(pair.near.losses), len(pair.far.losses)), (1, 1))
                 self.assertEqual((pair.near.batches, pair.far.batches), ([], []))
+
+        return self._play(scenario())
+
+    def test_close(self) -> Deferred[None]:
+        """What was sent before `close` arrives, all of it; then both sides are told, each once, not from within `close`."""
+
+        async def scenario() -> None:
+            for side in (0, 1):
+                pair = await self.makePair()
+                link, recorder = self._both(pair)[side]
+                sent = [b"%d." % number + b"x" * (number * 997 % 60_000) for number in range(40)]
+                for batch in sent:
+                    link.send(batch)
+                link.close()
+                self.assertEqual((pair.near.losses, pair.far.losses), ([], []), "linkLost must not be called from close")
+                link.close()
+                await pair.until(_bothLost(pair))
+                await pair.settle()
+                self.assertEqual(recorder.batches, sent)
+                self.assertEqual((len(pair.near.losses), len(pair.far.losses), recorder.after_loss), (1, 1, 0))
 
         return self._play(scenario())
 

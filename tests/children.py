@@ -69,7 +69,7 @@ class Child(ProcessProtocol):
 def serve(home: str, port: str) -> None:
     """Be a dispatcher until killed."""
     held = claim(Path(home), parsePlace("pbu://localhost:5333/test"))
-    dispatcher = EventDispatcher(MonotonicClock(reactor))
+    dispatcher = EventDispatcher(MonotonicClock(reactor), fresh=held.fresh)
     acceptor = TubAcceptor(dispatcher, held, f"tcp:{port}:interface=127.0.0.1", [f"tcp:127.0.0.1:{port}"], reactor)
     acceptor.startService()
     acceptor.listening.addCallback(lambda number: print("listening", flush=True))

@@ -19,7 +19,8 @@ from nodeset.core.batch import (
     MAX_EVENTS,
     MAX_FRAMES,
     MAX_HEADERS,
-    MAX_HELLO,
+    MAX_QUEUED,
+    MAX_QUEUED_BYTES,
     MAX_RANGES,
     MAX_REASON,
     MAX_SEQUENCE,
@@ -31,23 +32,18 @@ from nodeset.core.batch import (
     Done,
     Events,
     Frame,
-    Hello,
     Level,
     Mode,
-    Opened,
     Outcome,
+    Policy,
     Result,
     Sub,
     Subbed,
     Took,
     Unsub,
     pack,
-    packHello,
-    packOpened,
     unpack,
     unpackHeaders,
-    unpackHello,
-    unpackOpened,
 )
 from nodeset.errors import MessageTooLarge, ProtocolError
 
@@ -84,7 +80,9 @@ frames: st.SearchStrategy[Frame] = st.one_of(
     st.builds(Took, naturals),
     st.builds(Confirm, texts, ranges, st.sampled_from(Outcome), texts),
     st.builds(Done, ranges, st.sampled_from(Result), naturals, naturals, naturals, texts),
-    st.builds(Sub, texts, st.booleans()),
+    st.builds(
+        Sub, texts, st.booleans(), st.sampled_from(Policy), st.integers(1, MAX_QUEUED), st.integers(1, MAX_QUEUED_BYTES)
+    ),
     st.builds(Unsub, texts),
     st.builds(Subbed, texts, st.booleans(), texts),
     st.just(Beat()),
@@ -143,7 +141,7 @@ mutations = st.lists(
 )
 
 
-def _survives(read: Callable[[bytes], object], data: bytes) -> bool:
+def survives(read: Callable[[bytes], object], data: bytes) -> bool:
     """Whether `read` takes `data`; anything but a ProtocolError passes through."""
     try:
         read(data)
@@ -167,18 +165,33 @@ class RoundTripTests(SynchronousTestCase):
                 self.assertIs(type(frame.mode), Mode)
                 self.assertIs(type(frame.level), Level)
 
-    @given(naturals, texts)
-    @settings(max_examples=20, deadline=None)
-    def test_hello(self, number: int, text: str) -> None:
-        """A hello and its answer arrive as they were sent."""
-        hello = Hello("s" * 16, text, "h", 1, number, ["x"], [("ev", True), (text, False)], "boot", "software")
-        self.assertEqual(unpackHello(packHello(hello)), hello)
-        opened = Opened("boot", 1, True, ["events"], number, number, [("ev", text)], "software")
-        self.assertEqual(unpackOpened(packOpened(opened)), opened)
-
     def test_last(self) -> None:
         """A run knows the number of its last event."""
         self.assertEqual(_run(first=7).last, 9)
+
+    @given(runs(), st.data())
+    @settings(max_examples=100, deadline=None)
+    def test_part(self, run: Events, data: st.DataObject) -> None:
+        """A part of a run is a run of its own: its numbers with their payloads, all else as it was."""
+        first = data.draw(st.integers(run.first, run.last))
+        last = data.draw(st.integers(first, run.last))
+        parts = [run.part(begin, end) for begin, end in ((run.first, first - 1), (first, last), (last + 1, run.last)) if begin <= end]
+        self.assertEqual(b"".join(part.payloads for part in parts), run.payloads)
+        self.assertEqual([length for part in parts for length in part.lengths], run.lengths)
+        for part in parts:
+            self.assertEqual(sum(part.lengths), len(part.payloads))
+            shared = (part.stream, part.low, part.mode, part.again, part.event, part.level, bytes(part.headers))
+            self.assertEqual(
+                shared, (run.stream, run.low, run.mode, run.again, run.event, run.level, bytes(run.headers))
+            )
+        self.assertEqual((run.part(first, last).first, run.part(first, last).last), (first, last))
+        self.assertIs(run.part(run.first, run.last), run)
+
+    @given(runs())
+    @settings(max_examples=100, deadline=None)
+    def test_weight(self, run: Events) -> None:
+        """No run is heavier on the wire than it says, so that batches are cut in time."""
+        self.assertLessEqual(len(encode(run)), run.weight + 30)
 
 
 class FormTests(SynchronousTestCase):
@@ -189,7 +202,7 @@ class FormTests(SynchronousTestCase):
             Took(2),
             Confirm("s", [(1, 2)], Outcome.LATE, "why"),
             Done([(1, 2)], Result.FAILED, 3, 2, 1, "why"),
-            Sub("ev", False),
+            Sub("ev", False, Policy.DROP_OLDEST, 5, 6),
             Unsub("ev"),
             Subbed("ev", False, "why"),
             Beat(),
@@ -202,7 +215,7 @@ class FormTests(SynchronousTestCase):
                 [1, 2],
                 [2, "s", [[1, 2]], 2, "why"],
                 [3, [[1, 2]], 2, 3, 2, 1, "why"],
-                [4, "ev", False],
+                [4, "ev", False, 1, 5, 6],
                 [5, "ev"],
                 [6, "ev", False, "why"],
                 [7],
@@ -210,16 +223,14 @@ class FormTests(SynchronousTestCase):
             ],
         )
 
-    def test_unknownKeys(self) -> None:
-        """A hello or an answer of a later version, with keys that we do not know, is accepted."""
-        later = {"stream": "s" * 16, "name": "n", "host": "h", "mood": ["good", {"very": 1}], "low": 1, "high": 9}
-        hello = unpackHello(encode(later))
-        self.assertEqual((hello.name, hello.low, hello.high, hello.features), ("n", 1, 9, []))
-        self.assertEqual(unpackOpened(encode({"boot": "b", "version": 1, "mood": None})).boot, "b")
-
     def test_longerFrames(self) -> None:
         """Fields that a later version appends to a frame are passed over."""
-        self.assertEqual(unpack(encode([[7, "more"], [4, "ev", True, {"more": [1]}]])), [Beat(), Sub("ev", True)])
+        self.assertEqual(unpack(encode([[7, "more"], [4, "ev", True, 0, 1, 2, {"more": [1]}]])), [Beat(), Sub("ev", True, Policy.BLOCK, 1, 2)])
+
+    def test_earlierFrames(self) -> None:
+        """A subscription that says nothing of its queue has the usual one."""
+        (sub,) = unpack(encode([[4, "ev"]]))
+        self.assertEqual(sub, Sub("ev", True, Policy.BLOCK, 10_000, 8 * 1024 * 1024))
 
     def test_headers(self) -> None:
         """Headers that nobody knows are handed on; none are an empty map."""
@@ -245,8 +256,9 @@ class RefusedTests(SynchronousTestCase):
         self.assertRefused(_run(lengths=[2, 0, 2]), "'ev'")
         self.assertRefused(_run(lengths=[MAX_EVENT] * 3), "holds 5")
         self.assertRefused(_run(lengths=[], payloads=b""), "no event")
-        for frame in (_run(), Took(1), Confirm("s", [], Outcome.OK), Done([], Result.OK, 1, 1, 0), Sub("a"), Unsub("a")):
-            self.assertRefused(_plain(frame)[: -2 if isinstance(frame, (Confirm, Done, Sub)) else -1], "frames")
+        for frame in (_run(), Took(1), Confirm("s", [], Outcome.OK), Done([], Result.OK, 1, 1, 0), Unsub("a")):
+            self.assertRefused(_plain(frame)[: -2 if isinstance(frame, (Confirm, Done)) else -1], "frames")
+        self.assertRefused([4], "frames")
 
     def test_wrongTypes(self) -> None:
         """Every field of a run that has a value of another type, or below zero, is refused."""
@@ -269,6 +281,7 @@ class RefusedTests(SynchronousTestCase):
             (_run(), 3),
             (_run(), 7),
             (Confirm("s", [], Outcome.OK, ""), 3),
+            (Sub("ev"), 3),
             (Done([], Result.OK, 1, 1, 0), 2),
         ):
             spoilt = _plain(frame)
@@ -323,6 +336,12 @@ class RefusedTests(SynchronousTestCase):
         error = self.assertRaises(ProtocolError, unpack, encode([[7]] * (MAX_FRAMES + 1)))
         self.assertIn(str(MAX_FRAMES), str(error))
 
+    def test_queueLimits(self) -> None:
+        """No subscription may have more queued than a dispatcher grants, nor nothing at all."""
+        for events, size in ((0, 1), (1, 0), (MAX_QUEUED + 1, 1), (1, MAX_QUEUED_BYTES + 1), (-1, 1)):
+            self.assertRefused([4, "ev", True, 0, events, size], "frames")
+        self.assertEqual(len(unpack(encode([[4, "ev", True, 0, MAX_QUEUED, MAX_QUEUED_BYTES]]))), 1)
+
     def test_batchLimit(self) -> None:
         """A batch over 2 MiB is neither sent nor taken."""
         large = [_run(lengths=[MAX_EVENT], payloads=b"x" * MAX_EVENT)] * 2
@@ -344,9 +363,9 @@ class RefusedTests(SynchronousTestCase):
     def test_noText(self) -> None:
         """Names that are not UTF-8, lone surrogates among them, are refused."""
         for text in (b"\xff", b"\xed\xa0\x80", b"\xc0\x80"):
-            self.assertFalse(_survives(unpack, b"\x91\x92\x05\xa3" + text.ljust(3, b"a")))
-            self.assertFalse(_survives(unpackHeaders_, b"\x81\xa3" + text.ljust(3, b"a") + b"\xc0"))
-            self.assertFalse(_survives(unpackHeaders_, b"\x81\xa1a\xa3" + text.ljust(3, b"a")))
+            self.assertFalse(survives(unpack, b"\x91\x92\x05\xa3" + text.ljust(3, b"a")))
+            self.assertFalse(survives(unpackHeaders_, b"\x81\xa3" + text.ljust(3, b"a") + b"\xc0"))
+            self.assertFalse(survives(unpackHeaders_, b"\x81\xa1a\xa3" + text.ljust(3, b"a")))
 
     def test_noHeaders(self) -> None:
         """Headers that are no map, have keys that are no text or that cannot be keys, are refused."""
@@ -359,38 +378,8 @@ class RefusedTests(SynchronousTestCase):
             b"\x81\xa1a\x81\x80\x01",
             b"\x81\xa1a\x81\x91\x80\x01",
         ):
-            self.assertFalse(_survives(unpackHeaders_, spoilt), spoilt)
+            self.assertFalse(survives(unpackHeaders_, spoilt), spoilt)
 
-    def test_hello(self) -> None:
-        """A hello without its fields, with a stream id that one could guess, too large, or no bytes, is refused."""
-        good: dict[str, Any] = {"stream": "s" * 16, "name": "n", "host": "h"}
-        self.assertTrue(_survives(unpackHello, encode(good)))
-        for change in (
-            {"stream": "s" * 15},
-            {"stream": "s" * 65},
-            {"stream": b"s" * 16},
-            {"name": None},
-            {"name": "n" * 801},
-            {"low": -1},
-            {"subscriptions": [["ev"]]},
-            {"subscriptions": ["ev"]},
-            {"subscriptions": [["ev", 1]]},
-            {"subscriptions": {"ev": True}},
-            {"features": [1]},
-            {"boot": "b" * 65},
-            {"software": "s" * 801},
-        ):
-            self.assertFalse(_survives(unpackHello, encode(good | change)), change)
-        for key in good:
-            self.assertFalse(_survives(unpackHello, encode({k: v for k, v in good.items() if k != key})), key)
-        for nothing in (b"", b"\xc0", encode(list(good)), encode(good)[:-1], encode(good) + b"\x00"):
-            self.assertFalse(_survives(unpackHello, nothing), nothing)
-            self.assertFalse(_survives(unpackOpened, nothing), nothing)
-        text: Any = "text"
-        self.assertFalse(_survives(unpackHello, text))
-        self.assertFalse(_survives(unpackHello, encode(good | {"more": b"x" * MAX_HELLO})))
-        many = Hello("s" * 16, "n", "h", subscriptions=[("e" * 250 + str(number), True) for number in range(5000)])
-        self.assertIn("5000 subscriptions", str(self.assertRaises(MessageTooLarge, packHello, many)))
 
 
 def unpackHeaders_(packed: bytes) -> object:
@@ -409,10 +398,6 @@ _COUNTED = {
     "one range": (unpack, b"\x91\x95\x02\xa1s\x91", b"\x01\x01"),
     "appended": (unpack, b"\x91\x92\x07", b""),
     "header": (unpackHeaders_, b"\x81\xa1a", b""),
-    "features": (unpackHello, b"\x81\xa8features", b""),
-    "subscriptions": (unpackHello, b"\x81\xadsubscriptions", b""),
-    "unknown": (unpackHello, b"\x81\xa1x", b""),
-    "refused": (unpackOpened, b"\x81\xa7refused", b""),
 }
 
 
@@ -426,7 +411,7 @@ class HostileTests(SynchronousTestCase):
                 for count in (b"\x7f\xff\xff\xff", b"\xff\xff\xff\xff", b"\x00\x0f\xff\xff"):
                     tracemalloc.reset_peak()
                     began = tracemalloc.get_traced_memory()[0]
-                    self.assertFalse(_survives(read, before + marker + count + after), what)
+                    self.assertFalse(survives(read, before + marker + count + after), what)
                     self.assertLess(tracemalloc.get_traced_memory()[1] - began, 100_000, what)
 
     def test_nesting(self) -> None:
@@ -435,13 +420,13 @@ class HostileTests(SynchronousTestCase):
         for read, before, _after in _COUNTED.values():
             for level in (b"\x91", b"\x81\xa1a", b"\x81"):
                 bomb = before + level * (deep // len(level))
-                self.assertFalse(_survives(read, bomb))
-                self.assertFalse(_survives(read, bomb + b"\xc0"))
+                self.assertFalse(survives(read, bomb))
+                self.assertFalse(survives(read, bomb + b"\xc0"))
 
     def test_emptyThings(self) -> None:
         """No bytes, or no array, is no batch; a batch of no frames is one."""
         for spoilt in (b"", b"\xc0", b"\x80", b"\x07", b"\xdc", b"\xdd\x00", b"\xdc\x00", b"\x90\x90", b"\x91"):
-            self.assertFalse(_survives(unpack, spoilt), spoilt)
+            self.assertFalse(survives(unpack, spoilt), spoilt)
         for empty in (b"\x90", b"\xdc\x00\x00", b"\xdd\x00\x00\x00\x00"):
             self.assertEqual(unpack(empty), [])
 
@@ -452,12 +437,12 @@ class HostileTests(SynchronousTestCase):
         packed = pack(sent)
         for mutation in mutated:
             packed = mutation(packed)
-        if _survives(unpack, packed):
+        if survives(unpack, packed):
             for frame in unpack(packed):
                 if isinstance(frame, Events):
                     self.assertEqual(sum(frame.lengths), len(frame.payloads))
                     self.assertLessEqual(frame.last, MAX_SEQUENCE)
-                    _survives(unpackHeaders_, bytes(frame.headers))
+                    survives(unpackHeaders_, bytes(frame.headers))
                 elif isinstance(frame, (Confirm, Done)):
                     self.assertTrue(all(first <= last for first, last in frame.ranges))
                 pack([frame])  # whatever is let in can be passed on
@@ -466,18 +451,7 @@ class HostileTests(SynchronousTestCase):
     @settings(max_examples=100, deadline=None)
     def test_anyBytes(self, data: bytes) -> None:
         """Whatever bytes come, every reader takes them or refuses them with a ProtocolError."""
-        for read in (unpack, unpackHello, unpackOpened, unpackHeaders_):
-            _survives(read, data)
-        _survives(unpack, b"\x91" + data)
-        _survives(unpack, b"\x91\x9b\x00" + data)
-
-    @given(mutations)
-    @settings(max_examples=100, deadline=None)
-    def test_mutatedHellos(self, mutated: list[Mutation]) -> None:
-        """The same for a hello and its answer."""
-        hello = packHello(Hello("s" * 16, "n", "h", features=["events"], subscriptions=[("ev", True)]))
-        opened = packOpened(Opened("boot", 1, features=["events"], refused=[("ev", "why")]))
-        for mutation in mutated:
-            hello, opened = mutation(hello), mutation(opened)
-        _survives(unpackHello, hello)
-        _survives(unpackOpened, opened)
+        for read in (unpack, unpackHeaders_):
+            survives(read, data)
+        survives(unpack, b"\x91" + data)
+        survives(unpack, b"\x91\x9b\x00" + data)

@@ -42,6 +42,16 @@ class CollectionTests(SiteCase):
         self.assertEqual(self.publishes(self.collection, 3), Receipt(3, 3, 0))
         self.assertEqual((self.one.orders, self.two.orders, outside.orders), ([3], [1, 2, 3], [1, 2, 3]))
 
+    def test_verbs(self) -> None:
+        """The adapter passes on what the node's verbs take: a level, a policy with its limits, many messages at a go."""
+        self._start()
+        adapter = self.collection.adapt(self.one)
+        self.assertIs(self.site.wait(adapter.subscribe("extra", policy="drop_oldest", max_events=5)), True)
+        self.assertRaises(LocalError, adapter.subscribe, "extra", policy="other")
+        self.assertEqual(self.site.wait(adapter.publish("extra", level="handled")), Receipt(1, 1, 0))
+        many = adapter.publishMany("orders.created", Order, [{"id": 1}, {"id": 2}], level="handled")
+        self.assertEqual((self.site.wait(many), self.two.orders), (Receipt(2, 2, 0), [1, 2]))
+
     def test_unsubscribe(self) -> None:
         """Unsubscribing one member leaves the other's subscription to the same event."""
         self._start()
@@ -63,6 +73,34 @@ class CollectionTests(SiteCase):
         self.site.advance(2.5)
         self.assertEqual(self.publishes(publisher, 1), Receipt(2, 2, 0))
         self.assertEqual(self.site.wait(publisher.publish("extra")), Receipt(1, 1, 0))
+
+    def test_killedInFlight(self) -> None:
+        """What members have under way when the dispatcher is killed is confirmed after its restart, shown once, in order."""
+        outside = self.site.node(Shop, name="outside")
+        self._start()
+        self.site.wire.delay = 0.1
+        receipts = [self.publisherOf(number).publish("orders.created", Order, id=number) for number in range(40)]
+        self.site.advance(0.25)
+        self.site.killDispatcher()
+        self.site.startDispatcher()
+        self.assertEqual({self.site.wait(receipt) for receipt in receipts}, {Receipt(2, 2, 0)})
+        odd, even = list(range(1, 40, 2)), list(range(0, 40, 2))
+        self.assertEqual((self.one.orders, self.two.orders), (odd, even))
+        self.assertEqual(([n for n in outside.orders if n % 2], [n for n in outside.orders if not n % 2]), (odd, even))
+
+    def publisherOf(self, number: int) -> CollectionAdapter:
+        """Who publishes this one: the members in turn."""
+        return self.collection.adapt((self.one, self.two)[number % 2])
+
+    def test_stopRightAfter(self) -> None:
+        """A collection that is stopped right after its members published loses nothing of it."""
+        outside = self.site.node(Shop, name="outside")
+        self._start()
+        receipts = [self.publisherOf(number).publish("orders.created", Order, id=number) for number in range(40)]
+        self.site.wait(self.collection.stopService())
+        results = [self.successResultOf(receipt) for receipt in receipts]
+        self.assertTrue(all(receipt.delivered == receipt.matched >= 1 for receipt in results), results)
+        self.assertEqual(sorted(outside.orders), list(range(40)))
 
     def test_memberStops(self) -> None:
         """A member that stops leaves the others linked, and may be started again."""

@@ -130,6 +130,9 @@ class _Bad:
     def send(self, batch: bytes) -> None:
         self._link.send(batch)
 
+    def close(self) -> None:
+        self._link.close()
+
     def abort(self) -> None:
         self._link.abort()
 
@@ -156,6 +159,13 @@ class Reordering(_Bad):
         super().send(batch)
         if self._count == 8:
             super().send(self._held)
+
+
+class Hasty(_Bad):
+    """Closes without waiting for what was sent."""
+
+    def close(self) -> None:
+        self._link.abort()
 
 
 class Hiding(Recorder):
@@ -196,14 +206,18 @@ class BadLinkTests(SynchronousTestCase):
 
     def test_dropsABatch(self) -> None:
         """A link that drops a batch in the middle fails."""
-        self.assertIn("test_order", self._failing(lambda: self._bent(Dropping)))
+        self.assertLessEqual({"test_order", "test_close"}, self._failing(lambda: self._bent(Dropping)))
 
     def test_reorders(self) -> None:
         """A link that lets one batch overtake another fails."""
-        self.assertIn("test_order", self._failing(lambda: self._bent(Reordering)))
+        self.assertLessEqual({"test_order", "test_close"}, self._failing(lambda: self._bent(Reordering)))
+
+    def test_closesHastily(self) -> None:
+        """A link that closes before what was sent has arrived fails, in this alone."""
+        self.assertEqual(self._failing(lambda: self._bent(Hasty)), {"test_close"})
 
     def test_hidesALoss(self) -> None:
         """A link that does not tell a side of the loss fails, whichever side it is."""
         for near, far in ((Hiding, Recorder), (Recorder, Hiding)):
             failing = self._failing(lambda near=near, far=far: memoryPair(near(), far()))  # type: ignore[misc]  # late binding
-            self.assertLessEqual({"test_abort", "test_lossIsAtTheEnd", "test_refusedBatch"}, failing)
+            self.assertLessEqual({"test_abort", "test_close", "test_lossIsAtTheEnd", "test_refusedBatch"}, failing)

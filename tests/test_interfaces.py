@@ -74,6 +74,7 @@ class InterfaceTests(SynchronousTestCase):
             "start",
             "publish",
             "publishMessage",
+            "publishMany",
             "subscribe",
             "unsubscribe",
             "issubscribed",

@@ -430,7 +430,7 @@ class Paper:
         self.calls: list[tuple[str, tuple[Any, ...]]] = []
         self.answers: list[Deferred[Any]] = []
         self.lost: list[Callable[[], None]] = []
-        self.aborted = 0
+        self.aborted = self.closed = 0
         self.tracker: Any = self
         self.broker: Any = self
         self.transport: Any = self
@@ -453,6 +453,9 @@ class Paper:
 
     def abortConnection(self) -> None:
         self.aborted += 1
+
+    def loseConnection(self) -> None:
+        self.closed += 1
 
     def lose(self) -> None:
         for call in list(self.lost):
@@ -552,6 +555,26 @@ class DoorTests(SynchronousTestCase):
         self.assertEqual({tuple(self.site.wait(receipt)) for receipt in receipts}, {(1, 1, 0)})
         self.assertEqual(self.count("dropped"), 0)
 
+    def test_sentAgain(self) -> None:
+        """A peer is not called again with what its publisher sends again: it is answered as it was, called once."""
+        paper = self.subscribed()
+        fine = self.node.publish("a", n=1, level="handled")
+        failed = self.node.publish("a", n=2, level="handled")
+        slow = self.node.publish("a", n=3, level="handled")
+        self.site.flush()
+        self.site.wire.delay = 0.1
+        paper.answers[0].callback(None)
+        paper.answers[1].errback(ValueError("no"))
+        self.site.flush()
+        self.site.wire.cut(self.site.wire.links()[0].peer)  # the answers are on their way
+        self.site.wire.delay = 0.0
+        self.assertEqual(tuple(self.site.wait(fine)), (1, 1, 0))
+        self.assertIn("failed", str(self.assertRaises(HandlerFailed, self.site.wait, failed)))
+        self.assertNoResult(slow)
+        paper.answers[2].callback(None)
+        self.assertEqual(tuple(self.site.wait(slow)), (1, 1, 0))
+        self.assertEqual([copy.fields["n"] for _uri, copy in paper.named("event")], [1, 2, 3])
+
     def test_unsendable(self) -> None:
         """A payload that a plain peer cannot be sent is refused by name, counted; raw bytes go as `data`."""
         paper = self.subscribed()
@@ -596,13 +619,13 @@ class DoorTests(SynchronousTestCase):
         self.assertRaises(NodeSetError, door.publish, "a", {})
 
     def test_stopped(self) -> None:
-        """A dispatcher that has stopped tells publishers so, cuts its peers; no timer is left behind."""
+        """A dispatcher that has stopped tells publishers so, closes its peers' connections; no timer is left behind."""
         paper = self.subscribed()
         self.door.publish("a", {})
         self.site.flush()
         paper.answers[-1].callback(None)
         self.site.stop()
-        self.assertEqual(paper.aborted, 1)
+        self.assertEqual((paper.closed, paper.aborted), (1, 0))
         paper.lose()
         self.assertRaises(NodeSetError, self.door.publish, "a", {})
         self.assertRaises(NodeSetError, self.door.publish, "a", {})

@@ -36,15 +36,23 @@ class Naive:
             if key[0] == stream and first <= key[1] <= last and peer in event.waiting:
                 self._note(key, event, peer, outcome, reason)
 
-    def gone(self, peer: str, reason: str) -> None:
-        for key, event in sorted(self.events.items()):
-            if peer in event.waiting:
-                self._note(key, event, peer, None, reason)
+    def move(self, stream: str, first: int, last: int, old: str, new: str) -> None:
+        for key, event in self.events.items():
+            if key[0] == stream and first <= key[1] <= last and old in event.waiting:
+                event.waiting.remove(old)
+                event.waiting.add(new)
 
-    def _note(self, key: tuple[str, int], event: Piece, peer: str, outcome: Outcome | None, reason: str) -> None:
+    def within(self, stream: str, first: int, last: int, peer: str | None) -> list[int]:
+        return sorted(
+            key[1]
+            for key, event in self.events.items()
+            if key[0] == stream and first <= key[1] <= last and (peer is None or peer in event.waiting)
+        )
+
+    def _note(self, key: tuple[str, int], event: Piece, peer: str, outcome: Outcome, reason: str) -> None:
         event.waiting.remove(peer)
         event.reason = event.reason or reason
-        event.lost += outcome is None
+        event.lost += outcome is Outcome.LOST
         event.dropped += outcome is Outcome.LATE
         event.failed += outcome in (Outcome.FAILED, Outcome.REFUSED)
         event.delivered += outcome in (Outcome.OK, Outcome.FAILED)
@@ -62,12 +70,17 @@ answers = st.tuples(
     st.sampled_from(Outcome),
     st.sampled_from(("", "why", "because")),
 )
-losses = st.tuples(st.just("gone"), st.sampled_from((*PEERS, "stranger")), st.sampled_from(("", "left")))
+moves = st.tuples(
+    st.just("move"), st.sampled_from(("s", "t")), st.integers(0, 40), st.integers(-3, 20), *[st.sampled_from(PEERS)] * 2
+)
+looks = st.tuples(
+    st.just("look"), st.sampled_from(("s", "nobody")), st.integers(0, 40), st.integers(-3, 20), st.sampled_from((*PEERS, None))
+)
 forgets = st.tuples(st.just("forget"), st.sampled_from(("t", "nobody")))
 
 
 class ModelTests(SynchronousTestCase):
-    @given(runs, runs, st.lists(st.one_of(answers, answers, answers, losses, forgets), max_size=25))
+    @given(runs, runs, st.lists(st.one_of(answers, answers, answers, moves, looks, forgets), max_size=25))
     @settings(max_examples=100, deadline=None)
     def test_naive(
         self, one: list[tuple[int, set[str]]], other: list[tuple[int, set[str]]], steps: list[tuple[object, ...]]
@@ -88,17 +101,25 @@ class ModelTests(SynchronousTestCase):
                 self.assertNotIn((stream, sequence), done)
                 done[stream, sequence] = _story(piece)
 
-        final: list[tuple[object, ...]] = [("gone", peer, "the end") for peer in PEERS]
+        final: list[tuple[object, ...]] = [
+            ("answer", stream, 0, 99, peer, Outcome.LOST, "the end") for stream in "st" for peer in PEERS
+        ]
         for step in steps + final:
             match step:
                 case ("answer", str(stream), int(first), int(length), str(peer), Outcome() as outcome, str(reason)):
                     for piece in pending.answer(stream, first, first + length, peer, outcome, reason):
                         note(stream, piece)
                     naive.answer(stream, first, first + length, peer, outcome, reason)
-                case ("gone", str(peer), str(reason)):
-                    for stream, piece in pending.gone(peer, reason):
-                        note(stream, piece)
-                    naive.gone(peer, reason)
+                case ("move", str(stream), int(first), int(length), str(old), str(new)):
+                    pending.move(stream, first, first + length, old, new)
+                    naive.move(stream, first, first + length, old, new)
+                case ("look", str(stream), int(first), int(length), (str() | None) as who):
+                    found = pending.within(stream, first, first + length, who)
+                    expected = naive.within(stream, first, first + length, who)
+                    self.assertEqual([n for begin, end in found for n in range(begin, end + 1)], expected)
+                    self.assertTrue(all(a[1] + 1 < b[0] for a, b in pairwise(found)))
+                    if who is not None:
+                        self.assertEqual(pending.waits(stream, first, first + length, who), bool(expected))
                 case ("forget", str(stream)):
                     pending.forget(stream)
                     naive.events = {key: event for key, event in naive.events.items() if key[0] != stream}
@@ -165,6 +186,24 @@ class PendingTests(SynchronousTestCase):
             self._add(first, first, "p")
         self.assertEqual(len(self._answer(1, 50_000, "p")), 50_000)
         self.assertEqual(len(self.pending), 0)
+
+    def test_alternating(self) -> None:
+        """Whether anything of a long run still waits is seen at the first that does."""
+        self._add(1, 10_000, "p")
+        for number in range(2, 10_000, 2):
+            self._answer(number, number, "p")
+            self.assertTrue(self.pending.waits("s", 1, 10_000, "p"))
+        self.assertFalse(self.pending.waits("s", 2, 2, "p"))
+        self.assertFalse(self.pending.waits("s", 1, 10_000, "stranger"))
+
+    def test_move(self) -> None:
+        """What moves waits for the new one from then on, with all that was said so far; the old one's answer is nobody's."""
+        self._add(1, 10, "p", "q")
+        self._answer(1, 10, "q", Outcome.LATE)
+        self.pending.move("s", 4, 6, "p", "r")
+        self.assertEqual(self._answer(1, 10, "p"), [(1, 3), (7, 10)])
+        (piece,) = self.pending.answer("s", 1, 10, "r", Outcome.OK)
+        self.assertEqual((piece.first, piece.last, piece.matched, piece.delivered, piece.dropped), (4, 6, 2, 1, 1))
 
     def test_firstReason(self) -> None:
         """Of several reasons the first one is told."""

@@ -9,13 +9,16 @@ from typing import Any, TypeVar
 from foolscap.api import Tub
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
 from twisted.trial.unittest import TestCase
 
 from nodeset.core import batch as wire
-from nodeset.core.batch import NO_HEADERS, Events, Hello, Level, Mode
+from nodeset.core.batch import NO_HEADERS, Events, Level, Mode
 from nodeset.core.collection import NodeCollection
 from nodeset.core.dispatcher import EventDispatcher
+from nodeset.core.hello import Hello, packHello
 from nodeset.core.node import Node
+from nodeset.core.utils import catch
 from nodeset.errors import BadFurl, NodeSetError, PortTaken, Receipt, Refused, StateUnusable, WrongIdentity
 from nodeset.transport.certificate import createCertificate, tubId
 from nodeset.transport.clock import MonotonicClock
@@ -25,6 +28,7 @@ from nodeset.transport.rendezvous import claim, find
 from nodeset.transport.tub import TubAcceptor, TubTransport
 from tests.test_contract import until
 from tests.test_node import Order, Quiet, Shop
+from tests.test_restart import freePort
 
 reactor: Any = _reactor
 N = TypeVar("N", bound=Node)
@@ -50,7 +54,7 @@ class TubCase(TestCase):
         held = claim(home or self.home, parsePlace("pbu://localhost:5333/test"))
         self.addCleanup(held.release)
         endpoint, hints = f"tcp:{port}:interface=127.0.0.1", [f"tcp:127.0.0.1:{port}"]
-        acceptor = TubAcceptor(EventDispatcher(MonotonicClock(reactor)), held, endpoint, hints, reactor)
+        acceptor = TubAcceptor(EventDispatcher(MonotonicClock(reactor), fresh=held.fresh), held, endpoint, hints, reactor)
         self.addCleanup(acceptor.stopService)
         return acceptor
 
@@ -235,7 +239,7 @@ class TubTests(TubCase):
         place = furl.rpartition("/")[0]
         await self.assertFailure(self.stranger().getReference(f"{place}/{'x' * 9000}"), Exception)
         opening = await self.stranger().getReference(furl)
-        hello = wire.packHello(Hello(stream="s" * 20, name="stock", host="localhost"))
+        hello = packHello(Hello(stream="s" * 20, name="stock", host="localhost"))
         link, _answer = await opening.callRemote("open", LinkFace(), hello)
         size = wire.MAX_EVENT - 200
         payload = b'{"note":"' + b"x" * (size - 11) + b'"}'
@@ -302,3 +306,80 @@ class TubTests(TubCase):
         answered = [receipt for receipt in receipts if receipt.called]
         self.assertEqual(len(answered), len(receipts))
         self.assertEqual({await receipt for receipt in receipts}, {Receipt(1, 1, 0)})
+
+    @played
+    async def test_stopRightAfterPublish(self) -> None:
+        """A node that stops right after it published loses nothing: all is delivered and confirmed before it has stopped."""
+        await self.acceptor()
+        shop, publisher = self.node(Shop), self.node(Node)
+        await shop.start()
+        await publisher.start()
+        receipts = [publisher.publish("orders.created", Order, id=number, note="x" * 500) for number in range(1000)]
+        await publisher.stopService()
+        self.assertTrue(all(receipt.called for receipt in receipts))
+        self.assertEqual({await receipt for receipt in receipts}, {Receipt(1, 1, 0)})
+        self.assertEqual(shop.orders, list(range(1000)))
+
+    @played
+    async def test_stopInHandler(self) -> None:
+        """So it is when a handler publishes and stops its node, or a node stops as soon as it has started."""
+        await self.acceptor()
+        answers: list[Any] = []
+
+        class Last(Node):
+            @catch("last", Order)
+            def work(self, msg: Order) -> Any:
+                answers.extend(self.publish("orders.created", Order, id=number) for number in range(100))
+                return self.stopService()
+
+        shop, last, publisher = self.node(Shop), self.node(Last), self.node(Node)
+        for node in (shop, last, publisher):
+            await node.start()
+        self.assertEqual(await publisher.publish("last", Order), Receipt(1, 1, 0))
+        self.assertEqual({await answer for answer in answers}, {Receipt(1, 1, 0)})
+        self.assertEqual(shop.orders, list(range(100)))
+        brief: Node = await self.node(Node).start()
+        answer = brief.publish("orders.created", Order, id=100)
+        await brief.stopService()
+        self.assertEqual((await answer, shop.orders[-1]), (Receipt(1, 1, 0), 100))
+
+    @played
+    async def test_subscriberStops(self) -> None:
+        """A subscriber that stops under load has handled all that was given to it: nobody is told that it got lost."""
+        await self.acceptor()
+        shop, other, publisher = self.node(Shop), self.node(Shop), self.node(Node)
+        for node in (shop, other, publisher):
+            await node.start()
+        receipts = [publisher.publish("orders.created", Order, id=number) for number in range(3000)]
+        await until(lambda: len(shop.orders) > 100)
+        await shop.stopService()
+        results = [await receipt for receipt in receipts]
+        self.assertTrue(all(receipt.delivered == receipt.matched for receipt in results))
+        self.assertEqual(shop.orders, list(range(sum(receipt.matched == 2 for receipt in results))))
+        self.assertEqual(other.orders, list(range(3000)))
+
+    @played
+    async def test_stopUnderLoad(self) -> None:
+        """A dispatcher that stops under load loses nothing: the nodes go on with the next one on its FURL."""
+        port = freePort()
+        acceptor = await self.acceptor(port)
+        shop, publisher = self.node(Shop), self.node(Node)
+        await shop.start()
+        await publisher.start()
+        receipts: list[Any] = []
+
+        def publish() -> None:
+            for _ in range(20):
+                receipts.append(publisher.publish("orders.created", Order, id=len(receipts)))
+
+        publishing = LoopingCall(publish)
+        self.addCleanup(lambda: publishing.stop() if publishing.running else None)
+        publishing.start(0.01).addErrback(lambda failure: self.fail(failure.getTraceback()))
+        await until(lambda: len(shop.orders) > 200)
+        await acceptor.stopService()
+        acceptor = await self.acceptor(port)
+        shown = len(shop.orders)
+        await until(lambda: len(shop.orders) > shown + 200)
+        publishing.stop()
+        self.assertEqual({await receipt for receipt in receipts}, {Receipt(1, 1, 0)})
+        self.assertEqual(shop.orders, list(range(len(receipts))))

@@ -46,7 +46,7 @@ class Answers:
             raise ProtocolError("a node cannot say that an event was lost")
 
         def waits(run: Events) -> bool:
-            return bool(self.pending.within(run.stream, run.first, run.last, session.stream))
+            return self.pending.waits(run.stream, run.first, run.last, session.stream)
 
         done: list[Piece] = []
         for first, last in merged(answer.ranges):  # each number once, however often it is named

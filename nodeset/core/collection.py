@@ -6,6 +6,7 @@ which happen to come from one TubID. What one member publishes reaches the other
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -34,9 +35,15 @@ class CollectionAdapter:
         """See `Node.publishMessage`."""
         return self.node.publishMessage(event_uri, msg, **options)
 
-    def subscribe(self, name: str) -> Deferred[bool]:
+    def publishMany(
+        self, event_uri: str, msgClass: type[NodeMessage] | None, items: Iterable[Mapping[str, Any]], **options: Any
+    ) -> Deferred[Receipt]:
+        """See `Node.publishMany`."""
+        return self.node.publishMany(event_uri, msgClass, items, **options)
+
+    def subscribe(self, name: str, **options: Any) -> Deferred[bool]:
         """See `Node.subscribe`."""
-        return self.node.subscribe(name)
+        return self.node.subscribe(name, **options)
 
     def unsubscribe(self, name: str) -> Deferred[bool]:
         """See `Node.unsubscribe`."""

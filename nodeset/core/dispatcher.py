@@ -306,11 +306,15 @@ class EventDispatcher(Service):
         self._heartbeat.looked(now)
         for stream in self._heartbeat.silent(now):
             self.exchange.answers.counters["silent"] += 1
-            self._cutOff(self._lines[str(stream)], LinkLost("it fell silent"))
+            line = self._lines[str(stream)]
+            self._cutOff(line, LinkLost("it fell silent"))
+            # Not away any more: it has been out of reach for ten times as long (D9).
+            self.exchange.leave(line.session, now, "it fell silent")
         for stream in self._heartbeat.suspects(now):
             self._lines[str(stream)].session.suspect = True
         for line in self._lines.values():
             line.writer.write(Beat())
+        self._carryOut()
 
     # -- asking it
 

@@ -12,14 +12,13 @@ import attrs
 from nodeset.core.address import ANY_NODE, LOCALHOST, checkPart, isPattern, parse
 from nodeset.core.alarms import Alarms
 from nodeset.core.answers import Answers, Send
-from nodeset.core.batch import MAX_EVENT, MAX_REASON, WINDOW, Bye, Confirm, Events, Sub, Subbed, Took
+from nodeset.core.batch import MAX_EVENT, MAX_REASON, TARGET, WINDOW, Bye, Confirm, Events, Sub, Subbed, Took
 from nodeset.core.hello import Hello
 from nodeset.core.queueing import Queueing
 from nodeset.core.router import Router
 from nodeset.core.routing import RouteEntry, RoutingTable
 from nodeset.core.session import Quota, Session
 from nodeset.core.takers import STREAM_EXPIRY, Takers
-from nodeset.core.writer import TARGET
 from nodeset.errors import InvalidAddressing, ProtocolError, Refused
 
 __all__ = ["AWAY", "REJOIN", "SETTLE", "SETTLE_MOST", "Exchange", "Session"]

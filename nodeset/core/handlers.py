@@ -40,14 +40,14 @@ class Refusal(str):
 
 @attrs.frozen(eq=False)
 class _Plan:
-    """Who is called with an event of one name: each method with the class that it wants, after `onEvent` if that is there."""
+    """Who is called with an event of one name: each method with the class that it wants, after `onEvent` if that is there.
+
+    `single` is the one method, in the usual case that there is nothing else to call.
+    """
 
     handlers: tuple[tuple[_Handler, type[NodeMessage] | None], ...]
     on_event: Callable[[str, NodeMessage], Any] | None
-
-    @property
-    def single(self) -> bool:
-        return len(self.handlers) == 1 and self.on_event is None
+    single: tuple[_Handler, type[NodeMessage] | None] | None
 
 
 class Handlers:
@@ -83,12 +83,11 @@ class Handlers:
             None or a text, when a handler takes its time.
         """
         plan = self._plans.get(delivery.event) or self._plan(delivery.event)
-        raw = delivery.packed_headers is not NO_HEADERS and delivery.headers.get("content_type") == "raw"
-        if not plan.single:
-            return self._deliverToAll(plan, delivery, raw)
-        handler, msg_class = plan.handlers[0]
+        if plan.single is None:
+            return self._deliverToAll(plan, delivery)
+        handler, msg_class = plan.single
         try:
-            message = codec.decode(delivery.payload, msg_class, raw)
+            message = codec.decode(delivery.payload, msg_class, _isRaw(delivery))
         except NodeSetError as error:
             return self._refuse(delivery, error)
         message.__dict__["meta"] = delivery
@@ -100,11 +99,12 @@ class Handlers:
             return None
         return self._watch(deferred, handler, delivery)
 
-    def _deliverToAll(self, plan: _Plan, delivery: Delivery, raw: bool) -> Deferred[str | None] | str | None:
+    def _deliverToAll(self, plan: _Plan, delivery: Delivery) -> Deferred[str | None] | str | None:
         decoded: dict[type[NodeMessage] | None, NodeMessage] = {}
         # onEvent sees what the first @catch method sees, so that the usual event is decoded once.
         first = plan.handlers[0][1] if plan.handlers else None
         try:
+            raw = _isRaw(delivery)
             for msg_class in dict.fromkeys([first, *(msg_class for _handler, msg_class in plan.handlers)]):
                 message = decoded[msg_class] = codec.decode(delivery.payload, msg_class, raw)
                 message.__dict__["meta"] = delivery
@@ -135,7 +135,8 @@ class Handlers:
         if len(self._plans) >= _REMEMBERED:
             self._plans.clear()
         handlers = tuple((getattr(self._owner, one.method), one.msgClass) for one in caught)
-        plan = self._plans[event] = _Plan(handlers, self._on_event)
+        single = handlers[0] if len(handlers) == 1 and self._on_event is None else None
+        plan = self._plans[event] = _Plan(handlers, self._on_event, single)
         return plan
 
     def _watch(self, deferred: Deferred[Any], handler: Callable[..., Any], delivery: Delivery) -> Deferred[str | None]:
@@ -152,3 +153,8 @@ class Handlers:
         self.log.failure("{node}.{handler} failed at {event}", failure, node=node, handler=name, event=delivery.event)
         kind = failure.type.__name__ if failure.type is not None else "Exception"
         return f"{node}.{name} raised {kind}"
+
+
+def _isRaw(delivery: Delivery) -> bool:
+    """Whether the payload is bytes as they are. Raises `ProtocolError` for headers that are none."""
+    return delivery.packed_headers is not NO_HEADERS and delivery.headers.get("content_type") == "raw"

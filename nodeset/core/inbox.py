@@ -155,36 +155,54 @@ class Inbox:
 
     # -- what goes to the handlers
 
-    def next(self) -> Delivery | None:
-        """The next event for the handlers, or None; tell `finished` when they are through with it."""
+    def head(self) -> tuple[str, Events, int, int] | None:
+        """The run whose turn it is: stream, run, index and offset of its next event; None when nothing may be handled now."""
         while self._ready:
             name = self._ready[0]
             stream = self._streams[name]
             if stream.runs and stream.running < self._concurrency:
-                return self._nextOf(name, stream)
+                return name, stream.runs[0], stream.index, stream.offset
             self._ready.popleft()
             stream.listed = False
         return None
 
-    def _nextOf(self, name: str, stream: _Stream) -> Delivery:
-        run = stream.runs[0]
-        index, offset = stream.index, stream.offset
-        end = offset + run.lengths[index]
-        sequence = run.first + index
-        delivery = Delivery(run.event, name, sequence, run.again, run.headers, run.payloads[offset:end], run.level, run.mode)
-        stream.index, stream.offset = index + 1, end
-        if index + 1 == len(run.lengths):
+    def passed(self, name: str, count: int, size: int) -> None:
+        """The handlers were through at once with the next `count` events of the head run, which have `size` bytes: all well."""
+        stream = self._streams[name]
+        run, first = stream.runs[0], stream.runs[0].first + stream.index
+        self._note(name, Outcome.OK, "", first, first + count - 1)
+        self._advance(stream, run, count, size)
+
+    def _advance(self, stream: _Stream, run: Events, count: int, size: int) -> None:
+        stream.index += count
+        stream.offset += size
+        if stream.index == len(run.lengths):
             stream.runs.popleft()
             stream.index = stream.offset = 0
             if len(self._ready) > 1:
                 self._ready.rotate(-1)  # publishers take turns, run by run
-        self._size -= 1
-        self._bytes -= end - offset
+        self._size -= count
+        self._bytes -= size
+
+    def next(self) -> Delivery | None:
+        """The next event for the handlers, or None; tell `finished` when they are through with it."""
+        head = self.head()
+        if head is None:
+            return None
+        name, run, index, offset = head
+        payload = run.payloads[offset : offset + run.lengths[index]]
+        delivery = Delivery(run.event, name, run.first + index, run.again, run.headers, payload, run.level, run.mode)
+        self.begin(delivery)
+        return delivery
+
+    def begin(self, delivery: Delivery) -> None:
+        """The handlers work on `delivery`, the next event of the head run, until `finished`."""
+        stream = self._streams[delivery.stream]
+        self._advance(stream, stream.runs[0], 1, len(delivery.payload))
         stream.running += 1
         self._running += 1
-        if run.level is Level.HANDLED:
-            self._mark(stream, sequence, sequence, _State.BEGUN)
-        return delivery
+        if delivery.level is Level.HANDLED:
+            self._mark(stream, delivery.sequence, delivery.sequence, _State.BEGUN)
 
     def finished(self, delivery: Delivery) -> None:
         """The handlers are through with `delivery`."""
@@ -233,12 +251,13 @@ class Inbox:
 
     def holds(self) -> list[tuple[str, list[tuple[int, int]], list[tuple[int, int]]]]:
         """The mode-`one` events in hand: stream, ranges begun or over, ranges not begun."""
-        found = []
+        found: list[tuple[str, list[tuple[int, int]], list[tuple[int, int]]]] = []
         for name, stream in self._streams.items():
             begun = stream.seen.ranges((Mode.ONE, state) for state in _State if state is not _State.QUEUED)
             unbegun = stream.seen.ranges([(Mode.ONE, _State.QUEUED)])
-            if begun or unbegun:
-                found.append((name, begun, unbegun))
+            # A list has no more ranges than a frame may carry: a hello that is refused would be refused for ever.
+            found += [(name, part, []) for part in split(begun, MAX_RANGES)]
+            found += [(name, [], part) for part in split(unbegun, MAX_RANGES)]
         return found
 
     def forgetUnbegun(self) -> None:
@@ -260,5 +279,5 @@ class Inbox:
     def expire(self, now: float) -> None:
         """Forget the streams that have been silent for long, of which nothing is in hand."""
         for name, stream in list(self._streams.items()):
-            if now - stream.heard > SILENCE and not stream.runs and not stream.running:
+            if now - stream.heard > SILENCE and not stream.runs and not stream.running and not stream.listed:
                 del self._streams[name]

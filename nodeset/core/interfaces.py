@@ -82,6 +82,9 @@ class INode(IService):
     def publishMessage(event_uri: str, msg: Any) -> Deferred[Receipt]:
         """Publish a message that exists; a Deferred of a `Receipt`."""
 
+    def publishMany(event_uri: str, msgClass: Any, items: Any) -> Deferred[Receipt]:
+        """Publish a message for the fields in each of `items`; one Deferred of a `Receipt` with the sums."""
+
     def subscribe(name: str) -> Deferred[bool]:
         """Subscribe to an event name or pattern; a Deferred of True, once the dispatcher says so."""
 

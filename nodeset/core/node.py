@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from types import EllipsisType
 from typing import Any, ClassVar
 
@@ -74,6 +75,7 @@ class Node(Service):
         clock: IReactorTime | None = None,
     ) -> None:
         self.settings = current() if settings is None else settings
+        self._publish_timeout = self.settings.publish_timeout
         self.port = port
         self.name: str = checkPart(name or self.settings.name or str(uuid.uuid4()), "node name")
         self.host = checkPart(host or self.settings.host, "host name")
@@ -152,7 +154,7 @@ class Node(Service):
 
     async def _stop(self) -> None:
         peer = self._peer
-        if peer is not None and peer.linked:
+        if peer is not None and peer.met:
             await peer.retire(self.settings.drain_timeout)
         if peer is not None and self._peer is peer:
             self._peer = None
@@ -280,11 +282,11 @@ class Node(Service):
         if self._peer is None:
             return fail(self._notRunning())
         payloads = [(payload, _MODES[mode]) for payload, mode in encoded]
-        return self._peer.publishMany(uri.raw, payloads, _LEVELS[level], seconds, wait)
+        return self._peer.publishMany(uri, payloads, _LEVELS[level], seconds, wait)
 
     def _send(
         self,
-        uri: EventURI,
+        uri: str,
         payload: bytes,
         mode: str,
         level: str,
@@ -295,14 +297,16 @@ class Node(Service):
         seconds = self._checkOptions(level, timeout)
         if self._peer is None:
             return fail(self._notRunning())
-        return self._peer.publish(uri.raw, payload, _MODES[mode], _LEVELS[level], seconds, wait, headers)
+        return self._peer.publish(uri, payload, _MODES[mode], _LEVELS[level], seconds, wait, headers)
 
     def _checkOptions(self, level: str, timeout: float | EllipsisType | None) -> float | None:
         """The time-out in seconds. Raises `LocalError` for a bad option."""
-        if not isinstance(level, str) or level not in _LEVELS:
+        if level != "delivered" and (not isinstance(level, str) or level not in _LEVELS):
             raise LocalError(f"level must be one of {', '.join(_LEVELS)}, not {level!r}")
-        if timeout is ... or timeout is None:
-            return self.settings.publish_timeout if timeout is ... else None
+        if timeout is ...:
+            return self._publish_timeout
+        if timeout is None:
+            return None
         if not (isinstance(timeout, (int, float)) and 0 < timeout < float("inf")):
             raise LocalError(f"timeout must be a positive number of seconds or None, not {timeout!r}")
         return timeout
@@ -382,8 +386,13 @@ class Node(Service):
         return None
 
 
-def _publishable(event_uri: str) -> EventURI:
-    uri = parse(event_uri) if isinstance(event_uri, str) else EventURI(event_uri)
-    if isPattern(uri.eventName):
+def _publishable(event_uri: str) -> str:
+    return _checked(event_uri) if isinstance(event_uri, str) else EventURI(event_uri).raw
+
+
+@lru_cache(maxsize=4096)
+def _checked(event_uri: str) -> str:
+    """The address itself, remembered when it is one to publish to."""
+    if isPattern(parse(event_uri).eventName):
         raise InvalidAddressing(f"{event_uri!r} is a pattern: one subscribes to it, one publishes to a name")
-    return uri
+    return event_uri

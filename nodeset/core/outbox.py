@@ -7,11 +7,9 @@ is admitted, so numbers are in the order of `publish`.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Iterable
-from itertools import takewhile
 
-import attrs
 import msgspec
 
 from nodeset.core.batch import MAX_EVENTS, NO_HEADERS, Events, Level, Mode
@@ -26,9 +24,11 @@ MAX_UNCONFIRMED = 100_000
 MAX_UNCONFIRMED_BYTES = 64 * 1024 * 1024
 
 
-@attrs.define(eq=False)
-class Entry:
-    """One published event. `token` is the caller's own: the outbox hands it back with the outcome."""
+class Entry(msgspec.Struct, eq=False, weakref=True):
+    """One published event. `token` is the caller's own: the outbox hands it back with the outcome.
+
+    A msgspec struct, since one is made for every event.
+    """
 
     event: str
     mode: Mode
@@ -39,6 +39,7 @@ class Entry:
     deadline: float | None
     headers: msgspec.Raw = NO_HEADERS
     sequence: int = 0
+    over: bool = False
 
 
 class Outbox:
@@ -53,27 +54,25 @@ class Outbox:
         self, max_events: int = MAX_UNCONFIRMED, max_bytes: int = MAX_UNCONFIRMED_BYTES, max_waiting: int = MAX_UNCONFIRMED
     ) -> None:
         self._max_events, self._max_bytes, self._max_waiting = max_events, max_bytes, max_waiting
-        # Ordered, since these are emptied from the front all the time: a plain dict looks for its first key past all the gaps.
-        self._entries: OrderedDict[int, Entry] = OrderedDict()
-        self._waiting: OrderedDict[Entry, None] = OrderedDict()
-        self._timeouts: dict[float, OrderedDict[Entry, None]] = {}
-        self._bytes = self._waiting_bytes = 0
+        self._most = max_events - 1
+        self._entries: dict[int, Entry] = {}
+        self._waiting: deque[Entry] = deque()
+        # By time-out, in the order added, so in the order of the deadlines; what is over stays until it is in front, emptied.
+        self._timeouts: dict[float, deque[Entry]] = {}
+        self._bytes = self._waiting_bytes = self._waiting_count = 0
         #: The last number given; the last sent on this link; the last sent ever.
         self._sequence = self._sent = self._ever_sent = 0
+        #: The lowest unconfirmed sequence number; the next one when nothing is unconfirmed.
+        self.low = 1
 
     def __len__(self) -> int:
         """Events that are unconfirmed or wait for room."""
-        return len(self._entries) + len(self._waiting)
-
-    @property
-    def low(self) -> int:
-        """The lowest unconfirmed sequence number; the next one when nothing is unconfirmed."""
-        return next(iter(self._entries), self._sequence + 1)
+        return len(self._entries) + self._waiting_count
 
     @property
     def unsent(self) -> bool:
         """Whether `take` would return something."""
-        return next(reversed(self._entries), 0) > self._sent
+        return self._sent < self._sequence and bool(self._entries) and next(reversed(self._entries)) > self._sent
 
     # -- filling
 
@@ -83,80 +82,93 @@ class Outbox:
         Raises `Overloaded` in any case when as much is waiting as may be unconfirmed: who publishes without ever looking at
         the answers cannot fill the memory.
         """
-        if not self._waiting and self._hasRoom(entry):
-            self._admit(entry)
+        size = len(entry.payload)
+        if not self._waiting_count and self._hasRoom(size):
+            self._admit(entry, size)
         elif not wait:
             raise Overloaded(f"{entry.event!r} has no room: {len(self._entries)} events ({self._bytes} bytes) are unconfirmed")
-        elif len(self._waiting) >= self._max_waiting or self._waiting_bytes + len(entry.payload) > self._max_bytes:
+        elif self._waiting_count >= self._max_waiting or self._waiting_bytes + size > self._max_bytes:
             raise Overloaded(
-                f"{entry.event!r} has no room even to wait: {len(self._waiting)} events wait behind {len(self._entries)} "
+                f"{entry.event!r} has no room even to wait: {self._waiting_count} events wait behind {len(self._entries)} "
                 "unconfirmed ones; await what publish() returns"
             )
         else:
-            self._waiting[entry] = None
-            self._waiting_bytes += len(entry.payload)
+            self._waiting.append(entry)
+            self._waiting_count += 1
+            self._waiting_bytes += size
         if entry.timeout is not None:
-            self._timeouts.setdefault(entry.timeout, OrderedDict())[entry] = None
+            row = self._timeouts.get(entry.timeout)
+            if row is None:
+                row = self._timeouts[entry.timeout] = deque()
+            row.append(entry)
 
-    def _hasRoom(self, entry: Entry) -> bool:
-        if not self._entries:
-            return True  # one event fits always, whatever the limits
-        return (
-            len(self._entries) < self._max_events
-            and self._bytes + len(entry.payload) <= self._max_bytes
-            and self._sequence + 1 - self.low < self._max_events
-        )
+    def _hasRoom(self, size: int) -> bool:
+        # The distance bounds the number as well. One event fits always, whatever the limits.
+        return (self._sequence - self.low < self._most and self._bytes + size <= self._max_bytes) or not self._entries
 
-    def _admit(self, entry: Entry) -> None:
-        self._sequence += 1
-        entry.sequence = self._sequence
-        self._entries[self._sequence] = entry
-        self._bytes += len(entry.payload)
+    def _admit(self, entry: Entry, size: int) -> None:
+        self._sequence = entry.sequence = self._sequence + 1
+        self._entries[entry.sequence] = entry
+        self._bytes += size
 
     def _admitWaiting(self) -> None:
-        while self._waiting and self._hasRoom(entry := next(iter(self._waiting))):
-            del self._waiting[entry]
-            self._waiting_bytes -= len(entry.payload)
-            self._admit(entry)
+        while self._waiting:
+            entry = self._waiting[0]
+            size = len(entry.payload)
+            if not entry.over:
+                if not self._hasRoom(size):
+                    return
+                self._waiting_count -= 1
+                self._waiting_bytes -= size
+                self._admit(entry, size)
+            self._waiting.popleft()
 
     # -- sending
 
     def take(self, max_bytes: int) -> list[Events]:
-        """The next runs to send, about `max_bytes` of payload or a single event; they count as sent from here on."""
+        """The next runs to send, about `max_bytes` with all that goes with them, or a single event; they count as sent."""
         runs: list[Events] = []
-        low, taken = self.low, 0
+        low, taken, entries = self.low, 0, self._entries
         while self._sent < self._sequence:
-            again = self._sent < self._ever_sent
-            head = entry = self._entries.get(self._sent + 1)
+            head = entries.get(self._sent + 1)
             if head is None:  # given up before it was sent
                 self._sent += 1
                 continue
+            again = self._sent < self._ever_sent
+            event, mode, level, headers = head.event, head.mode, head.level, head.headers
+            # What was sent before and what was not do not share a run.
+            last = self._ever_sent if again else self._sequence
             lengths: list[int] = []
             payloads: list[bytes] = []
-            while entry is not None and len(lengths) < MAX_EVENTS:
-                size = len(entry.payload)
+            # Events that are never alike are a run each, with a name and headers each.
+            taken += 64 + 4 * len(event) + len(headers)
+            entry: Entry | None = head
+            for sequence in range(head.sequence, min(last, head.sequence + MAX_EVENTS - 1) + 1):
+                entry = entries.get(sequence)
                 if (
-                    entry.event != head.event
-                    or entry.mode is not head.mode
-                    or entry.level is not head.level
-                    or entry.headers is not head.headers
-                    or (entry.sequence <= self._ever_sent) is not again
-                    or (taken and taken + size > max_bytes)
+                    entry is None
+                    or entry.event != event
+                    or entry.mode is not mode
+                    or entry.level is not level
+                    or entry.headers is not headers
                 ):
+                    break
+                payload = entry.payload
+                size = len(payload)
+                if (runs or lengths) and taken + size > max_bytes:
                     break
                 taken += size + 1  # empty payloads take room as well
                 lengths.append(size)
-                payloads.append(entry.payload)
-                self._sent += 1
-                entry = self._entries.get(self._sent + 1)
+                payloads.append(payload)
             if not lengths:
                 break
+            self._sent = head.sequence + len(lengths) - 1
             joined = b"".join(payloads)
-            run = Events("", low, head.mode, again, head.event, head.sequence, head.level, lengths, head.headers, joined)
-            runs.append(run)
+            runs.append(Events("", low, mode, again, event, head.sequence, level, lengths, headers, joined))
             if taken >= max_bytes:
                 break
-        self._ever_sent = max(self._ever_sent, self._sent)
+        if self._sent > self._ever_sent:
+            self._ever_sent = self._sent
         return runs
 
     def rewind(self) -> None:
@@ -167,64 +179,75 @@ class Outbox:
 
     def done(self, ranges: Iterable[tuple[int, int]]) -> list[Entry]:
         """These were answered: returns their entries. What is not here any more, or was never sent, is passed over."""
-        entries: list[Entry] = []
+        found: list[Entry] = []
         for first, last in merged(ranges):
             # Nonsense from a peer costs no more than what is here.
-            sequences = range(max(first, self.low), min(last, self._ever_sent) + 1)
-            entries += [entry for sequence in sequences if (entry := self._remove(sequence)) is not None]
+            found += self._remove(range(max(first, self.low), min(last, self._ever_sent) + 1))
         self._admitWaiting()
-        return entries
+        return found
 
-    def _remove(self, sequence: int) -> Entry | None:
-        entry = self._entries.pop(sequence, None)
-        if entry is not None:
-            self._bytes -= len(entry.payload)
-            self._letGo(entry)
-        return entry
-
-    def _letGo(self, entry: Entry) -> None:
-        """It will not expire any more: remembering it until then would hold its payload."""
-        if entry.timeout is not None:
-            entries = self._timeouts[entry.timeout]
-            del entries[entry]
-            if not entries:
-                del self._timeouts[entry.timeout]
+    def _remove(self, sequences: Iterable[int]) -> list[Entry]:
+        found: list[Entry] = []
+        pop, size = self._entries.pop, 0
+        for sequence in sequences:
+            entry = pop(sequence, None)
+            if entry is not None:
+                entry.over = True
+                size += len(entry.payload)
+                entry.payload = b""  # it may be remembered for a while yet
+                found.append(entry)
+        self._bytes -= size
+        while self.low <= self._sequence and self.low not in self._entries:
+            self.low += 1
+        for timeout, row in list(self._timeouts.items()):
+            while row and row[0].over:
+                row.popleft()
+            if not row:
+                del self._timeouts[timeout]
+        return found
 
     def giveUpSent(self) -> list[Entry]:
         """No link for too long: returns what was sent and can no longer be confirmed; what was not sent stays."""
-        sent = list(takewhile(lambda sequence: sequence <= self._ever_sent, self._entries))
-        entries = [entry for sequence in sent if (entry := self._remove(sequence)) is not None]
+        found = self._remove([sequence for sequence in self._entries if sequence <= self._ever_sent])
         self._admitWaiting()
-        return entries
+        return found
 
     def clear(self) -> list[Entry]:
         """Give up all of it: returns every entry, those that wait as well."""
-        entries = [*self._entries.values(), *self._waiting]
+        entries = [*self._entries.values(), *(entry for entry in self._waiting if not entry.over)]
         self._entries.clear()
         self._waiting.clear()
         self._timeouts.clear()
-        self._bytes = self._waiting_bytes = 0
+        self._bytes = self._waiting_bytes = self._waiting_count = 0
+        self.low = self._sequence + 1
         return entries
 
     # -- time
 
     def nextDeadline(self) -> float | None:
         """When to call `expire` next, in the caller's seconds; None when nothing will ever expire."""
-        heads = (next(iter(entries)).deadline for entries in self._timeouts.values())
-        return min((deadline for deadline in heads if deadline is not None), default=None)
+        deadlines = (next((entry.deadline for entry in row if not entry.over), None) for row in self._timeouts.values())
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def expire(self, now: float) -> list[Entry]:
         """Give up what is past its deadline and return it."""
-        # Those with the same time-out were added in the order of their deadlines, so each row is read from its front.
-        rows = [takewhile(lambda entry: (entry.deadline or 0.0) <= now, entries) for entries in self._timeouts.values()]
-        expired = [entry for row in rows for entry in row]
+        expired: list[Entry] = []
+        for row in self._timeouts.values():
+            for entry in row:
+                if not entry.over:
+                    if (entry.deadline or 0.0) > now:
+                        break
+                    expired.append(entry)
         for entry in expired:
-            if entry.sequence:
-                self._remove(entry.sequence)
-            else:
-                del self._waiting[entry]
+            if not entry.sequence:
+                entry.over = True
+                self._waiting_count -= 1
                 self._waiting_bytes -= len(entry.payload)
-                self._letGo(entry)
+                entry.payload = b""
+        if len(self._waiting) > 2 * self._waiting_count:
+            # One that never expires may stay in front of all that did.
+            self._waiting = deque(entry for entry in self._waiting if not entry.over)
         if expired:
+            self._remove([entry.sequence for entry in expired if entry.sequence])
             self._admitWaiting()
         return expired

@@ -18,6 +18,7 @@ from twisted.logger import Logger
 
 from nodeset.core import batch as wire
 from nodeset.core.batch import Beat, Bye, Done, Events, Frame, Level, Mode, Outcome, Sub, Subbed, Took
+from nodeset.core.handlers import Refusal
 from nodeset.core.heartbeat import INTERVAL, Heartbeat
 from nodeset.core.hello import Hello, packHello, unpackOpened
 from nodeset.core.inbox import Delivery, Inbox
@@ -34,8 +35,6 @@ __all__ = ["Peer"]
 
 #: How long handlers may work in one go, in seconds, before the reactor gets a turn.
 _SLICE = 0.01
-#: How many events they may see in one go.
-_SLICE_EVENTS = 1000
 #: The one whose heart we listen to.
 _DISPATCHER = "dispatcher"
 
@@ -116,6 +115,11 @@ class Peer:
     def linked(self) -> bool:
         """Whether a link is open now."""
         return self._link is not None
+
+    @property
+    def met(self) -> bool:
+        """Whether a link was ever open: then another one may well come."""
+        return bool(self._boot)
 
     def start(self) -> None:
         """Open a link, keep one open."""
@@ -328,13 +332,11 @@ class Peer:
         """Give events to the handlers for a while, then let the reactor breathe."""
         if self._working is not None or self._busy or not self._running:
             return
-        began, seen = self._clock.seconds(), 0
         self._busy = True
+        until = self._clock.seconds() + _SLICE
         try:
-            while self._running and (delivery := self._inbox.next()) is not None:
-                self._give(delivery)
-                seen += 1
-                if seen >= _SLICE_EVENTS or (seen % 16 == 0 and self._clock.seconds() - began > _SLICE):
+            while self._running and (head := self._inbox.head()) is not None:
+                if not self._handle(*head, until):
                     self._working = self._clock.callLater(0, self._resume)
                     break
         finally:
@@ -345,24 +347,48 @@ class Peer:
         if self._working is None and self._inbox.waiting:
             self._working = self._clock.callLater(0, self._resume)
 
+    def _handle(self, stream: str, run: Events, index: int, offset: int, until: float) -> bool:
+        """Give the events of `run` from `index` on to handlers, until one takes its time; whether there is time for more."""
+        begun, size, deliver = index, 0, self._deliver
+        result: Deferred[str | None] | str | None = None
+        in_time = True
+        for length in run.lengths[index:]:
+            payload = run.payloads[offset : offset + length]
+            delivery = Delivery(run.event, stream, run.first + index, run.again, run.headers, payload, run.level, run.mode)
+            result = deliver(delivery)
+            if result is not None:
+                break
+            index += 1
+            offset += length
+            size += length
+            if not index & 15 and self._clock.seconds() > until:
+                in_time = False
+                break
+        if index > begun:
+            self._inbox.passed(stream, index - begun, size)
+        if result is not None:
+            self._inbox.begin(delivery)
+            self._settle(result, delivery)
+        return in_time
+
     def _resume(self) -> None:
         self._working = None
         self._work()
-
-    def _give(self, delivery: Delivery) -> None:
-        result = self._deliver(delivery)
-        if delivery.level is not Level.HANDLED:
-            self._inbox.answer(delivery, Outcome.OK)
-        if isinstance(result, Deferred):
-            result.addCallback(self._finished, delivery)
-        else:
-            self._settle(result, delivery)
 
     def _finished(self, reason: str | None, delivery: Delivery) -> None:
         self._settle(reason, delivery)
         self._work()
 
-    def _settle(self, reason: str | None, delivery: Delivery) -> None:
-        if delivery.level is Level.HANDLED:
-            self._inbox.answer(delivery, Outcome.FAILED if reason else Outcome.OK, (reason or "")[:500])
+    def _settle(self, result: Deferred[str | None] | str | None, delivery: Delivery) -> None:
+        if isinstance(result, Deferred):
+            if delivery.level is not Level.HANDLED:
+                self._inbox.answer(delivery, Outcome.OK)
+            result.addCallback(self._finished, delivery)
+            return
+        if isinstance(result, Refusal):
+            self._inbox.answer(delivery, Outcome.REFUSED, result[:500])
+        elif result and delivery.level is Level.HANDLED:
+            self._inbox.answer(delivery, Outcome.FAILED, result[:500])
+        else:
+            self._inbox.answer(delivery, Outcome.OK)
         self._inbox.finished(delivery)

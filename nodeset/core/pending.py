@@ -143,6 +143,16 @@ class Pending:
             index += 1
         return found
 
+    def waits(self, stream: str, first: int, last: int, peer: str) -> bool:
+        """Whether any of `first..last` waits for `peer`."""
+        pieces = self._streams.get(stream, [])
+        for index in range(self._find(pieces, first), len(pieces)):
+            if pieces[index].first > last:
+                break
+            if peer in pieces[index].waiting:
+                return True
+        return False
+
     def forget(self, stream: str) -> None:
         """Nobody will ever ask about this stream again."""
         self._streams.pop(stream, None)

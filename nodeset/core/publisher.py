@@ -6,12 +6,11 @@ from collections import Counter
 from collections.abc import Callable
 
 import msgspec
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from nodeset.core.batch import NO_HEADERS, WINDOW, Done, Events, Level, Mode, Result
+from nodeset.core.batch import NO_HEADERS, TARGET, WINDOW, Done, Events, Level, Mode, Result
 from nodeset.core.outbox import Entry, Outbox
-from nodeset.core.writer import TARGET
 from nodeset.errors import HandlerFailed, NodeSetError, NotRunning, OutcomeUnknown, Overloaded, Receipt, Undelivered
 
 __all__ = ["GIVE_UP", "Publisher"]
@@ -62,7 +61,10 @@ class Publisher:
 
     def __init__(self, outbox: Outbox, clock: IReactorTime, poke: Callable[[], None], counters: Counter[str]) -> None:
         self._outbox, self._clock, self._poke, self._counters = outbox, clock, poke, counters
+        self._seconds = clock.seconds
         self._credit = 0
+        self._poked = False
+        self._expires = float("inf")
         self._expiring: IDelayedCall | None = None
         self._givingUp: IDelayedCall | None = None
         self._flushing: list[Deferred[None]] = []
@@ -79,9 +81,17 @@ class Publisher:
     ) -> Deferred[Receipt]:
         """Put one event into the outbox; fires and fails as `Node.publish` says. The arguments have been checked."""
         token: Deferred[Receipt] = Deferred()
-        deadline = None if timeout is None else self._clock.seconds() + timeout
-        self._add(Entry(event, mode, level, payload, token, timeout, deadline, headers), wait)
-        self._watch(deadline)
+        deadline = None if timeout is None else self._seconds() + timeout
+        try:
+            self._outbox.add(Entry(event, mode, level, payload, token, timeout, deadline, headers), wait)
+        except Overloaded as error:
+            self._counters["overloaded"] += 1
+            return fail(error)
+        if not self._poked:
+            self._poked = True
+            self._poke()
+        if deadline is not None and deadline < self._expires:
+            self._expireAt(deadline)
         return token
 
     def publishMany(
@@ -91,24 +101,20 @@ class Publisher:
         tally = Tally(len(payloads))
         deadline = None if timeout is None else self._clock.seconds() + timeout
         for payload, mode in payloads:
-            self._add(Entry(event, mode, level, payload, tally, timeout, deadline), wait)
-        self._watch(deadline)
-        return tally.deferred
-
-    def _add(self, entry: Entry, wait: bool) -> None:
-        try:
-            self._outbox.add(entry, wait)
-        except Overloaded as error:
-            self._counters["overloaded"] += 1
-            self._resolve(entry, error)
-
-    def _watch(self, deadline: float | None) -> None:
+            entry = Entry(event, mode, level, payload, tally, timeout, deadline)
+            try:
+                self._outbox.add(entry, wait)
+            except Overloaded as error:
+                self._counters["overloaded"] += 1
+                tally.errback(error)
         self._poke()
-        if deadline is not None and (self._expiring is None or deadline < self._expiring.getTime()):
+        if deadline is not None and deadline < self._expires:
             self._expireAt(deadline)
+        return tally.deferred
 
     def take(self) -> list[Events]:
         """The runs of the next batch, empty when there is nothing to send or no credit; they count as sent from here on."""
+        self._poked = False
         if self._credit <= 0:
             return []
         runs = self._outbox.take(TARGET)
@@ -124,6 +130,7 @@ class Publisher:
     def linkOpened(self) -> None:
         """Everything that is not confirmed goes out, in order, whether or not it was sent before."""
         self._credit = WINDOW
+        self._poked = False
         self._outbox.rewind()
         if self._givingUp is not None:
             self._givingUp.cancel()
@@ -147,6 +154,7 @@ class Publisher:
     def linkLost(self) -> None:
         """Everything waits for the next link; what was sent already, not for ever."""
         self._credit = 0
+        self._poked = False
         if self._givingUp is None:
             self._givingUp = self._clock.callLater(GIVE_UP, self._giveUp)
 
@@ -190,6 +198,7 @@ class Publisher:
         if self._expiring is not None and self._expiring.active():
             self._expiring.cancel()
         self._expiring = None
+        self._expires = float("inf") if deadline is None else deadline
         if deadline is not None:
             self._expiring = self._clock.callLater(max(0.0, deadline - self._clock.seconds()), self._expire)
 

@@ -44,10 +44,13 @@ class Queueing:
             self.woken[session.stream] = session
         if quota.policy is Policy.DROP_OLDEST:
             self._dropOldest(session, quota)
-        elif quota.policy is Policy.BLOCK and quota.full and quota.full_since is None:
-            self._watch(session, quota, now)
+        else:
+            self.watch(session, quota, now)
 
-    def _watch(self, session: Session, quota: Quota, now: float) -> None:
+    def watch(self, session: Session, quota: Quota, now: float) -> None:
+        """If publishers have to wait for `quota`, see to it that they do not wait for ever."""
+        if not quota.blocks or quota.full_since is not None:
+            return
         quota.full_since = now
 
         def stall(later: float) -> None:
@@ -72,9 +75,8 @@ class Queueing:
         return run.part(run.first, run.first + fits - 1) if fits else None
 
     def _dropOldest(self, session: Session, quota: Quota) -> None:
-        while (excess := quota.events - quota.max_events) > 0 or (quota.bytes > quota.max_bytes and quota.events > 1):
-            for dropped in list(session.dropOldest(quota, max(1, excess))):
-                self._answers.settle(session, dropped, Outcome.LATE, "dropped_oldest")
+        for dropped in session.dropOldest(quota, quota.events - quota.max_events, quota.bytes - quota.max_bytes):
+            self._answers.settle(session, dropped, Outcome.LATE, "dropped_oldest")
 
     def lose(self, session: Session, run: Events, reason: str) -> None:
         """`session` will not get, or not answer to, what it has not confirmed of `run`."""

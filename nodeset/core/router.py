@@ -61,7 +61,7 @@ class Router:
         quota = next((session.quotas[entry] for entry in matches if entry.peer == holder), None)
         # It may have unsubscribed since; what it holds it still answers for.
         receiver = (session, quota or Quota())
-        if receiver[1].blocks:
+        if self._blocked([receiver], now):
             return False
         self._give([receiver], run, now)
         return True
@@ -70,7 +70,7 @@ class Router:
 
     def _toAll(self, run: Events, matches: list[RouteEntry], now: float) -> bool:
         receivers = [self._receiver(entry) for entry in matches]
-        if any(quota.blocks for _session, quota in receivers):
+        if self._blocked(receivers, now):
             return False
         self._give(receivers, run, now)
         return True
@@ -83,7 +83,7 @@ class Router:
             return True
         turn = self._table.turn(uri)
         receivers = [self._receiver(entry) for entry in turn if entry in usable]
-        if any(quota.blocks for _session, quota in receivers):
+        if self._blocked(receivers, now):
             return False
         share, odd = divmod(len(run.lengths), len(receivers))
         for _ in range(odd):
@@ -95,6 +95,13 @@ class Router:
                 self._give([receiver], run.part(at, at + size - 1), now)
                 at += size
         return True
+
+    def _blocked(self, receivers: list[_Receiver], now: float) -> bool:
+        """Whether one of them has no room. Its queue may be full by other ways than `put`, and nobody may wait for ever."""
+        full = [(session, quota) for session, quota in receivers if quota.blocks]
+        for session, quota in full:
+            self._queueing.watch(session, quota, now)
+        return bool(full)
 
     def _receiver(self, entry: RouteEntry) -> _Receiver:
         session = self._answers.sessions[str(entry.peer)]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import attrs
 
@@ -81,6 +81,7 @@ class Session:
     position: int = 0
     _queue: deque[_Queued] = attrs.field(factory=deque)
     _by_quota: dict[int, deque[_Queued]] = attrs.field(factory=dict)
+    _holes: int = 0
     _sent: dict[str, list[tuple[Events, Quota]]] = attrs.field(factory=dict)
 
     @property
@@ -91,12 +92,12 @@ class Session:
     @property
     def idle(self) -> bool:
         """Whether nothing is on its way to the node."""
-        return not self._queue and not self._sent
+        return not self.queued and not self._sent
 
     @property
     def queued(self) -> bool:
         """Whether something waits to be sent."""
-        return bool(self._queue)
+        return len(self._queue) > self._holes
 
     def put(self, run: Events, quota: Quota) -> None:
         """Queue `run`."""
@@ -114,7 +115,7 @@ class Session:
         while self._queue and size < max_bytes:
             queued = self._queue[0]
             if queued.run is not None:
-                weight = len(queued.run.payloads) + 5 * len(queued.run.lengths) + 64
+                weight = queued.run.weight
                 if batch and size + weight > max_bytes:
                     break
                 size += weight
@@ -127,51 +128,84 @@ class Session:
 
     def _remember(self, run: Events, quota: Quota) -> None:
         line = self._sent.setdefault(run.stream, [])
-        if line and line[-1][0].first > run.first:
-            insort(line, (run, quota), key=_first)
-        else:
+        if not line or line[-1][0].last < run.first:
             line.append((run, quota))
+            return
+        # Sent before in part: answered since, asked again because the answer was lost. No two runs of a line overlap.
+        start = stop = self._find(line, run.first)
+        kept = [(run, quota)]
+        while stop < len(line) and line[stop][0].first <= run.last:
+            old, old_quota = line[stop]
+            if old.first < run.first:
+                kept.append((old.part(old.first, run.first - 1), old_quota))
+            if old.last > run.last:
+                kept.append((old.part(run.last + 1, old.last), old_quota))
+            stop += 1
+        line[start:stop] = sorted(kept, key=_first)
+
+    @staticmethod
+    def _find(line: list[tuple[Events, Quota]], first: int) -> int:
+        """Where the run is that holds `first`, or else the next one."""
+        index = bisect_left(line, first, key=_first)
+        return index - 1 if index and line[index - 1][0].last >= first else index
 
     def _pop(self, queued: _Queued) -> None:
         self._queue.popleft()
-        if queued.run is not None:
-            queued.quota.count(queued.run, -1)
-            line = self._by_quota[id(queued.quota)]
-            while line and line[0].run is None:
-                line.popleft()
-            line.popleft()
-            if not line:
-                del self._by_quota[id(queued.quota)]
+        if queued.run is None:
+            self._holes -= 1
+            return
+        queued.quota.count(queued.run, -1)
+        line = self._by_quota[id(queued.quota)]
+        line.popleft()
+        if not line:
+            del self._by_quota[id(queued.quota)]
 
-    def dropOldest(self, quota: Quota, events: int) -> Iterator[Events]:
-        """Take the `events` oldest that are queued for `quota` out; yields them in runs."""
+    def dropOldest(self, quota: Quota, events: int, size: int = 0) -> list[Events]:
+        """Take the oldest that are queued for `quota` out, `events` at least, more until they weigh `size` bytes.
+
+        For its bytes the newest is never taken out. Returns them in runs.
+        """
         line = self._by_quota.get(id(quota), deque())
-        while events > 0 and line:
+        dropped: list[Events] = []
+        while line and (events > 0 or (size > 0 and quota.events > 1)):
             queued = line[0]
             run = queued.run
-            if run is None:
-                line.popleft()
-                continue
+            assert run is not None, "what was dropped is in no line"
+            count = freed = 0
+            for length in run.lengths:
+                if count >= events and (freed >= size or count + 1 >= quota.events):
+                    break
+                count += 1
+                freed += length
             quota.count(run, -1)
-            if len(run.lengths) <= events:
+            if count == len(run.lengths):
                 line.popleft()
                 queued.run = None
-                dropped = run
+                self._holes += 1
             else:
-                dropped = run.part(run.first, run.first + events - 1)
-                queued.run = run.part(run.first + events, run.last)
+                queued.run = run.part(run.first + count, run.last)
                 quota.count(queued.run, 1)
-            events -= len(dropped.lengths)
-            yield dropped
+                run = run.part(run.first, run.first + count - 1)
+            events -= count
+            size -= freed
+            dropped.append(run)
         if not line:
             self._by_quota.pop(id(quota), None)
+        self._closeHoles()
+        return dropped
+
+    def _closeHoles(self) -> None:
+        """Whoever takes nothing, while events come and are dropped, shall not gather what is left of them."""
+        if 2 * self._holes > len(self._queue):
+            self._queue = deque(queued for queued in self._queue if queued.run is not None)
+            self._holes = 0
 
     def confirmed(self, stream: str, first: int, last: int, waits: Callable[[Events], bool]) -> None:
         """Some of `first..last` of `stream` was answered: let go of the runs of which nothing `waits` for an answer."""
         line = self._sent.get(stream)
         if line is None:
             return
-        index = max(0, bisect_right(line, first, key=_first) - 1)
+        index = self._find(line, first)
         while index < len(line) and line[index][0].first <= last:
             if waits(line[index][0]):
                 index += 1
@@ -190,8 +224,9 @@ class Session:
         self._sent.clear()
         self._queue.clear()
         self._by_quota.clear()
+        self._holes = 0
         return items
 
     def takeQueued(self, quota: Quota) -> list[Events]:
         """Everything that is queued for `quota`; nothing of it is left here."""
-        return list(self.dropOldest(quota, quota.events))
+        return self.dropOldest(quota, quota.events)

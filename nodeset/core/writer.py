@@ -10,13 +10,11 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from nodeset.core.batch import Bye, Confirm, Done, Events, Frame, Sub, Subbed, Unsub, pack
+from nodeset.core.batch import TARGET, Bye, Confirm, Done, Events, Frame, Sub, Subbed, Unsub, pack
 from nodeset.core.link import Link
 
 __all__ = ["TARGET", "BatchWriter"]
 
-#: Bytes after which a batch is closed. Measured with prototypes: 64 KiB costs a dispatcher 0.4 us per small event.
-TARGET = 64 * 1024
 #: Frames after which a batch is closed, well under what a receiver accepts.
 _MOST_FRAMES = 2048
 #: What a frame costs beside what `_weigh` looks at: numbers, markers.
@@ -27,7 +25,7 @@ def _weigh(frame: Frame) -> int:
     """At least the bytes that `frame` takes when packed, so that no batch is over its limit; a character takes four at most."""
     match frame:
         case Events():
-            return _OVERHEAD + len(frame.payloads) + 5 * len(frame.lengths) + 4 * len(frame.event) + len(frame.headers)
+            return frame.weight
         case Confirm() | Done():
             return _OVERHEAD + 19 * len(frame.ranges) + 4 * len(frame.reason)
         case Subbed():

@@ -8,8 +8,10 @@ then.
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
+import attrs
 from foolscap.broker import Broker, PBRootUnslicer
 from foolscap.negotiate import Negotiation
 from foolscap.slicers.dict import DictUnslicer
@@ -21,7 +23,7 @@ from nodeset.core.batch import MAX_BATCH
 from nodeset.errors import ProtocolError
 from nodeset.transport.guard import TokenGuard
 
-__all__ = ["STRANGER_LIMIT", "BoundedBroker", "ImpatientNegotiation", "ReplacingNegotiation", "trust"]
+__all__ = ["STRANGER_LIMIT", "BoundedBroker", "ImpatientNegotiation", "ReplacingNegotiation", "Seldom", "trust"]
 
 #: Bytes in one token from a peer that has shown no capability (D8).
 STRANGER_LIMIT = 8 * 1024
@@ -30,6 +32,27 @@ STRANGER_LIMIT = 8 * 1024
 #: What may be opened inside a call or an answer: all else (sets, copies of other classes, ...) nobody here says.
 _OPENED = {"arguments", "boolean", "copyable", "dict", "list", "none", "reference", "tuple", "unicode"}
 _OPENED |= {"my-reference", "their-reference", "your-reference"}
+
+
+@attrs.define
+class Seldom:
+    """Lets something be said once in `interval` seconds: whoever connects a thousand times a second fills no log."""
+
+    interval: float = 1.0
+    _next: float = attrs.field(default=float("-inf"), init=False)
+    _unsaid: int = attrs.field(default=0, init=False)
+
+    def mayI(self, now: float) -> int | None:
+        """How often it was not said since the last time, or None when it is not to be said now."""
+        if now < self._next:
+            self._unsaid += 1
+            return None
+        self._next, unsaid, self._unsaid = now + self.interval, self._unsaid, 0
+        return unsaid
+
+
+#: For all brokers of this process together.
+_seldom = Seldom()
 
 
 class _TextKeys(DictUnslicer):
@@ -81,7 +104,11 @@ class BoundedBroker(Broker):
         except ProtocolError as error:
             self._cutOff(str(error))
         else:
-            super().dataReceived(chunk)
+            self.receive(chunk)
+
+    def receive(self, chunk: bytes) -> None:
+        """Take in what the guard has let pass."""
+        super().dataReceived(chunk)
 
     def reportReceiveError(self, failure: Failure) -> None:
         """What came is no Banana, or says what Foolscap does not take: the peer's fault, so no traceback."""
@@ -102,7 +129,10 @@ class BoundedBroker(Broker):
     def _cutOff(self, reason: str) -> None:
         self.connectionAbandoned = True
         self._note("cut_off")
-        self.log.warn("{peer} is cut off: {reason}", peer=self._whose(), reason=reason)
+        unsaid = _seldom.mayI(time.monotonic())
+        if unsaid is not None:
+            more = f" ({unsaid} more were cut off since the last such line)" if unsaid else ""
+            self.log.warn("{peer} is cut off: {reason}{more}", peer=self._whose(), reason=reason, more=more)
         self.transport.abortConnection()
 
     def _note(self, what: str) -> None:

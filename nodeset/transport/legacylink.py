@@ -14,8 +14,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from nodeset.core import batch as wire
-from nodeset.core.batch import Beat, Confirm, Events, Level, Outcome, Sub, Subbed, Took, Unsub
+from nodeset.core.batch import Beat, Bye, Confirm, Events, Level, Mode, Outcome, Sub, Subbed, Took, Unsub
+from nodeset.core.inbox import SILENCE
 from nodeset.core.link import Receiver
+from nodeset.core.spans import Spans
 from nodeset.core.writer import BatchWriter
 from nodeset.errors import LinkLost, NodeSetError, Refused
 from nodeset.transport.copies import makeCopy
@@ -26,6 +28,8 @@ __all__ = ["MAX_OUTSTANDING", "MAX_WAITING", "LegacyLink", "Upward"]
 MAX_OUTSTANDING: Final = 64
 #: Events that wait behind those; of more the oldest is dropped.
 MAX_WAITING: Final = 64
+#: Stands for the outcome of what the peer has not answered yet.
+_UNANSWERED: Final = Outcome.LOST
 
 
 @attrs.define(eq=False)
@@ -36,6 +40,15 @@ class _Event:
     sequence: int
     payload: bytes
     raw: bool
+
+
+@attrs.define(eq=False)
+class _Stream:
+    """What the peer has had of one publisher, with the outcomes; `high` is the last one of mode `all`."""
+
+    heard: float = 0.0
+    high: int = 0
+    seen: Spans[Outcome] = attrs.field(factory=Spans)
 
 
 class Upward:
@@ -67,12 +80,14 @@ class LegacyLink:
     ) -> None:
         self.reference = reference
         self._name, self._counters, self._over = name, counters, over
+        self._clock = clock
         self._writer = BatchWriter(clock)
         self._receiver: Receiver | None = None
         self._calls = 0
         self._waiting: deque[_Event] = deque()
         self._asked: deque[Deferred[bool]] = deque()
         self._patterns: set[str] = set()
+        self._streams: dict[str, _Stream] = {}
         self._beating = self._slow = self._lost = False
         self._marker = reference.notifyOnDisconnect(self.lose)
 
@@ -101,7 +116,7 @@ class LegacyLink:
             self.reference.tracker.broker.transport.abortConnection()
 
     def lose(self) -> None:
-        """The connection is gone. Questions stay unanswered: whoever asked them is gone as well."""
+        """The connection is gone, the session with it. Questions stay unanswered: whoever asked them is gone as well."""
         if self._lost:
             return
         self._lost = True
@@ -111,6 +126,8 @@ class LegacyLink:
         self._over(self)
         receiver, self._receiver = self._receiver, None
         if receiver is not None:
+            # Nobody can come back to this session, so it is not to be waited for as one that is away.
+            receiver.batchReceived(wire.pack([Bye("the connection was lost")]))
             receiver.linkLost(LinkLost("the connection was lost"))
 
     # -- what the peer asks
@@ -146,7 +163,8 @@ class LegacyLink:
         for frame in frames:
             match frame:
                 case Events():
-                    self._take(frame)
+                    for run in self._unseen(frame):
+                        self._take(run)
                 case Beat():
                     self._beat()
                 case Subbed():
@@ -161,6 +179,9 @@ class LegacyLink:
             asked.callback(answer.active)
 
     def _beat(self) -> None:
+        now = self._clock.seconds()
+        for name in [name for name, stream in self._streams.items() if now - stream.heard > SILENCE]:
+            del self._streams[name]
         if not self._beating:
             self._beating = True
             self.reference.callRemote("heartbeat").addBoth(self._heard)
@@ -169,6 +190,24 @@ class LegacyLink:
         self._beating = False
         if not _isLost(result):
             self._writer.write(Beat())
+
+    def _unseen(self, run: Events) -> list[Events]:
+        """The parts of `run` to call with. What was here before is answered as it was, what others have overtaken is late."""
+        stream = self._streams.setdefault(run.stream, _Stream())
+        stream.heard = self._clock.seconds()
+        stream.seen.forgetBelow(run.low)
+        unseen = []
+        for first, last, known in stream.seen.within(run.first, run.last):
+            if known is None and run.mode is Mode.ALL and last < stream.high:
+                known = Outcome.LATE
+            if known is None:
+                stream.seen.put(first, last, _UNANSWERED)
+                unseen.append(run.part(first, last))
+            elif known is not _UNANSWERED:
+                self._confirm(run, first, last, known)
+        if run.mode is Mode.ALL:
+            stream.high = max(stream.high, run.last)
+        return unseen
 
     def _take(self, run: Events) -> None:
         try:
@@ -223,7 +262,8 @@ class LegacyLink:
         self._confirm(event.run, event.sequence, event.sequence, outcome, reason)
         self._work()
 
-    def _confirm(self, run: Events, first: int, last: int, outcome: Outcome, reason: str) -> None:
+    def _confirm(self, run: Events, first: int, last: int, outcome: Outcome, reason: str = "") -> None:
+        self._streams.setdefault(run.stream, _Stream()).seen.put(first, last, outcome)
         self._writer.write(Confirm(run.stream, [(first, last)], outcome, reason))
 
 

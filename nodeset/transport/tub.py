@@ -26,9 +26,10 @@ from zope.interface import implementer
 from nodeset.core.dispatcher import EventDispatcher
 from nodeset.core.link import Link, Receiver
 from nodeset.errors import LinkLost, NodeSetError, NotRunning, PortTaken, ProtocolError, Refused, StateUnusable, WrongIdentity
-from nodeset.transport.broker import BoundedBroker, ImpatientNegotiation, ReplacingNegotiation, trust
+from nodeset.transport.broker import ImpatientNegotiation, ReplacingNegotiation, trust
 from nodeset.transport.certificate import createCertificate
 from nodeset.transport.faces import LinkFace, TubLink
+from nodeset.transport.fastpath import brokerClass
 from nodeset.transport.furl import Furl
 from nodeset.transport.legacy import LegacyDoor, LegacyFace
 from nodeset.transport.rendezvous import Claim, FurlSource, lockIdentity
@@ -47,7 +48,7 @@ def _makeTub(certificate: bytes, dispatcher: bool) -> Any:
     tub = Tub(certData=certificate, _test_options={"connect_timeout": DIAL_TIMEOUT})
     tub.setOption("expose-remote-exception-types", False)
     tub.unsafeTracebacks = False
-    tub.brokerClass = BoundedBroker
+    tub.brokerClass = brokerClass()
     tub.negotiationClass = ReplacingNegotiation if dispatcher else ImpatientNegotiation
     tub.keepaliveTimeout = None
     tub.disconnectTimeout = None

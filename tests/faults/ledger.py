@@ -2,7 +2,8 @@
 
 I1 every subscriber that was due got what was confirmed with `dropped == 0`; I2 no second handler call while the receiver lives
 (mode all); I3 FIFO per publisher with subscriber (mode all); I4 mode one runs once unless its taker died or was out of reach for
-2 s, at least once for `handled`; I5 every Deferred fires within a bound once the network is healed; I7 no deadlock (which I5 shows).
+2 s, at least once for `handled`; I5 every Deferred fires within a bound once the network is healed; I6 no queue, set or table ever
+held more than its limits allow; I7 no deadlock (which I5 shows).
 """
 
 from __future__ import annotations
@@ -131,4 +132,4 @@ def check(world: World, bound: float = 60.0) -> list[Violation]:
     for number, calls in ledger.calls.items():
         ledger.ran(number, calls)
     ledger.order()
-    return ledger.bad
+    return ledger.bad + [("I6", -1, text) for text in world.peaks.excesses()]

@@ -22,6 +22,7 @@ from nodeset.core.outbox import Outbox
 from nodeset.core.peer import Peer
 from nodeset.errors import LinkLost, Receipt
 from nodeset.transport.memory import MemoryLink, MemoryTransport, MemoryWire
+from tests.faults.peaks import Limits, Peaks
 
 __all__ = ["Publication", "Wire", "World", "WorldNode"]
 
@@ -111,6 +112,7 @@ class WorldNode:
             self.peer.start()
 
     def _opened(self) -> None:
+        self.world.tell(f"{self.tub} is linked")
         if self.outages[-1][1] is None:
             self.outages[-1][1] = self.world.now
 
@@ -166,6 +168,7 @@ class WorldNode:
 
     def kill(self) -> None:
         """Die as by kill -9."""
+        self.world.tell(f"{self.tub} is killed")
         self.died = self.world.now
         self.world.wire.cut(self.tub)
         self.world.wire.blocked[self.tub] = float("inf")
@@ -191,7 +194,11 @@ class World:
         self.dispatchers: list[tuple[float, float | None]] = []
         self.dispatcher: EventDispatcher | None = None
         self.healed = False
+        #: Faults and openings with their times.
+        self.story: list[tuple[float, str]] = []
+        self.peaks = Peaks(Limits(_QUEUE, _INBOX, _OUTBOX))
         self._countdown: int | None = None
+        self._steps = 0
         self.wire.onBatch = self._counted
         self.startDispatcher(fresh=True)
         for index in range(rng.randint(2, 5)):
@@ -234,6 +241,13 @@ class World:
             if following > end:
                 return self
             self.clock.advance(max(0.0, following - self.now))
+            self._steps += 1
+            if self._steps % 32 == 0:
+                self.peaks.sample((node.peer for node in self.nodes if node.alive), self.dispatcher)
+
+    def tell(self, line: str) -> None:
+        """Note what happens now, for the trace."""
+        self.story.append((self.now, line))
 
     # -- what happens
 
@@ -277,6 +291,7 @@ class World:
             return
         if kind == "part":
             self.wire.blocked[node.tub] = self.now + rng.uniform(0.3, 6)
+        self.tell(f"{node.tub} loses its link: {kind}")
         if kind != "drop":
             node.netfaults.append(self.now)
         node.outage()
@@ -302,6 +317,7 @@ class World:
         dispatcher, self.dispatcher = self.dispatcher, None
         self.wire.acceptor = None
         dispatcher.die()
+        self.tell("the dispatcher is killed")
         for node in self._living():
             node.outage()
         self.wire.cut()
@@ -312,6 +328,7 @@ class World:
         """A dispatcher that knows nothing."""
         self.dispatcher = EventDispatcher(self.clock, fresh=fresh)
         self.dispatcher.startService()
+        self.tell("a dispatcher starts")
         self.wire.acceptor = self.dispatcher
         self.dispatchers.append((self.now, None))
 

@@ -1,0 +1,230 @@
+"""NodeSet by its public API: TLS, level `delivered`, a receipt for every event."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from benchmarks.desk import Desk
+from benchmarks.pacing import Pace
+from benchmarks.peers import Place, Server, load
+from benchmarks.pump import Pump
+from benchmarks.work import BATCH, EVENT, FILL, MIXED, NAMES, NOTE, TEXT, Work, drawSizes
+
+TITLE = "NodeSet"
+SETTINGS = ""
+PACE = 150_000
+DEBIAN = ("", "")
+PYTHON: tuple[str, ...] = ()
+
+#: Nodes that connect at a time.
+AT_ONCE = 8
+
+
+def server(place: Place) -> Server:
+    """The dispatcher, as the README starts it."""
+    command = [sys.executable, "-m", "nodeset", "dispatcher", "-n", "--listen", f"localhost:{place.port}"]
+    return Server([command], environ(place))
+
+
+def environ(place: Place) -> dict[str, str]:
+    """Where state is kept, where the dispatcher is found."""
+    return {"NODESET_HOME": str(place.path / "state"), "NODESET_DISPATCHER": f"pbu://localhost:{place.port}/dispatcher"}
+
+
+def serveHere(place: Place) -> None:
+    """Not used: the dispatcher has a command."""
+
+
+def later(seconds: float, call: Callable[[], object]) -> None:
+    """Call it in a later turn of the reactor."""
+    _reactor().callLater(seconds, call)
+
+
+def _reactor() -> Any:
+    return load("twisted.internet.reactor")
+
+
+def _messages(work: Work) -> Any:
+    import nodeset
+
+    class Event(nodeset.NodeMessage):
+        """The five fields."""
+
+        number: int
+        text: str
+        stamp: float
+        source: int
+        note: str
+
+    class OneEvent(Event):
+        """The same, for exactly one of those that match."""
+
+        _delivery_mode = "one"
+
+    return OneEvent if work.kind == "one" else Event
+
+
+def _start(nodes: list[Any], then: Callable[[], object]) -> None:
+    """Start the nodes, few at a time; call `then` when all are linked. Then run the reactor."""
+    waiting = iter(nodes)
+    left = [len(nodes)]
+
+    def begin() -> None:
+        node = next(waiting, None)
+        if node is not None:
+            node.start().addCallbacks(linked, partial(_giveUp, node))
+            node.startService()
+
+    def linked(node: Any) -> None:
+        left[0] -= 1
+        if not left[0]:
+            then()
+        begin()
+
+    for _ in range(AT_ONCE):
+        begin()
+
+
+def _giveUp(node: Any, failure: Any) -> None:
+    sys.stdout.write(f"error {failure.getErrorMessage()}\n")
+    sys.stdout.flush()
+    os._exit(1)
+
+
+def _prepare(place: Place) -> None:
+    os.environ.update(environ(place))
+    load("nodeset.core.utils").setDefaultOptions()
+
+
+def publisher(desk: Desk, place: Place) -> None:
+    """One node for each publisher, all in this process."""
+    import nodeset
+
+    _prepare(place)
+    work, message = desk.work, _messages(desk.work)
+    nodes = [nodeset.Node(name=f"publisher-{index}") for index in range(work.publishers)]
+    matches = 1 if work.kind == "one" else work.subscribers
+    left, pumps = [len(nodes)], list[Pump]()
+
+    def through() -> None:
+        left[0] -= 1
+        if not left[0]:
+            desk.done(sum(pump.confirmed for pump in pumps) * scale, next((pump.wrong for pump in pumps if pump.wrong), ""))
+
+    each = work.count // work.publishers
+    scale = BATCH if work.kind == "many" else 1
+    for source, node in enumerate(nodes):
+        send = _sender(work, node, message, source)
+        pumps.append(Pump(send, each // scale, max(2, work.window // scale), matches * scale, through, later))
+
+    def go(_: object = None) -> None:
+        for pump in pumps:
+            if work.kind == "paced":
+                _pace(pump, Pace(work.rate, work.count))
+            else:
+                pump.turn()
+
+    def ready() -> None:
+        desk.ready()
+        load("twisted.internet.threads").deferToThread(desk.wait).addCallback(go)
+
+    _start(nodes, ready)
+    _reactor().run()
+
+
+def _sender(work: Work, node: Any, message: Any, source: int) -> Callable[[int], Any]:
+    publish, monotonic = node.publish, time.monotonic
+
+    def sendOne(number: int) -> Any:
+        return publish(EVENT, message, number=number, text=TEXT, stamp=monotonic(), source=source, note=NOTE)
+
+    def sendMany(number: int) -> Any:
+        first = number * BATCH
+        return node.publishMany(
+            EVENT,
+            message,
+            [
+                {"number": first + index, "text": TEXT, "stamp": monotonic(), "source": source, "note": NOTE}
+                for index in range(BATCH)
+            ],
+        )
+
+    if work.kind == "many":
+        return sendMany
+    if work.kind != "mixed":
+        return sendOne
+    sizes = drawSizes(work.count)[source :: work.publishers]
+    names = [f"{MIXED}.{index}" for index in range(NAMES)]
+
+    def sendMixed(number: int) -> Any:
+        note = FILL[: max(0, sizes[number] - 90)]
+        return publish(names[number % NAMES], message, number=number, text=TEXT, stamp=monotonic(), source=source, note=note)
+
+    return sendMixed
+
+
+def _pace(pump: Pump, pace: Pace) -> None:
+    """Publish what is due, every millisecond."""
+    start = time.monotonic()
+
+    def tick() -> None:
+        pump.publishUpTo(pace.due(time.monotonic() - start))
+        if pump.sent < pace.count:
+            later(0.001, tick)
+
+    tick()
+
+
+def subscriber(desk: Desk, place: Place) -> None:
+    """One node for each subscriber, all in this process."""
+    import nodeset
+
+    _prepare(place)
+    message = _messages(desk.work)
+    event = f"{MIXED}.*" if desk.work.kind == "mixed" else EVENT
+
+    class Subscriber(nodeset.Node):
+        """Hands each event to its taker."""
+
+        take: Callable[[Any], None]
+
+        @nodeset.catch(event, message)
+        def arrived(self, msg: Any) -> None:
+            """An event."""
+            self.take(msg)
+
+    nodes = [Subscriber(name=f"subscriber-{index}") for index in range(desk.work.subscribers)]
+    for index, node in enumerate(nodes):
+        node.take = desk.taker(index)
+    # What a node catches is subscribed to before it is linked.
+    _start(nodes, desk.ready)
+    _reactor().run()
+
+
+def holder(desk: Desk, place: Place) -> None:
+    """Nodes that catch one event, which nobody publishes."""
+    import nodeset
+
+    _prepare(place)
+
+    class Idle(nodeset.Node):
+        """Waits."""
+
+        @nodeset.catch(EVENT)
+        def arrived(self, msg: Any) -> None:
+            """Never called."""
+
+    def more() -> None:
+        _start([Idle(name=f"more-{index}") for index in range(desk.work.count)], lambda: desk.done(None))
+
+    def ready() -> None:
+        desk.ready()
+        load("twisted.internet.threads").deferToThread(desk.wait).addCallback(lambda _: more())
+
+    _start([Idle(name=f"idle-{index}") for index in range(desk.work.publishers)], ready)
+    _reactor().run()

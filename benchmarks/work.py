@@ -1,0 +1,60 @@
+"""What is asked of every system: so many events of five fields, sent in one of a few ways."""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Final
+
+import msgspec
+
+__all__ = ["BATCH", "EVENT", "FILL", "MIXED", "NAMES", "NOTE", "TEXT", "Event", "Work", "drawSizes"]
+
+EVENT: Final = "bench.event"
+#: The events of the mixed work are called bench.mixed.0 to bench.mixed.99.
+MIXED: Final = "bench.mixed"
+NAMES: Final = 100
+TEXT: Final = "orders.created"
+NOTE: Final = "twelve bowls of soup"
+#: Events handed over at a time where a work hands over many: `publishMany`, or a blob of the batching by hand.
+BATCH: Final = 500
+_SMALLEST, _LARGEST = 50, 64 * 1024
+FILL: Final = "x" * _LARGEST
+
+
+class Event(msgspec.Struct):
+    """What every peer sends as JSON, about 110 bytes; NodeSet sends a message class of the same fields.
+
+    `stamp` is the monotonic clock of this machine when the event was published, `source` the number of its publisher.
+    """
+
+    number: int
+    text: str
+    stamp: float
+    source: int
+    note: str
+
+
+class Work(msgspec.Struct, frozen=True):
+    """One thing to do, the same for every system.
+
+    :param kind: `publish` (a call for each event), `many` (a call for many), `paced` (a call for each, `rate` a second),
+        `mixed` (100 event names, sizes log-uniform, `publishers` publishers), `one` (each event to one of the subscribers),
+        `hold` (nodes that do nothing, `publishers` of them and then `count` more).
+    :param count: events, of all publishers together.
+    :param window: the most events of a publisher of ours that wait for their receipts.
+    """
+
+    kind: str
+    count: int
+    subscribers: int = 1
+    publishers: int = 1
+    rate: int = 0
+    window: int = 10_000
+
+
+def drawSizes(count: int) -> list[int]:
+    """The same sizes every time: log-uniform from 50 B to 64 KiB, what a JSON event of the mixed work weighs about."""
+    draw = random.Random(5)
+    low, high = math.log(_SMALLEST), math.log(_LARGEST)
+    return [int(math.exp(draw.uniform(low, high))) for _ in range(count)]

@@ -1,0 +1,14 @@
+"""The wall clock jumps: on PYTHONPATH, `time.time` is off by $FAULT_JUMP seconds once the monotonic clock reads $FAULT_JUMP_AT."""
+
+import os
+import time
+
+_wall, _offset, _at = time.time, float(os.environ.get("FAULT_JUMP", "0")), float(os.environ.get("FAULT_JUMP_AT", "inf"))
+
+
+def _jumping() -> float:
+    return _wall() + (_offset if time.monotonic() >= _at else 0.0)
+
+
+# Before Twisted is imported, which keeps the function that it finds.
+time.time = _jumping
