@@ -8,7 +8,7 @@
 PYTHON ?= python3
 STAMP := .venv/.installed
 
-.PHONY: demo test bench lint clean .venv
+.PHONY: demo test bench faults lint clean .venv
 .DEFAULT_GOAL := test
 
 demo: .venv

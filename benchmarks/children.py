@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections import deque
@@ -145,8 +146,10 @@ class Children:
     async def serve(self, server: Server) -> Child:
         """Start the broker; it takes connections when this returns."""
         broker = None
+        # Workers end with their stdin; a broker would outlive a harness that is killed.
+        leash = [found, "--pdeathsig", "KILL", "--"] if (found := shutil.which("setpriv")) else []
         for command in server.commands:
-            broker = await self.spawn("broker", command, server.environ)
+            broker = await self.spawn("broker", [*leash, *command], server.environ)
         assert broker is not None
         loop = asyncio.get_running_loop()
         deadline = loop.time() + server.patience

@@ -106,12 +106,12 @@ def describe(plan: Plan, left_out: dict[str, str]) -> str:
     whose = "in every Python worker" if plan.tune_all else "in NodeSet's processes only"
     lines = [
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {describeMachine()}",
-        f"{plan.rounds} interleaved rounds, floods of about {plan.seconds:g} s; each run is three processes: publisher / broker /",
+        f"{plan.rounds} interleaved rounds, floods of about {plan.seconds:g} s; each run: three processes, publisher, broker,",
         "subscriber. NodeSet: TLS, level delivered, a receipt for every event. The others: no TLS, no receipts except where",
         "they come by themselves. Every event came once, in order (count, sum, sequence), or the run is FAILED.",
         f"Ours is tuned as its service commands are: gc.freeze(), thresholds {THRESHOLDS}, {whose};",
-        f"batches of {target // 1024} KiB; {TOGETHER} calls of a publisher in a reactor turn, 10,000 events at most that wait for receipts",
-        "(100,000 when stalled, 200 when mixed).",
+        f"batches of {target // 1024} KiB; {TOGETHER} calls of a publisher in a reactor turn, 10,000 events at most wait for",
+        "their receipts (100,000 when stalled, 200 when mixed).",
     ]
     settings = [(findPeer(name).TITLE, findPeer(name).SETTINGS) for name in PEERS if name in plan.systems]
     lines += [f"{title}: {text}." for title, text in settings if text]

@@ -35,7 +35,12 @@ class AlarmsTests(SynchronousTestCase):
 
     def test_meanwhile(self) -> None:
         """What is asked for while it rings is done at once if it is due, else later."""
-        self.alarms.at(1.0, lambda now: (self._at(now, "due"), self._at(now + 1, "later")) and None)
+
+        def ask(now: float) -> None:
+            self._at(now, "due")
+            self._at(now + 1, "later")
+
+        self.alarms.at(1.0, ask)
         self.alarms.ring(1.0)
         self.assertEqual((self.rung, self.alarms.next()), ([("due", 1.0)], 2.0))
 

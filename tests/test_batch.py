@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import tracemalloc
-from collections.abc import Callable
 from typing import Any
 
-import attrs
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -46,48 +43,7 @@ from nodeset.core.batch import (
     unpackHeaders,
 )
 from nodeset.errors import MessageTooLarge, ProtocolError
-
-encode = msgspec.msgpack.encode
-naturals = st.one_of(st.integers(0, 300), st.integers(0, MAX_SEQUENCE))
-texts = st.text(st.characters(codec="utf-8"), max_size=30)
-ranges = st.lists(st.tuples(naturals, naturals).map(lambda pair: (min(pair), max(pair))), max_size=5)
-headers = st.one_of(
-    st.sampled_from([NO_HEADERS, RAW_HEADERS]),
-    st.dictionaries(texts, st.one_of(st.none(), st.integers(-5, 5), texts), max_size=3).map(lambda d: msgspec.Raw(encode(d))),
-)
-
-
-@st.composite
-def runs(draw: st.DrawFn) -> Events:
-    """A run of events as a node may send it."""
-    payloads = draw(st.lists(st.binary(max_size=20), min_size=1, max_size=6))
-    return Events(
-        draw(texts),
-        draw(naturals),
-        draw(st.sampled_from(Mode)),
-        draw(st.booleans()),
-        draw(texts),
-        draw(st.integers(0, MAX_SEQUENCE - 10)),
-        draw(st.sampled_from(Level)),
-        [len(payload) for payload in payloads],
-        draw(headers),
-        b"".join(payloads),
-    )
-
-
-frames: st.SearchStrategy[Frame] = st.one_of(
-    runs(),
-    st.builds(Took, naturals),
-    st.builds(Confirm, texts, ranges, st.sampled_from(Outcome), texts),
-    st.builds(Done, ranges, st.sampled_from(Result), naturals, naturals, naturals, texts),
-    st.builds(
-        Sub, texts, st.booleans(), st.sampled_from(Policy), st.integers(1, MAX_QUEUED), st.integers(1, MAX_QUEUED_BYTES)
-    ),
-    st.builds(Unsub, texts),
-    st.builds(Subbed, texts, st.booleans(), texts),
-    st.just(Beat()),
-    st.builds(Bye, texts),
-)
+from tests.frames import encode, frames, lookInHeaders, runs, survives
 
 
 def _run(**changes: Any) -> Events:
@@ -102,53 +58,6 @@ def _plain(frame: Frame) -> list[Any]:
     """`frame` as the list that is on the wire, to be spoilt."""
     plain: list[Any] = msgspec.msgpack.decode(encode(frame))
     return plain
-
-
-@attrs.frozen
-class Mutation:
-    """One way to spoil bytes."""
-
-    kind: str
-    place: float
-    filling: bytes
-
-    def __call__(self, packed: bytes) -> bytes:
-        at = int(self.place * len(packed))
-        match self.kind:
-            case "cut":
-                return packed[:at]
-            case "replace":
-                return packed[:at] + self.filling + packed[at + len(self.filling) :]
-            case "insert":
-                return packed[:at] + self.filling + packed[at:]
-            case "remove":
-                return packed[:at] + packed[at + len(self.filling) :]
-            case _:
-                return packed + self.filling
-
-
-#: Bytes that mean something: arrays, maps, strings and numbers of every width, with wild counts behind them.
-_MARKERS = [bytes([marker]) + tail for marker in range(0xC0, 0xE0) for tail in (b"", b"\xff\xff\xff\xff", b"\x00\x00\x00\x02")]
-mutations = st.lists(
-    st.builds(
-        Mutation,
-        st.sampled_from(["cut", "replace", "insert", "remove", "append"]),
-        st.floats(0, 0.999),
-        st.one_of(st.binary(min_size=1, max_size=4), st.sampled_from(_MARKERS)),
-    ),
-    min_size=1,
-    max_size=4,
-)
-
-
-def survives(read: Callable[[bytes], object], data: bytes) -> bool:
-    """Whether `read` takes `data`; anything but a ProtocolError passes through."""
-    try:
-        read(data)
-    except ProtocolError as error:
-        assert "\n" not in str(error) and len(str(error)) < 500
-        return False
-    return True
 
 
 class RoundTripTests(SynchronousTestCase):
@@ -175,15 +84,15 @@ class RoundTripTests(SynchronousTestCase):
         """A part of a run is a run of its own: its numbers with their payloads, all else as it was."""
         first = data.draw(st.integers(run.first, run.last))
         last = data.draw(st.integers(first, run.last))
-        parts = [run.part(begin, end) for begin, end in ((run.first, first - 1), (first, last), (last + 1, run.last)) if begin <= end]
+        parts = [
+            run.part(begin, end) for begin, end in ((run.first, first - 1), (first, last), (last + 1, run.last)) if begin <= end
+        ]
         self.assertEqual(b"".join(part.payloads for part in parts), run.payloads)
         self.assertEqual([length for part in parts for length in part.lengths], run.lengths)
         for part in parts:
             self.assertEqual(sum(part.lengths), len(part.payloads))
             shared = (part.stream, part.low, part.mode, part.again, part.event, part.level, bytes(part.headers))
-            self.assertEqual(
-                shared, (run.stream, run.low, run.mode, run.again, run.event, run.level, bytes(run.headers))
-            )
+            self.assertEqual(shared, (run.stream, run.low, run.mode, run.again, run.event, run.level, bytes(run.headers)))
         self.assertEqual((run.part(first, last).first, run.part(first, last).last), (first, last))
         self.assertIs(run.part(run.first, run.last), run)
 
@@ -225,7 +134,10 @@ class FormTests(SynchronousTestCase):
 
     def test_longerFrames(self) -> None:
         """Fields that a later version appends to a frame are passed over."""
-        self.assertEqual(unpack(encode([[7, "more"], [4, "ev", True, 0, 1, 2, {"more": [1]}]])), [Beat(), Sub("ev", True, Policy.BLOCK, 1, 2)])
+        self.assertEqual(
+            unpack(encode([[7, "more"], [4, "ev", True, 0, 1, 2, {"more": [1]}]])),
+            [Beat(), Sub("ev", True, Policy.BLOCK, 1, 2)],
+        )
 
     def test_earlierFrames(self) -> None:
         """A subscription that says nothing of its queue has the usual one."""
@@ -364,8 +276,8 @@ class RefusedTests(SynchronousTestCase):
         """Names that are not UTF-8, lone surrogates among them, are refused."""
         for text in (b"\xff", b"\xed\xa0\x80", b"\xc0\x80"):
             self.assertFalse(survives(unpack, b"\x91\x92\x05\xa3" + text.ljust(3, b"a")))
-            self.assertFalse(survives(unpackHeaders_, b"\x81\xa3" + text.ljust(3, b"a") + b"\xc0"))
-            self.assertFalse(survives(unpackHeaders_, b"\x81\xa1a\xa3" + text.ljust(3, b"a")))
+            self.assertFalse(survives(lookInHeaders, b"\x81\xa3" + text.ljust(3, b"a") + b"\xc0"))
+            self.assertFalse(survives(lookInHeaders, b"\x81\xa1a\xa3" + text.ljust(3, b"a")))
 
     def test_noHeaders(self) -> None:
         """Headers that are no map, have keys that are no text or that cannot be keys, are refused."""
@@ -378,80 +290,4 @@ class RefusedTests(SynchronousTestCase):
             b"\x81\xa1a\x81\x80\x01",
             b"\x81\xa1a\x81\x91\x80\x01",
         ):
-            self.assertFalse(survives(unpackHeaders_, spoilt), spoilt)
-
-
-
-def unpackHeaders_(packed: bytes) -> object:
-    """Headers as they come out of a batch: without a look inside."""
-    return unpackHeaders(msgspec.Raw(packed))
-
-
-#: Every place where a count is read, with what comes before the count.
-_COUNTED = {
-    "frames": (unpack, b"", b""),
-    "frame": (unpack, b"\x91", b"\x07"),
-    "lengths": (unpack, b"\x91\x9b\x00\xa0\x00\x00\xc2\xa1e\x01\x01", b""),
-    "headers": (unpack, b"\x91\x9b\x00\xa0\x00\x00\xc2\xa1e\x01\x01\x91\x00", b""),
-    "ranges": (unpack, b"\x91\x95\x02\xa1s", b""),
-    "done": (unpack, b"\x91\x96\x03", b""),
-    "one range": (unpack, b"\x91\x95\x02\xa1s\x91", b"\x01\x01"),
-    "appended": (unpack, b"\x91\x92\x07", b""),
-    "header": (unpackHeaders_, b"\x81\xa1a", b""),
-}
-
-
-class HostileTests(SynchronousTestCase):
-    def test_counts(self) -> None:
-        """A count of two thousand million without the items is refused, and nothing is allocated for it."""
-        tracemalloc.start()
-        self.addCleanup(tracemalloc.stop)
-        for what, (read, before, after) in _COUNTED.items():
-            for marker in (b"\xdd", b"\xdf", b"\xdb", b"\xc6", b"\xc9"):
-                for count in (b"\x7f\xff\xff\xff", b"\xff\xff\xff\xff", b"\x00\x0f\xff\xff"):
-                    tracemalloc.reset_peak()
-                    began = tracemalloc.get_traced_memory()[0]
-                    self.assertFalse(survives(read, before + marker + count + after), what)
-                    self.assertLess(tracemalloc.get_traced_memory()[1] - began, 100_000, what)
-
-    def test_nesting(self) -> None:
-        """Arrays and maps a million deep, wherever they may stand, are refused and crash nobody."""
-        deep = 1_000_000
-        for read, before, _after in _COUNTED.values():
-            for level in (b"\x91", b"\x81\xa1a", b"\x81"):
-                bomb = before + level * (deep // len(level))
-                self.assertFalse(survives(read, bomb))
-                self.assertFalse(survives(read, bomb + b"\xc0"))
-
-    def test_emptyThings(self) -> None:
-        """No bytes, or no array, is no batch; a batch of no frames is one."""
-        for spoilt in (b"", b"\xc0", b"\x80", b"\x07", b"\xdc", b"\xdd\x00", b"\xdc\x00", b"\x90\x90", b"\x91"):
-            self.assertFalse(survives(unpack, spoilt), spoilt)
-        for empty in (b"\x90", b"\xdc\x00\x00", b"\xdd\x00\x00\x00\x00"):
-            self.assertEqual(unpack(empty), [])
-
-    @given(st.lists(frames, min_size=1, max_size=4), mutations)
-    @settings(max_examples=300, deadline=None)
-    def test_mutatedBatches(self, sent: list[Frame], mutated: list[Mutation]) -> None:
-        """A batch that was cut, changed or lengthened anywhere is read or refused with a ProtocolError, nothing else."""
-        packed = pack(sent)
-        for mutation in mutated:
-            packed = mutation(packed)
-        if survives(unpack, packed):
-            for frame in unpack(packed):
-                if isinstance(frame, Events):
-                    self.assertEqual(sum(frame.lengths), len(frame.payloads))
-                    self.assertLessEqual(frame.last, MAX_SEQUENCE)
-                    survives(unpackHeaders_, bytes(frame.headers))
-                elif isinstance(frame, (Confirm, Done)):
-                    self.assertTrue(all(first <= last for first, last in frame.ranges))
-                pack([frame])  # whatever is let in can be passed on
-
-    @given(st.binary(max_size=60))
-    @settings(max_examples=100, deadline=None)
-    def test_anyBytes(self, data: bytes) -> None:
-        """Whatever bytes come, every reader takes them or refuses them with a ProtocolError."""
-        for read in (unpack, unpackHeaders_):
-            survives(read, data)
-        survives(unpack, b"\x91" + data)
-        survives(unpack, b"\x91\x9b\x00" + data)
+            self.assertFalse(survives(lookInHeaders, spoilt), spoilt)

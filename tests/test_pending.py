@@ -117,6 +117,7 @@ class ModelTests(SynchronousTestCase):
                     found = pending.within(stream, first, first + length, who)
                     expected = naive.within(stream, first, first + length, who)
                     self.assertEqual([n for begin, end in found for n in range(begin, end + 1)], expected)
+                    self.assertTrue(all(begin <= end for begin, end in found))
                     self.assertTrue(all(a[1] + 1 < b[0] for a, b in pairwise(found)))
                     if who is not None:
                         self.assertEqual(pending.waits(stream, first, first + length, who), bool(expected))

@@ -9,22 +9,22 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from nodeset.core.batch import MAX_SEQUENCE, RAW_HEADERS, Done, Events, Level, Mode, Result
+from nodeset.core.batch import MAX_SEQUENCE, RAW_HEADERS, TARGET, Done, Events, Level, Mode, Result
 from nodeset.core.outbox import Outbox
-from nodeset.core.publisher import Publisher
-from nodeset.core.writer import TARGET
+from nodeset.core.publisher import GIVE_UP, Publisher
 from nodeset.errors import HandlerFailed, NotRunning, OutcomeUnknown, Overloaded, Receipt, Undelivered
 
 
 class Case(SynchronousTestCase):
-    """A publisher whose outbox holds five events and lets five more wait."""
+    """A publisher with a link, whose outbox holds five events and lets five more wait."""
 
     def setUp(self) -> None:
         self.clock = Clock()
         self.counters: Counter[str] = Counter()
         self.pokes = 0
-        self.outbox = Outbox(max_events=5)
+        self.outbox = Outbox(max_events=5, max_waiting=5)
         self.publisher = Publisher(self.outbox, self.clock, self._poke, self.counters)
+        self.publisher.linkOpened()
 
     def _poke(self) -> None:
         self.pokes += 1
@@ -45,9 +45,11 @@ class DoneTests(Case):
     def test_receipt(self) -> None:
         """A publish fires with a truthy Receipt of who matched, who got it, who lost it to a policy."""
         published = [self.publish() for _ in range(3)]
-        self.assertEqual(self.pokes, 3)
+        self.assertEqual(self.pokes, 1)
         (run,) = self.publisher.take()
         self.assertEqual((run.first, run.last), (1, 3))
+        self.publish().addErrback(lambda failure: None)
+        self.assertEqual(self.pokes, 2)
         self.done(1, 2, counts=(3, 2, 1))
         self.done(3, 3, counts=(0, 0, 0))
         receipts = [self.successResultOf(one) for one in published]
@@ -118,18 +120,67 @@ class DoneTests(Case):
 
 
 class TakeTests(Case):
-    def test_everything(self) -> None:
-        """All that is unsent leaves, in runs of about a batch, in order, with its headers."""
+    def setUp(self) -> None:
+        super().setUp()
         self.publisher = Publisher(Outbox(), self.clock, self._poke, self.counters)
+        self.publisher.linkOpened()
+
+    def test_everything(self) -> None:
+        """All that is unsent leaves, a batch at a time, in order, with its headers."""
         for _ in range(300):
             self.publish(payload=b"x" * 1000, headers=RAW_HEADERS, mode=Mode.ONE, level=Level.ACCEPTED)
-        runs = self.publisher.take()
+        runs: list[Events] = []
+        while batch := self.publisher.take():
+            self.assertLessEqual(sum(len(run.payloads) for run in batch), TARGET)
+            runs += batch
+            self.publisher.took(1)
         self.assertGreater(len(runs), 3)
-        self.assertTrue(all(len(run.payloads) <= TARGET for run in runs))
         self.assertEqual([number for run in runs for number in range(run.first, run.last + 1)], list(range(1, 301)))
-        run: Events = runs[0]
-        self.assertEqual((run.headers, run.mode, run.level, run.low), (RAW_HEADERS, Mode.ONE, Level.ACCEPTED, 1))
-        self.assertEqual(self.publisher.take(), [])
+        self.assertEqual(
+            (runs[0].headers, runs[0].mode, runs[0].level, runs[0].low), (RAW_HEADERS, Mode.ONE, Level.ACCEPTED, 1)
+        )
+
+    def test_credit(self) -> None:
+        """Four batches leave unasked, then one for each that the dispatcher has routed; it is poked when credit comes."""
+        for _ in range(10):
+            self.publish(payload=b"x" * TARGET)
+        self.assertEqual([run.first for _ in range(8) for run in self.publisher.take()], [1, 2, 3, 4])
+        pokes = self.pokes
+        self.publisher.took(2)
+        self.assertEqual(self.pokes, pokes + 1)
+        self.assertEqual([run.first for _ in range(8) for run in self.publisher.take()], [5, 6])
+        self.publisher.took(1_000_000)
+        self.assertEqual([run.first for _ in range(8) for run in self.publisher.take()], [7, 8, 9, 10])
+
+    def test_noLink(self) -> None:
+        """Without a link nothing is sent, nor after the loss of one until the next is open."""
+        publisher = Publisher(Outbox(), self.clock, self._poke, self.counters)
+        one = publisher.publish("ev", b"x", Mode.ALL, Level.DELIVERED, None, True)
+        self.assertEqual(publisher.take(), [])
+        publisher.linkOpened()
+        self.assertEqual(len(publisher.take()), 1)
+        other = publisher.publish("ev", b"x", Mode.ALL, Level.DELIVERED, None, True)
+        publisher.linkLost()
+        self.assertEqual(publisher.take(), [])
+        publisher.stop()
+        for published in (one, other):
+            self.failureResultOf(published, OutcomeUnknown)
+
+    def test_poked(self) -> None:
+        """However often it was poked in vain, what is published later is noticed as well."""
+        for opened in (False, True, False, True):
+            (self.publisher.linkOpened if opened else self.publisher.linkLost)()
+            pokes = self.pokes
+            self.publish()
+            self.assertEqual(self.pokes, pokes + 1)
+            self.publisher.take()
+        self.publisher.stop()
+
+    def publish(self, event: str = "ev", **changes: Any) -> Deferred[Receipt]:
+        """Publish without a look at what becomes of it."""
+        published = super().publish(event, timeout=None, **changes)
+        published.addErrback(lambda failure: failure.trap(OutcomeUnknown, NotRunning))
+        return published
 
 
 class OverloadTests(Case):
@@ -222,43 +273,6 @@ class TimeTests(Case):
         self.failureResultOf(again[0], OutcomeUnknown)
 
 
-class LossTests(Case):
-    def test_lost(self) -> None:
-        """What was sent and not answered has an unknown outcome; what was not sent goes over the next link."""
-        sent = [self.publish() for _ in range(2)]
-        self.publisher.take()
-        unsent = self.publish("unsent")
-        self.done(1, 1)
-        pokes = self.pokes
-        self.publisher.linkLost()
-        self.successResultOf(sent[0])
-        self.assertIn("may or may not", str(self.failureResultOf(sent[1], OutcomeUnknown).value))
-        self.assertNoResult(unsent)
-        self.assertEqual((self.counters["outcome_unknown"], self.pokes), (1, pokes + 1))
-        (run,) = self.publisher.take()
-        self.assertEqual((run.event, run.first, run.low), ("unsent", 3, 3))
-
-    def test_publishWhenLost(self) -> None:
-        """Who publishes again at the loss waits for the next link like everybody."""
-        again: list[Deferred[Receipt]] = []
-        self.publish().addErrback(lambda failure: again.append(self.publish("again")))
-        self.publisher.take()
-        self.publisher.linkLost()
-        self.assertEqual([(run.event, run.first) for run in self.publisher.take()], [("again", 2)])
-        self.done(2, 2)
-        self.successResultOf(again[0])
-
-    def test_stop(self) -> None:
-        """Stopped, all fail: what may have gone out as unknown, what still waited for room as not running; no timer stays."""
-        published = [self.publish() for _ in range(6)]
-        self.publisher.take()
-        self.publisher.stop()
-        for one in published[:5]:
-            self.failureResultOf(one, OutcomeUnknown)
-        self.failureResultOf(published[5], NotRunning)
-        self.assertEqual((len(self.outbox), self.clock.getDelayedCalls()), (0, []))
-
-
 class FlushTests(Case):
     def test_empty(self) -> None:
         """With nothing unanswered there is nothing to wait for."""
@@ -291,9 +305,15 @@ class FlushTests(Case):
         self.successResultOf(published)
 
     def test_loss(self) -> None:
-        """Failures are answers too: a loss, a time-out or a stop lets it fire."""
-        for end in (self.publisher.linkLost, lambda: self.clock.advance(60.0), self.publisher.stop):
-            self.publish().addErrback(lambda failure: None)
+        """Failures are answers too: a time-out, 10 minutes without a link, a stop lets it fire."""
+
+        def lose() -> None:
+            self.publisher.linkLost()
+            self.clock.advance(GIVE_UP)
+
+        for end in (lose, lambda: self.clock.advance(60.0), self.publisher.stop):
+            self.publisher.linkOpened()
+            self.publish(timeout=None if end is lose else 60.0).addErrback(lambda failure: None)
             self.publisher.take()
             flushed = self.publisher.flush(1000.0)
             self.assertNoResult(flushed)

@@ -73,7 +73,8 @@ class RestartTests(TestCase):
         failing.addErrback(lambda failure: self.fail(failure.getTraceback()))
         shown = 0
         for _ in range(times):
-            moment = shown + random.randint(1, 800)
+            # In the rush of what waited for the restart, or when that is over.
+            moment = random.randint(shown + 1, len(receipts) + 800)
             await until(lambda moment=moment: len(shops[0].orders) >= moment)  # type: ignore[misc]  # bound now, not late
             await child.kill()
             child = await self._dispatcher(home, port)

@@ -192,7 +192,7 @@ class BlockedTests(ExchangeCase):
         """A subscription that drops holds nobody up."""
         for policy in (Policy.DROP_OLDEST, Policy.DROP_NEWEST):
             node = self.fill(policy.name, policy, 2)
-            for first in range(1, 11):
+            for _ in range(10):
                 self.assertEqual(self.publish(makeRun(self.publisher.highest + 1)).other(Took), [("pub", Took(1))])
             self.assertEqual(sum(quota.events for quota in node.quotas.values()), 2)
             self.assertEqual(self.exchange.answers.counters[f"dropped_{policy.name[5:].lower()}"], 8)

@@ -69,7 +69,7 @@ class TakeTests(Case):
         self.assertEqual([_spans(self.session.take(TARGET)) for _ in range(3)], [[(1, 1)], [(2, 2)], [(3, 3)]])
 
     def test_heavy(self) -> None:
-        """Runs that are heavy by anything but payloads, as headers, names, empty events, never make a batch too large to send."""
+        """Runs that are heavy by anything but payloads, as headers, names, empty events, never make a batch too large."""
         headers = Raw(encode({"a": b"x" * (MAX_HEADERS - 6)}))
         for run in (_run(1, headers=headers), _run(1, event="\U0001f600" * 800), makeRun(1, [b""] * 10_000), makeRun(1, [b""])):
             self.setUp()
@@ -151,9 +151,7 @@ class BackTests(Case):
         self.session.take(TARGET)
         self.put(_run(6), _run(4, 1, "t"))
         back = self.session.takeBack()
-        self.assertEqual(
-            [(run.stream, run.first) for run, _quota in back], [("s", 1), ("s", 4), ("t", 1), ("s", 6), ("t", 4)]
-        )
+        self.assertEqual([(run.stream, run.first) for run, _quota in back], [("s", 1), ("s", 4), ("t", 1), ("s", 6), ("t", 4)])
         self.assertEqual((self.session.idle, self.quota.events, self.quota.bytes), (True, 0, 0))
 
     def test_afterDrops(self) -> None:
@@ -228,9 +226,7 @@ class DropTests(Case):
             if kind == "drop":
                 oldest = [event for event in model if event[1] == whose][:number]
                 dropped = self.session.dropOldest(quotas[whose], number)
-                self.assertEqual(
-                    [n for run in dropped for n in range(run.first, run.last + 1)], [event[0] for event in oldest]
-                )
+                self.assertEqual([n for run in dropped for n in range(run.first, run.last + 1)], [event[0] for event in oldest])
                 model = deque(event for event in model if event not in oldest)
             elif kind == "take":
                 for run in self.session.take(number * 40):

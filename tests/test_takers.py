@@ -32,9 +32,7 @@ class TakersTests(SynchronousTestCase):
         self.takers.told("s", [(1, 2)], "begun", True, 0.0)
         self.takers.told("s", [(1, 3)], "begun too", True, 0.0)
         self.takers.told("s", [(1, 4)], "told late", False, 0.0)
-        self.assertEqual(
-            self.takers.within("s", 1, 4), [(1, 1, "own"), (2, 2, "begun"), (3, 3, "begun too"), (4, 4, "told")]
-        )
+        self.assertEqual(self.takers.within("s", 1, 4), [(1, 1, "own"), (2, 2, "begun"), (3, 3, "begun too"), (4, 4, "told")])
         self.takers.give("s", 2, 4, "own")
         self.assertEqual({holder for _first, _last, holder in self.takers.within("s", 1, 4)}, {"own"})
 

@@ -51,6 +51,10 @@ class FakeLink:
         """Keep it."""
         self.batches.append(batch)
 
+    def close(self) -> None:
+        """Never asked for."""
+        raise AssertionError("a writer does not close")
+
     def abort(self) -> None:
         """Never asked for."""
         raise AssertionError("a writer does not abort")
@@ -143,28 +147,40 @@ class WriterTests(SynchronousTestCase):
         self.assertEqual((self.link.frames, new.frames), ([], [Sub("new")]))
 
     def test_source(self) -> None:
-        """The source is asked once a flush, also when nothing was written; its frames come after the written ones."""
-        asked = []
-
-        def source() -> list[Frame]:
-            asked.append(self.clock.seconds())
-            return [Took(len(asked))]
-
-        writer = BatchWriter(self.clock, source)
+        """The source is asked until it has no more, also when nothing was written; its events come after what was."""
+        batches = [[_run(1, 5), _run(2, 5)], [_run(3, 5)]]
+        writer = BatchWriter(self.clock, lambda: batches.pop(0) if batches else [])
         writer.poke()
         self.assertEqual(self.clock.getDelayedCalls(), [])
         writer.attach(self.link)
         self.clock.advance(0)
+        self.assertEqual([len(unpack(batch)) for batch in self.link.batches], [2, 1])
+        batches.append([_run(4, 5)])
         writer.write(Beat())
+        self.assertEqual(len(batches), 1)
         writer.poke()
         self.clock.advance(0)
-        self.assertEqual((self.link.frames, len(asked)), ([Took(1), Beat(), Took(2)], 2))
+        self.assertEqual([unpack(batch) for batch in self.link.batches[2:]], [[Beat(), _run(4, 5)]])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_detachedSource(self) -> None:
+        """Without a link the source is not asked: what it gives counts as sent."""
+
+        def source() -> list[Events]:
+            raise AssertionError("asked without a link")
+
+        writer = BatchWriter(self.clock, source)
+        writer.poke()
+        writer.flush()
+        writer.attach(self.link)
+        writer.detach()
+        self.clock.advance(0)
 
     def test_writingSource(self) -> None:
-        """What the source writes while it is asked leaves after that, in a batch of its own."""
+        """What is written while the source is asked leaves after that, in a batch of its own."""
         writes: list[Frame] = [Sub("later")]
 
-        def source() -> list[Frame]:
+        def source() -> list[Events]:
             if writes:
                 writer.write(writes.pop())
             return []
@@ -174,6 +190,18 @@ class WriterTests(SynchronousTestCase):
         writer.write(Beat())
         self.clock.advance(0)
         self.assertEqual([unpack(batch) for batch in self.link.batches], [[Beat()], [Sub("later")]])
+
+    def test_fullBatches(self) -> None:
+        """The last frames written share a batch with the first events; were both as large as can be, it can be read."""
+        for frames in ([Beat()] * 5000, [Confirm("s" * 64, _RANGES, Outcome.FAILED, _REASON)], [Bye(_REASON)] * 20):
+            events = [[_run(1, MAX_EVENT, headers=_FULL_HEADERS)], [_run(number, 0) for number in range(2, 900)]]
+            link, clock = FakeLink(), Clock()
+            writer = BatchWriter(clock, lambda events=events: events.pop(0) if events else [])  # type: ignore[misc]
+            writer.attach(link)
+            for frame in frames:
+                writer.write(frame)
+            clock.advance(0)
+            self.assertEqual(len(link.frames), len(frames) + 899)
 
     def test_target(self) -> None:
         """Batches stay near the target, so that the other side begins while we still write; a large event gets its own."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from types import EllipsisType
 from typing import Any, ClassVar
 
@@ -22,24 +21,19 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from nodeset.core import codec
-from nodeset.core.address import ANY_NODE, LOCALHOST, EventURI, checkPart, isPattern, parse
-from nodeset.core.batch import MAX_QUEUED, MAX_QUEUED_BYTES, NO_HEADERS, RAW_HEADERS, Level, Mode, Policy, Sub
+from nodeset.core.address import ANY_NODE, LOCALHOST, EventURI, checkPart, parse
+from nodeset.core.arguments import MODES, checkClass, checkLevel, checkReserved, checkTimeout, makeSub, publishable
+from nodeset.core.batch import MAX_QUEUED, MAX_QUEUED_BYTES, NO_HEADERS, RAW_HEADERS, Sub
 from nodeset.core.handlers import Handlers
 from nodeset.core.interfaces import INode
 from nodeset.core.link import Transport
 from nodeset.core.message import NodeMessage, RawMessage
 from nodeset.core.peer import Peer
 from nodeset.core.utils import catches
-from nodeset.errors import InvalidAddressing, LocalError, NodeSetError, NotRunning, Receipt, Refused
+from nodeset.errors import BadSettings, InvalidAddressing, LocalError, NodeSetError, NotRunning, Receipt, Refused
 from nodeset.settings import Settings, current
 
 __all__ = ["Node"]
-
-_LEVELS = {"accepted": Level.ACCEPTED, "delivered": Level.DELIVERED, "handled": Level.HANDLED}
-_MODES = {"all": Mode.ALL, "one": Mode.ONE}
-#: Arguments of `publish` that are spoken for, though their time has not come.
-_RESERVED = frozenset({"retain", "ttl"})
-_POLICIES = {"block": Policy.BLOCK, "drop_oldest": Policy.DROP_OLDEST, "drop_newest": Policy.DROP_NEWEST}
 
 
 @implementer(INode)
@@ -76,6 +70,10 @@ class Node(Service):
     ) -> None:
         self.settings = current() if settings is None else settings
         self._publish_timeout = self.settings.publish_timeout
+        if port is not None and not (isinstance(port, int) and 0 <= port <= 65535):
+            raise BadSettings(f"port must be a number from 0 to 65535, or None, not {port!r:.60}")
+        if dispatcher_url is not None and transport is None:
+            self._findDispatcher(dispatcher_url)
         self.port = port
         self.name: str = checkPart(name or self.settings.name or str(uuid.uuid4()), "node name")
         self.host = checkPart(host or self.settings.host, "host name")
@@ -185,6 +183,13 @@ class Node(Service):
 
         return makeTransport(self.settings, self.port, self.host, self.dispatcher_url, os.environ, reactor)
 
+    def _findDispatcher(self, dispatcher_url: str) -> None:
+        """Raises `BadFurl` or `BadSettings` for what can never lead to a dispatcher."""
+        from nodeset.transport.rendezvous import find, stateDirectory
+
+        state_directory = stateDirectory(os.environ, self.settings.state_dir)
+        find(dispatcher_url, environ=os.environ, state_directory=state_directory)
+
     def shareTransport(self, transport: Transport) -> None:
         """Use this one, which somebody else starts and stops. Raises `LocalError` on a node that runs."""
         if self._peer is not None:
@@ -238,12 +243,13 @@ class Node(Service):
         Fields that bear the name of an argument go by `publishMessage`. Before a dispatcher is there, what is published
         waits, bounded by the outbox, for as long as `timeout`.
         """
-        if not _RESERVED.isdisjoint(fields):
-            raise LocalError(
-                f"{', '.join(sorted(_RESERVED & fields.keys()))} is reserved: send such a field by publishMessage()"
-            )
-        uri = _publishable(event_uri)
-        payload, mode = codec.encodeFields(msgClass, fields)
+        checkReserved(fields)
+        uri = publishable(event_uri)
+        try:
+            payload, mode = codec.encodeFields(msgClass, fields)
+        except (AttributeError, TypeError):
+            checkClass(msgClass)
+            raise
         return self._send(uri, payload, mode, level, timeout, wait, NO_HEADERS)
 
     def publishMessage(
@@ -256,7 +262,8 @@ class Node(Service):
         wait: bool = True,
     ) -> Deferred[Receipt]:
         """Publish a message that exists; it is encoded now, so changing it later changes nothing. Else like `publish`."""
-        uri = _publishable(event_uri)
+        uri = publishable(event_uri)
+        checkClass(type(msg))
         payload, mode = codec.encode(msg), codec.deliveryMode(msg)
         headers = RAW_HEADERS if isinstance(msg, RawMessage) else NO_HEADERS
         return self._send(uri, payload, mode, level, timeout, wait, headers)
@@ -276,13 +283,14 @@ class Node(Service):
         All are checked before the first is published. Fires when every one is answered, with the sums; fails then with
         the error of the first that failed. Else like `publish`.
         """
-        uri = _publishable(event_uri)
+        uri = publishable(event_uri)
+        checkClass(msgClass)
         encoded = [codec.encodeFields(msgClass, fields) for fields in items]
-        seconds = self._checkOptions(level, timeout)
+        grade, seconds = checkLevel(level), checkTimeout(timeout, self._publish_timeout)
         if self._peer is None:
             return fail(self._notRunning())
-        payloads = [(payload, _MODES[mode]) for payload, mode in encoded]
-        return self._peer.publishMany(uri, payloads, _LEVELS[level], seconds, wait)
+        payloads = [(payload, MODES[mode]) for payload, mode in encoded]
+        return self._peer.publishMany(uri, payloads, grade, seconds, wait)
 
     def _send(
         self,
@@ -294,22 +302,10 @@ class Node(Service):
         wait: bool,
         headers: msgspec.Raw,
     ) -> Deferred[Receipt]:
-        seconds = self._checkOptions(level, timeout)
+        grade, seconds = checkLevel(level), checkTimeout(timeout, self._publish_timeout)
         if self._peer is None:
             return fail(self._notRunning())
-        return self._peer.publish(uri, payload, _MODES[mode], _LEVELS[level], seconds, wait, headers)
-
-    def _checkOptions(self, level: str, timeout: float | EllipsisType | None) -> float | None:
-        """The time-out in seconds. Raises `LocalError` for a bad option."""
-        if level != "delivered" and (not isinstance(level, str) or level not in _LEVELS):
-            raise LocalError(f"level must be one of {', '.join(_LEVELS)}, not {level!r}")
-        if timeout is ...:
-            return self._publish_timeout
-        if timeout is None:
-            return None
-        if not (isinstance(timeout, (int, float)) and 0 < timeout < float("inf")):
-            raise LocalError(f"timeout must be a positive number of seconds or None, not {timeout!r}")
-        return timeout
+        return self._peer.publish(uri, payload, MODES[mode], grade, seconds, wait, headers)
 
     def _notRunning(self) -> NotRunning:
         return NotRunning(f"the node {self.name} is not running: call startService() before publish()")
@@ -334,13 +330,8 @@ class Node(Service):
             over every link. Fails with `Refused`, or `NotRunning` when the node stops.
         :raise InvalidAddressing: for what is no name or pattern.
         """
-        if policy not in _POLICIES:
-            raise LocalError(f"policy must be one of {', '.join(_POLICIES)}, not {policy!r}")
-        for limit, value, most in (("max_events", max_events, MAX_QUEUED), ("max_bytes", max_bytes, MAX_QUEUED_BYTES)):
-            if not (isinstance(value, int) and 1 <= value <= most):
-                raise LocalError(f"{limit} must be a number from 1 to {most}, not {value!r}")
         pattern = self._subscribable(name)
-        sub = self._subscriptions[pattern] = Sub(pattern, True, _POLICIES[policy], max_events, max_bytes)
+        sub = self._subscriptions[pattern] = makeSub(pattern, policy, max_events, max_bytes)
         if self._peer is None:
             waiting: Deferred[bool] = Deferred()
             self._early.setdefault(pattern, []).append(waiting)
@@ -384,15 +375,3 @@ class Node(Service):
         For subclasses; may return a Deferred or be `async def`, as `@catch` methods may.
         """
         return None
-
-
-def _publishable(event_uri: str) -> str:
-    return _checked(event_uri) if isinstance(event_uri, str) else EventURI(event_uri).raw
-
-
-@lru_cache(maxsize=4096)
-def _checked(event_uri: str) -> str:
-    """The address itself, remembered when it is one to publish to."""
-    if isPattern(parse(event_uri).eventName):
-        raise InvalidAddressing(f"{event_uri!r} is a pattern: one subscribes to it, one publishes to a name")
-    return event_uri

@@ -131,6 +131,8 @@ class Pending:
         """The parts of `first..last` that are pending at all, or that wait for `peer`."""
         pieces = self._streams.get(stream, [])
         found: list[tuple[int, int]] = []
+        if first > last:
+            return found
         index = self._find(pieces, first)
         while index < len(pieces) and pieces[index].first <= last:
             piece = pieces[index]
@@ -146,7 +148,7 @@ class Pending:
     def waits(self, stream: str, first: int, last: int, peer: str) -> bool:
         """Whether any of `first..last` waits for `peer`."""
         pieces = self._streams.get(stream, [])
-        for index in range(self._find(pieces, first), len(pieces)):
+        for index in range(self._find(pieces, first), len(pieces) if first <= last else 0):
             if pieces[index].first > last:
                 break
             if peer in pieces[index].waiting:

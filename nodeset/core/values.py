@@ -1,4 +1,4 @@
-"""What a value must be to travel as JSON and arrive as it was.
+"""What a value must be to arrive, through JSON, as it was.
 
 msgspec writes what JSON cannot carry in silence (NaN becomes null, `{1: 2}` becomes `{"1": 2}`), names nothing when it
 refuses: here a value is searched for what is wrong with it, so that the error can name the place.

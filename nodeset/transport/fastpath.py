@@ -1,4 +1,4 @@
-"""Banana of one call, `batch(bytes)`, written and read without Foolscap's slicers.
+"""The Banana of one call, `batch(bytes)`, without Foolscap's slicers.
 
     OPEN n, VOCAB call, INT 0, INT clid, STRING "batch", OPEN n+1, VOCAB arguments, INT 1, STRING data, CLOSE n+1, CLOSE n
 

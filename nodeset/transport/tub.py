@@ -83,9 +83,10 @@ def _remoteError(copied: Any, what: str) -> NodeSetError:
     name, text = getattr(copied.type, "__name__", ""), str(copied.value).replace("\n", " ")[:200]
     if name == "KeyError":
         return Refused(f"{what}: the dispatcher does not know this FURL; take the one that it wrote last")
-    if name == "NotRunning":
-        return LinkLost(f"{what}: {text}")
-    return Refused(f"{what}: {text}")
+    if name in ("Refused", "ProtocolError", "Violation"):
+        return Refused(f"{what}: {text}")
+    # It is stopping, or something broke over there that may be mended: no reason not to ask again.
+    return LinkLost(f"{what}: {text}")
 
 
 @implementer(IStreamServerEndpoint)

@@ -16,7 +16,7 @@ from typing import Any
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.stdio import StandardIO
-from twisted.logger import globalLogBeginner
+from twisted.logger import LogPublisher, globalLogBeginner
 from twisted.protocols.basic import LineReceiver
 
 from nodeset.cli.service import steady
@@ -66,7 +66,9 @@ class Crowd(LineReceiver):
     def lineReceived(self, line: bytes) -> None:
         """An order."""
         word, _blank, rest = line.decode("ascii").partition(" ")
-        Deferred.fromCoroutine(getattr(self, word)(int(rest))).addErrback(lambda failure: print(failure.getTraceback(), flush=True))
+        Deferred.fromCoroutine(getattr(self, word)(int(rest))).addErrback(
+            lambda failure: print(failure.getTraceback(), flush=True)
+        )
 
     async def connect(self, count: int) -> None:
         """Come and go."""
@@ -98,7 +100,7 @@ class Crowd(LineReceiver):
 
 def main() -> None:
     """Run until killed."""
-    globalLogBeginner.beginLoggingTo([lambda event: None], discardBuffer=True, redirectStandardIO=False)
+    globalLogBeginner.beginLoggingTo([LogPublisher()], discardBuffer=True, redirectStandardIO=False)
     steady(reactor)
     path, furl, count, subscriptions = sys.argv[1:]
     with Path(path).open("a", buffering=1, encoding="ascii") as ledger:

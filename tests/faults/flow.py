@@ -120,7 +120,8 @@ def _slowReaders(findings: Findings, policy: str) -> None:
         wrong = [
             one
             for one in answers
-            if not one.delivered <= have[one.by, one.number] <= one.matched - one.dropped or one.result not in ("ok", "Undelivered")
+            if not one.delivered <= have[one.by, one.number] <= one.matched - one.dropped
+            or one.result not in ("ok", "Undelivered")
         ]
         dropped = sum(one.dropped for one in answers)
         lost = sum(one.matched - one.delivered - one.dropped for one in answers)
@@ -128,7 +129,9 @@ def _slowReaders(findings: Findings, policy: str) -> None:
         before, during = p99(ledgers[2], 0, began), p99(ledgers[2], began, ended)
         left = dispatcher.says("is away")
     findings.measure(f"{policy}: {(len(answers) - base_count) * size >> 20} MiB in {ended - began:.0f} s, RSS +{grown:.0f} MiB")
-    findings.measure(f"p99 {before * 1000:.1f} -> {during * 1000:.1f} ms, {dropped} dropped, {lost} Undelivered, {left} links lost")
+    findings.measure(
+        f"p99 {before * 1000:.1f} -> {during * 1000:.1f} ms, {dropped} dropped, {lost} Undelivered, {left} links lost"
+    )
     findings.must(grown <= 96, f"{policy}: RSS +{grown:.0f} MiB")
     findings.must(not missed and not twice and total.clean, f"{policy}: the normal one missed {missed}, {twice} calls too many")
     findings.must(not wrong, f"{policy}: {len(wrong)} receipts are not exact, such as {wrong[:1]}")

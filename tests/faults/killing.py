@@ -155,7 +155,9 @@ def _killWorkers(findings: Findings, level: str) -> None:
         died = unfinished & {(one.by, one.number) for child, one in calls if child not in workers}
         unfair = _unfairness(calls, gaps, workers, began)
         shown = Counter(answer.result or "no answer" for answer in answers if answer.result != "ok")
-    findings.measure(f"{level}: {kills} kills, {total}" + (f", {len(died)} were in a killed process" if level == "delivered" else ""))
+    findings.measure(
+        f"{level}: {kills} kills, {total}" + (f", {len(died)} were in a killed process" if level == "delivered" else "")
+    )
     if shown:
         findings.measure(_listed(shown))
     findings.measure(f"shares within {unfair:.0%}")

@@ -1,9 +1,9 @@
 """The ledger: what publishers were told against what handlers saw, as violations of the seven invariants of delivery.
 
-I1 every subscriber that was due got what was confirmed with `dropped == 0`; I2 no second handler call while the receiver lives
-(mode all); I3 FIFO per publisher with subscriber (mode all); I4 mode one runs once unless its taker died or was out of reach for
-2 s, at least once for `handled`; I5 every Deferred fires within a bound once the network is healed; I6 no queue, set or table ever
-held more than its limits allow; I7 no deadlock (which I5 shows).
+I1 every subscriber that was due got what was confirmed with `dropped == 0`; I2 no second handler call while the receiver
+lives (mode all); I3 FIFO per publisher with subscriber (mode all); I4 mode one runs once unless its taker died or was out of
+reach for 2 s, at least once for `handled`; I5 every Deferred fires within a bound once the network is healed; I6 no queue,
+set or table ever held more than its limits allow; I7 no deadlock (which I5 shows).
 """
 
 from __future__ import annotations

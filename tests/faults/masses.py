@@ -8,11 +8,11 @@ import time
 from tests.faults.processes import Child, Stage
 from tests.faults.scenario import Findings, scenario
 
-__all__ = ["herd", "held"]
+__all__ = ["held", "herd"]
 
 
 def _raise() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
@@ -61,8 +61,8 @@ def herd(findings: Findings) -> None:
         began = time.monotonic()
         stage.wait("all are back", lambda: crowd.count("l") >= had + nodes, 120)
         spent, lag = time.monotonic() - began, _lag(dispatcher)
-        # A round of each first, so that what is made once is made.
-        crowd.order(f"connect {connects // 10 // 8 * 8}")
+        # A round of each first: what is made once is made then, dead connections wait for the cyclic collector from then on.
+        crowd.order(f"connect {max(1600, connects // 10)}")
         stage.wait("it is warm", lambda: crowd.count("connected") == 1, 300)
         crowd.order(f"churn {churn // 10}")
         stage.wait("it is warm", lambda: crowd.count("churned") == 1, 300)

@@ -31,8 +31,8 @@ class Peaks:
     """The most of everything that was seen; `sample` looks.
 
     `unconfirmed` and `span` (from the lowest to the newest) are an outbox's; `inbox`, `parked` (batches) and `seen` (spans of
-    numbers of one publisher) a receiver's; `queue` (events of one subscription), `arrived` (batches of one publisher), `takers` (spans of one publisher) and `astray` (pending events that are in no queue) the
-    dispatcher's.
+    numbers of one publisher) a receiver's; `queue` (events of one subscription), `arrived` (batches of one publisher), `takers`
+    (spans of one publisher) and `astray` (pending events that are in no queue) the dispatcher's.
     """
 
     limits: Limits
@@ -92,4 +92,6 @@ class Peaks:
             "takers": 2 * limits.outbox,
             "astray": 0,
         }
-        return [f"{what} came to {self.highest[what]}, over {most}" for what, most in bounds.items() if self.highest[what] > most]
+        return [
+            f"{what} came to {self.highest[what]}, over {most}" for what, most in bounds.items() if self.highest[what] > most
+        ]

@@ -136,5 +136,5 @@ PLANTED: dict[str, Planted] = {
     "a retry pause never over 1 s": _planted(_swap(reconnector, "LONGEST_PAUSE", 60.0), "I1 I4", "outage"),
     "a receiver's queue is bounded": _planted(_swap(Inbox, "_hasRoom", lambda inbox, batch: True), "I6"),
     "never far past the lowest unconfirmed": _planted(_swap(Outbox, "_hasRoom", _nearEnough), "I6"),
-    "a full queue makes its publishers wait": _planted(_swap(Quota, "blocks", False), "I6", "calm"),
+    "a full queue makes its publishers wait": _planted(_swap(Quota, "blocks", False), "I6", "chains"),
 }

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.faults.processes import Stage, freePort
+from tests.faults.processes import Child, Stage, freePort
 from tests.faults.scenario import Findings, NotHere, scenario
 from tests.faults.tally import tally
 
@@ -24,17 +24,18 @@ def _limit() -> None:
 
 
 @contextlib.contextmanager
-def _strangers(port: int, count: int) -> Iterator[list[socket.socket]]:
-    """So many connections that say nothing; those for which there is no room hang."""
+def _strangers(dispatcher: Child, port: int, count: int) -> Iterator[int]:
+    """So many connections that say nothing, more of them while descriptors are left; yields how many there were."""
+    table = Path(f"/proc/{dispatcher.pid}/fd")
     with contextlib.ExitStack() as stack:
-        sockets = []
-        for _ in range(count):
+        made = 0
+        while made < count or (len(list(table.iterdir())) < 250 and made < 3 * count):
             one = stack.enter_context(socket.socket())
-            one.settimeout(1.0)
+            one.settimeout(0.2)
             with contextlib.suppress(OSError):
                 one.connect(("127.0.0.1", port))
-            sockets.append(one)
-        yield sockets
+            made += 1
+        yield made
 
 
 @scenario(
@@ -50,9 +51,9 @@ def fewDescriptors(findings: Findings) -> None:
         publisher = stage.member("publisher", event="flow.one")
         stage.ready(subscriber, publisher)
         publisher.order("rate 100")
-        with _strangers(stage.port, 400):
-            table = Path(f"/proc/{dispatcher.pid}/fd")
-            stage.wait("no descriptor is left", lambda: len(list(table.iterdir())) >= 250)
+        with _strangers(dispatcher, stage.port, 400):
+            used = len(list(Path(f"/proc/{dispatcher.pid}/fd").iterdir()))
+            findings.must(used >= 250, f"only {used} descriptors are used")
             late = stage.member("late", subscribe="flow.>")
             began, cpu, had = time.monotonic(), dispatcher.cpu, subscriber.count("g")
             stage.wait("time passes", lambda: time.monotonic() >= began + 5, 30)
@@ -67,7 +68,9 @@ def fewDescriptors(findings: Findings) -> None:
         total = tally(publisher.answers(), subscriber.got())
         alive, lines = not dispatcher.ended, dispatcher.log.read_text("utf-8").count("\n")
         links = subscriber.count("l")
-    findings.measure(f"CPU {busy:.0%}, {served} events served in 5 s, the late one in after {entered:.1f} s, {lines} log lines, {total}")
+    findings.measure(
+        f"CPU {busy:.0%}, {served} events served in 5 s, the late one in after {entered:.1f} s, {lines} log lines, {total}"
+    )
     findings.must(alive, "the dispatcher ended")
     findings.must(busy <= 0.5, f"CPU {busy:.0%}")
     findings.must(served >= 300 and links == 1, f"{served} events in 5 s, {links} links")
@@ -111,7 +114,7 @@ def fullDisk(findings: Findings) -> None:
     """Nothing can be written any more."""
     with Stage() as stage, _smallDisk(stage.folder / "state"):
         log = stage.state / "dispatcher.log"
-        dispatcher = stage.dispatcher("--logfile", str(log), wait=False)
+        dispatcher = stage.dispatcher("--verbose", "--logfile", str(log), wait=False)
         stage.wait("the dispatcher listens", lambda: stage.furl.exists() and log.exists() and "listening on" in log.read_text())
         subscriber = stage.member("subscriber", subscribe="flow.>")
         publisher = stage.member("publisher", event="flow.one")
@@ -129,7 +132,7 @@ def fullDisk(findings: Findings) -> None:
         _fill(stage.state)
         dispatcher.kill()
         links = subscriber.count("l")
-        dispatcher = stage.dispatcher("--logfile", str(log), wait=False)
+        dispatcher = stage.dispatcher("--verbose", "--logfile", str(log), wait=False)
         stage.wait("it comes back or ends", lambda: subscriber.count("l") > links or dispatcher.ended, 20)
         restarted = not dispatcher.ended
         other = stage.spawn("other", "nodeset", "dispatcher", "-n", "--listen", f"localhost:{freePort()}")
@@ -139,7 +142,7 @@ def fullDisk(findings: Findings) -> None:
         kept = sum((stage.state / name).exists() for name in before)
         (stage.state / "ballast").unlink()
         if not restarted:
-            stage.dispatcher("--logfile", str(log), wait=False)
+            stage.dispatcher("--verbose", "--logfile", str(log), wait=False)
         stage.wait("it is linked", lambda: subscriber.count("l") > links)
         stage.ready(stage.member("guest9"))
         had = subscriber.count("g")
@@ -155,4 +158,6 @@ def fullDisk(findings: Findings) -> None:
     findings.must(total.clean and not total.unknown, str(total))
     findings.must(whole and kept == len(before), f"{kept} of {len(before)} files, whole: {whole}")
     findings.must(counted, "no line says how many log lines were lost")
-    findings.must(other.process.returncode == 1 and len(complaint) == 1, f"exit {other.process.returncode}, {len(complaint)} lines")
+    findings.must(
+        other.process.returncode == 1 and len(complaint) == 1, f"exit {other.process.returncode}, {len(complaint)} lines"
+    )

@@ -61,7 +61,9 @@ def stopNode(findings: Findings) -> None:
         # The other's promise alone: a drop or a loss at the stopped one is its own affair.
         total = tally(answers, got)
         missed = len({answer.number for answer in answers} - {one.number for one in got})
-        gone = next((answer.published for answer in answers if answer.published > at and answer.matched == 1), float("inf")) - at
+        gone = (
+            next((answer.published for answer in answers if answer.published > at and answer.matched == 1), float("inf")) - at
+        )
         dropped = sum(answer.dropped for answer in answers)
         undelivered = sum(answer.result == "Undelivered" for answer in answers)
         unanswered = sum(answer.result not in ("ok", "Undelivered") for answer in answers)
@@ -74,7 +76,9 @@ def stopNode(findings: Findings) -> None:
     findings.must(grown <= 64, f"RSS +{grown:.0f} MiB")
     findings.must(usable <= 35, f"usable after {usable:.1f} s")
     findings.must(during <= max(2 * before, 0.02), f"others' p99 {before * 1000:.1f} -> {during * 1000:.1f} ms")
-    findings.must(total.clean and not missed and not twice and not unanswered, f"{total}, missed {missed}, {twice} twice, {unanswered}")
+    findings.must(
+        total.clean and not missed and not twice and not unanswered, f"{total}, missed {missed}, {twice} twice, {unanswered}"
+    )
 
 
 @scenario(
@@ -141,7 +145,9 @@ def blackHole(findings: Findings) -> None:
         stage.wait("it gets something new", lambda: float(subscriber.last("g")[3]) > cut + replaced)
         _answered(stage, publisher)
         total = tally(publisher.answers(), subscriber.got())
-    findings.measure(f"noticed after {noticed['dispatcher']:.1f} s (dispatcher), {noticed['node']:.1f} s (node, looked at second)")
+    findings.measure(
+        f"noticed after {noticed['dispatcher']:.1f} s (dispatcher), {noticed['node']:.1f} s (node, looked at second)"
+    )
     findings.measure(f"linked {relinked:.1f} s after the wire is back; half-open: {replaced:.1f} s; {total}")
     findings.must(max(noticed.values()) <= 30, f"noticed after {max(noticed.values()):.1f} s")
     findings.must(relinked <= 20, f"linked after {relinked:.1f} s")

@@ -64,9 +64,8 @@ class Tally:
 
     def __str__(self) -> str:
         stray = f", stray {self.stray}" if self.stray else ""
-        return (
-            f"ok {self.ok}, lost {self.lost}, duplicate {self.duplicate}, reordered {self.reordered}, unknown {self.unknown}{stray}"
-        )
+        wrong = f"lost {self.lost}, duplicate {self.duplicate}, reordered {self.reordered}"
+        return f"ok {self.ok}, {wrong}, unknown {self.unknown}{stray}"
 
     @property
     def clean(self) -> bool:
@@ -137,6 +136,8 @@ def readAnswers(path: Path) -> list[Answer]:
 
 def readGot(path: Path, kind: str = "g") -> list[Got]:
     """A subscriber's ledger: `g BY NUMBER TIME PUBLISHED` when the handler was called, `h ...` when it had finished."""
-    return [Got(by, int(number), float(at), float(was)) for word, by, number, at, was in (
-        words for words in _lines(path) if words[0] in "gh"
-    ) if word == kind]
+    return [
+        Got(by, int(number), float(at), float(was))
+        for word, by, number, at, was in (words for words in _lines(path) if words[0] in "gh")
+        if word == kind
+    ]

@@ -33,7 +33,7 @@ def main() -> None:
         LoopingCall(look).start(0.02)
 
     # What runs first in the loop: the dispatcher sets the reactor's clock before that.
-    reactor.callWhenRunning(begin)  # type: ignore[attr-defined]  # Twisted's reactor is a module to mypy
+    reactor.callWhenRunning(begin)
     sys.argv = ["nodeset-dispatcher", *sys.argv[2:]]
     dispatch.main()
 

@@ -1,4 +1,4 @@
-"""The wall clock jumps: on PYTHONPATH, `time.time` is off by $FAULT_JUMP seconds once the monotonic clock reads $FAULT_JUMP_AT."""
+"""The wall clock jumps, for who has this on PYTHONPATH: by $FAULT_JUMP seconds at $FAULT_JUMP_AT of the monotonic clock."""
 
 import os
 import time
