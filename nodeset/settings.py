@@ -32,6 +32,7 @@ LOG_LEVELS: Final = ("debug", "info", "notice", "warn", "crit")
 _GC: Final = ("tuned", "default")
 _YES, _NO = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off", ""})
 _FURL = re.compile(r"pb:/.*", re.DOTALL)
+_QUOTES: Final = "'\""
 #: A day; a longer wait for one event is a slip of the pen.
 _LONGEST = 86400.0
 #: The variables that the design names; any other is NODESET_ with the setting's name.
@@ -40,7 +41,8 @@ _VARIABLES: Final = {"dispatcher_url": "NODESET_DISPATCHER", "state_dir": "NODES
 
 def _show(value: object) -> str:
     text = repr(_FURL.sub("pb://…", value) if isinstance(value, str) else value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    # Cut inside the quotes, so that they are closed.
+    return text if len(text) <= 60 else f"{text[:56]}...{text[0] if text[0] in _QUOTES else ''}"
 
 
 def _readText(value: object) -> str:

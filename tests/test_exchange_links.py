@@ -190,6 +190,33 @@ class AwayTests(ExchangeCase):
         self.assertEqual(self.confirm(a, 1, 2), [Done([(1, 2)], Result.OK, 1, 1, 0)])
         self.assertTrue(a.idle)
 
+    def test_blockedPublisher(self) -> None:
+        """What a publisher's lost link had not routed is forgotten at once: there is room later, and it is resent anyway."""
+        slow = self.fill(most=1)
+        self.publish(makeRun(1))
+        self.publish(makeRun(2))
+        self.exchange.lost(self.publisher, self.now)
+        self.assertEqual(self.exchange.underWay, 1)
+        self.stuck.discard("slow")
+        self.exchange.took(slow, 1, self.now)
+        self.assertEqual(self.carryOut().runs, [("slow", 1, 1)])
+        self.exchange.took(slow, 1, self.now)
+        self.assertEqual(self.carryOut().runs, [])
+
+    def test_stalledUntilTaken(self) -> None:
+        """Who stalled gets nothing, in mode one others get it, until it takes a batch; then it is as any other."""
+        slow = self.fill(most=1)
+        self.publish(makeRun(1))
+        self.advance(STALL)
+        self.assertEqual(self.publish(makeRun(2)).done[0][1].result, Result.UNDELIVERED)
+        self.join("b", "ev")
+        self.assertEqual(self.publish(makeRun(3, 4, mode=Mode.ONE)).sums["b"], 4)
+        self.stuck.discard("slow")
+        self.exchange.took(slow, 1, self.now)
+        self.assertEqual(self.carryOut().runs, [])
+        self.assertEqual(sorted(self.publish(makeRun(7)).to), ["b", "slow"])
+        self.assertEqual(self.publish(makeRun(8, 4, mode=Mode.ONE)).sums["slow"], 2)
+
     def test_fullAgain(self) -> None:
         """Who comes back with more than its queue may hold, then takes nothing, holds its publishers up for 10 s, no more."""
         slow = self.fill(most=3)

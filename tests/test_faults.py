@@ -6,6 +6,7 @@ The long versions of all this are `make faults`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from hypothesis import given, settings
@@ -16,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from nodeset.core.batch import Level, Sub
 from nodeset.core.dispatcher import EventDispatcher
 from nodeset.core.peer import Peer
-from nodeset.errors import Undelivered
+from nodeset.errors import Receipt, Undelivered
 from nodeset.transport.memory import MemoryTransport, MemoryWire
 from tests.faults.killing import exitAtOnce, killTimes, restartTimes
 from tests.faults.ledger import check
@@ -113,7 +114,8 @@ class PlantedTests(SynchronousTestCase):
     def test_lyingReceipt(self) -> None:
         """A receipt that says more than was called is found, as is an answer that never comes."""
         world = play("calm/1").world
-        sure = next(one for one in world.published if one.level is Level.DELIVERED and one.result and one.result.delivered)  # type: ignore[union-attr]  # calm runs have receipts
+        told = [one for one in world.published if isinstance(one.result, Receipt) and one.result.delivered]
+        sure = next(one for one in told if one.level is Level.DELIVERED)
         kept, sure.over = sure.over, None
         self.assertEqual([violation[0] for violation in check(world)], ["I5"])
         sure.over = kept
@@ -209,8 +211,8 @@ class TallyTests(SynchronousTestCase):
 class TableTests(SynchronousTestCase):
     """What the scenarios say of themselves."""
 
-    def _findings(self, play: object) -> Findings:
-        return Scenario("x", "a fault", "a promise", play).run(quick=True)  # type: ignore[arg-type]  # any function will do
+    def _findings(self, play: Callable[[Findings], None]) -> Findings:
+        return Scenario("x", "a fault", "a promise", play).run(quick=True)
 
     def test_findings(self) -> None:
         """A promise that breaks, or a scenario that fails, does not hold; what cannot be tried here says so."""

@@ -171,6 +171,7 @@ class PendingTests(SynchronousTestCase):
         """A range that goes backwards holds no number: no event is split or doubled by it."""
         self._add(1, 10, "p", "q")
         self.assertEqual(self._answer(5, 3, "p"), [])
+        self.assertEqual((self.pending.within("s", 5, 3), self.pending.waits("s", 5, 3, "p")), ([], False))
         self.assertEqual([(piece.first, piece.last) for piece in self.pending._streams["s"]], [(1, 10)])
         self.assertEqual(self._answer(1, 10, "p"), [])
         self.assertEqual(self._answer(1, 10, "q"), [(1, 10)])

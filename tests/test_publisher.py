@@ -142,7 +142,7 @@ class TakeTests(Case):
 
     def test_credit(self) -> None:
         """Four batches leave unasked, then one for each that the dispatcher has routed; it is poked when credit comes."""
-        for _ in range(10):
+        for _ in range(12):
             self.publish(payload=b"x" * TARGET)
         self.assertEqual([run.first for _ in range(8) for run in self.publisher.take()], [1, 2, 3, 4])
         pokes = self.pokes

@@ -71,6 +71,7 @@ class LossTests(Case):
         self.clock.advance(GIVE_UP - 1)
         self.publisher.linkLost()
         self.assertNoResult(sent)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
         self.clock.advance(1)
         self.failureResultOf(sent, OutcomeUnknown)
 

@@ -24,24 +24,28 @@ MAX_PART = 255
 ANY_NODE = "*"
 LOCALHOST = "localhost"
 
+_QUOTES = "'\""
+_FORMS = "write event, host/event or node@host/event"
+
 
 def _quoted(text: object) -> str:
     shown = repr(text)
-    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+    # Cut inside the quotes, so that they are closed.
+    return shown if len(shown) <= 60 else f"{shown[:56]}...{shown[0] if shown[0] in _QUOTES else ''}"
 
 
 def checkPart(part: str, what: str) -> str:
     """Return `part`, or raise `InvalidAddressing` when it cannot be part of an address; `what` names it in the error."""
     if not isinstance(part, str):
-        raise InvalidAddressing(f"{what} must be text, not {type(part).__name__}: {_quoted(part)}")
+        raise InvalidAddressing(f"{what} {_quoted(part)} is no text but a {type(part).__name__}: give a str")
     if not part:
-        raise InvalidAddressing(f"Invalid addressing: {what} is empty")
+        raise InvalidAddressing(f"Invalid addressing: {what} is empty: give one, as in orders.created")
     if not part.isprintable() or " " in part:
-        raise InvalidAddressing(f"Invalid addressing: {what} {_quoted(part)} has a space or an unprintable character")
+        raise InvalidAddressing(f"Invalid addressing: {what} {_quoted(part)} has a space or an unprintable character: leave it out")
     if "/" in part or "@" in part:
-        raise InvalidAddressing(f"Invalid addressing: {what} {_quoted(part)} has a '/' or '@' in it")
+        raise InvalidAddressing(f"Invalid addressing: {what} {_quoted(part)} has a '/' or '@' in it: {_FORMS}")
     if len(part) > MAX_PART or len(part.encode()) > MAX_PART:
-        raise InvalidAddressing(f"Invalid addressing: {what} {_quoted(part)} is longer than {MAX_PART} bytes")
+        raise InvalidAddressing(f"Invalid addressing: {what} {_quoted(part)} is longer than {MAX_PART} bytes: shorten it")
     return part
 
 
@@ -53,7 +57,7 @@ def isPattern(name: str) -> bool:
 def _checkPlace(part: str, what: str) -> None:
     checkPart(part, what)
     if isPattern(part):  # it would match nobody, silently
-        raise InvalidAddressing(f"Invalid addressing: {what} {_quoted(part)} has a wildcard, only the event's name may")
+        raise InvalidAddressing(f"Invalid addressing: {what} {_quoted(part)} has a wildcard: write it out, only the event's name may have one")
 
 
 def checkPattern(name: str) -> str:
@@ -62,10 +66,11 @@ def checkPattern(name: str) -> str:
     parts = name.split(".")
     for index, part in enumerate(parts):
         if not part:
-            raise InvalidAddressing(f"Invalid addressing: {_quoted(name)} has an empty part between its dots")
+            raise InvalidAddressing(f"Invalid addressing: {_quoted(name)} has an empty part between its dots: write one dot between two parts")
         if isPattern(part) and not (part == "*" or (part == ">" and index == len(parts) - 1)):
             raise InvalidAddressing(
-                f"Invalid addressing: in {_quoted(name)} a '*' must be a whole part, a '>' the whole last part"
+                f"Invalid addressing: in {_quoted(name)} a wildcard is not alone in its part: write '*' for a whole part, "
+                "'>' for all that follow"
             )
     return name
 
@@ -93,12 +98,12 @@ class EventURI:
 
     def __init__(self, raw: str) -> None:
         if not isinstance(raw, str):
-            raise InvalidAddressing(f"an address must be text, not {type(raw).__name__}: {_quoted(raw)}")
+            raise InvalidAddressing(f"the address {_quoted(raw)} is no text but a {type(raw).__name__}: give a str")
         if len(raw) > 3 * MAX_PART + 2:
-            raise InvalidAddressing(f"Invalid addressing: {_quoted(raw)} is too long")
+            raise InvalidAddressing(f"Invalid addressing: {_quoted(raw)} is too long: each part may have {MAX_PART} bytes")
         place, _slash, event = raw.rpartition("/")
         if "/" in place:
-            raise InvalidAddressing(f"Invalid addressing: {_quoted(raw)} has more than one '/'")
+            raise InvalidAddressing(f"Invalid addressing: {_quoted(raw)} has more than one '/': {_FORMS}")
         node, _at, host = place.rpartition("@")
         self.raw = raw
         self.eventName = checkPattern(event)

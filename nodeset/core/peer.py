@@ -361,6 +361,8 @@ class Peer:
             index += 1
             offset += length
             size += length
+            if not self._running:
+                break
             if not index & 15 and self._clock.seconds() > until:
                 in_time = False
                 break

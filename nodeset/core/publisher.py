@@ -13,7 +13,7 @@ from nodeset.core.batch import NO_HEADERS, TARGET, WINDOW, Done, Events, Level, 
 from nodeset.core.outbox import Entry, Outbox
 from nodeset.errors import HandlerFailed, NodeSetError, NotRunning, OutcomeUnknown, Overloaded, Receipt, Undelivered
 
-__all__ = ["GIVE_UP", "Publisher"]
+__all__ = ["GIVE_UP", "Publisher", "Tally"]
 
 #: Seconds without a link after which what was sent fails with `OutcomeUnknown` (D6).
 GIVE_UP = 600.0

@@ -13,6 +13,7 @@ import attrs
 from nodeset import settings
 from nodeset.core.address import checkPattern
 from nodeset.core.message import NodeMessage
+from nodeset.core.voice import speakUp
 from nodeset.errors import BadMessage
 
 __all__ = ["Caught", "catch", "catches", "setDefaultOptions"]
@@ -92,6 +93,9 @@ def _annotated(cls: type, name: str) -> type[NodeMessage] | None:
 def setDefaultOptions() -> None:
     """Take the defaults with the environment for the settings of this process, as before any node is made.
 
+    A program that begins no logging sees its warnings on stderr from when the reactor runs, such as why it waits.
+
     >>> setDefaultOptions()
     """
     settings.use(settings.load(os.environ, {}))
+    speakUp()

@@ -87,7 +87,7 @@ class Furl:
         if unwanted := _UNWANTED.search(self.name):
             raise BadFurl(f"the name in this FURL has {_describe(unwanted)}: copy the FURL again")
         if len(str(self)) > LONGEST_FURL:
-            raise BadFurl(f"this FURL has {len(str(self))} characters, at most {LONGEST_FURL} are allowed")
+            raise BadFurl(f"this FURL has {len(str(self))} characters, at most {LONGEST_FURL} are allowed: give fewer hints")
 
     def __str__(self) -> str:
         return f"pb://{self.tub_id}@{','.join(self.hints)}/{self.name}"
@@ -99,7 +99,7 @@ class Furl:
 def parse(text: str) -> Furl:
     """The FURL in this text. BadFurl says in one line what is wrong, without the part that is secret."""
     if len(text) > LONGEST_FURL:
-        raise BadFurl(f"a FURL has at most {LONGEST_FURL} characters, this text has {len(text)}")
+        raise BadFurl(f"a FURL has at most {LONGEST_FURL} characters, this text has {len(text)}: copy it again, alone")
     if not text:
         raise BadFurl(f"the FURL is empty: give {_EXAMPLE}, or the file that the dispatcher wrote")
     if unwanted := _UNWANTED.search(text):
@@ -109,11 +109,11 @@ def parse(text: str) -> Furl:
         raise BadFurl(f"this is no FURL, it does not start with pb://: give {_EXAMPLE}")
     if scheme[1].lower() == "pbu":
         raise BadFurl(
-            "pbu:// is a rendezvous name, not an address: it names the file that a dispatcher on this machine writes, "
-            "whose text starts with pb://"
+            "pbu:// is a rendezvous name, not an address: it names a file that a dispatcher on this machine writes: "
+            "give the text of that file, which starts with pb://"
         )
     if scheme[1] != "pb":
-        raise BadFurl(f"a FURL starts with pb://, not with {scheme[1]}://")
+        raise BadFurl(f"a FURL starts with pb://, not with {scheme[1]}://: give {_EXAMPLE}")
     # Whatever stands after the first slash is taken for secret, and all of it while there is no slash.
     place, slash, name = text[len("pb://") :].partition("/")
     tub_id, at, hints = place.partition("@")

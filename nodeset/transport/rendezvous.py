@@ -17,13 +17,15 @@ from nodeset.transport.certificate import createCertificate, tubId
 from nodeset.transport.files import blaming, letGo, openQuick, readWhole, reasonOf, showPath, tryLock, writeWhole
 from nodeset.transport.furl import DEFAULT_PLACE, LONGEST_FURL, Furl, Place, newName, parse, parsePlace, redact
 
-__all__ = ["Claim", "FurlSource", "NotThere", "claim", "find", "lockIdentity", "stateDirectory"]
+__all__ = ["Claim", "FurlSource", "NotThere", "claim", "find", "isFixed", "lockIdentity", "stateDirectory"]
 
 _LONGEST_PEM = 65536  # an RSA certificate as Foolscap makes it has 3 KiB
 _LONGEST_PATH = 4095
 # A FURL that lost its start would otherwise be taken for a path, which errors may show.
 _LOOKS_LIKE_FURL = re.compile(r"pb:/|\b[a-z2-7]{32}@|@tcp:", re.IGNORECASE)
 _LOOKS_LIKE_ADDRESS = re.compile(r"[^/]*:")
+# What stands after the slash may be the secret of a FURL that lost its start.
+_HOST_PORT = re.compile(r"([A-Za-z0-9][A-Za-z0-9.-]{0,80}):([0-9]{1,5})(?:/.*)?")
 _PUBLIC = "--dispatcher-url shows its FURL to every user of this machine: give @FILE, or set $NODESET_DISPATCHER"
 
 
@@ -77,7 +79,7 @@ class Claim:
         claim was released.
         """
         if not self._held:
-            raise StateUnusable(f"{showPath(self.member_file)}: this claim was released, make a new one")
+            raise StateUnusable(f"{showPath(self.member_file)}: this claim was released: make a new one")
         # Both before the first write, so that a bad hint changes nothing.
         owner = Furl(self.tub_id, hints, self.owner_name)
         member = Furl(self.tub_id, hints, self.member_name)
@@ -133,7 +135,7 @@ def lockIdentity(path: Path) -> tuple[bytes, Callable[[], None]]:
                 continue
             try:
                 if not tryLock(held[0]):
-                    raise StateUnusable(f"{showPath(path)} is in use: two processes must not share one identity")
+                    raise StateUnusable(f"{showPath(path)} is in use, two processes must not share one identity: give each its own file")
                 # Somebody may have put another file in place between our open and our lock.
                 if os.path.samestat(os.fstat(held[0]), path.stat()):
                     return _readCertificate(path, []), partial(letGo, held)
@@ -141,7 +143,7 @@ def lockIdentity(path: Path) -> tuple[bytes, Callable[[], None]]:
                 letGo(held)
                 raise
             letGo(held)
-    raise StateUnusable(f"{showPath(path)}: somebody keeps replacing this file")
+    raise StateUnusable(f"{showPath(path)}: somebody keeps replacing this file: stop that, then start anew")
 
 
 class FurlSource(Protocol):
@@ -195,6 +197,11 @@ class _Given:
         return f"{redact(self.furl)} from {self.origin}"
 
 
+def isFixed(source: FurlSource) -> bool:
+    """Whether the FURL itself was given, so that another one never comes; what a file holds may change."""
+    return isinstance(source, _Given)
+
+
 @attrs.frozen
 class _InFile:
     path: Path
@@ -225,6 +232,8 @@ def _source(text: str, origin: str, environ: Mapping[str, str], state_directory:
             return _InFile(_absolute(text.removeprefix("file:").removeprefix("//"), environ))
         if text.startswith("@"):
             return _InFile(_absolute(text.removeprefix("@"), environ))
+        if named := _HOST_PORT.fullmatch(text):
+            raise BadFurl(f"this is no FURL: for the dispatcher of this machine say pbu://{named[1]}:{named[2]}/dispatcher")
         if _LOOKS_LIKE_ADDRESS.match(text):
             parse(text)
         return _InFile(_absolute(text, environ))
@@ -284,11 +293,11 @@ def _prepare(directory: Path) -> None:
     """See to it that the directory is there for us alone to write in."""
     with blaming(directory):
         if directory.exists() and not directory.is_dir():
-            raise StateUnusable(f"{showPath(directory)} is not a directory: choose another --state-dir")
+            raise StateUnusable(f"{showPath(directory)} is not a directory: choose another --state-dir or $NODESET_HOME")
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = directory.stat()
     if found.st_uid != os.geteuid():
-        raise StateUnusable(f"{showPath(directory)} belongs to user {found.st_uid}: choose another --state-dir")
+        raise StateUnusable(f"{showPath(directory)} belongs to user {found.st_uid}: choose another --state-dir or $NODESET_HOME")
     if found.st_mode & 0o022:
         mode = stat.S_IMODE(found.st_mode)
         raise StateUnusable(f"{showPath(directory)} can be written by others (mode {mode:04o}): chmod it to 0700")

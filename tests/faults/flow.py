@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections import Counter
+from functools import partial
 
 from tests.faults.processes import Child, Stage, StillWaiting, freePort
 from tests.faults.scenario import Findings, scenario
@@ -36,7 +37,7 @@ def cycles(findings: Findings) -> None:
             began = time.monotonic()
             first.order("publish 10")
             everyone = [first, *members]
-            stage.wait("the first are answered", lambda first=first: first.count("done"), 60)  # type: ignore[misc]  # bound now, not late
+            stage.wait("the first are answered", partial(first.count, "done"), 60)
 
             def settled(everyone: list[Child] = everyone) -> bool:
                 counts = [(child.count("p"), child.count("r")) for child in everyone]
@@ -45,7 +46,7 @@ def cycles(findings: Findings) -> None:
             stage.wait("all is answered", settled, 600)
             spent = time.monotonic() - began
             last.order("publish 10")
-            stage.wait("they work on", lambda last=last: last.count("done"), 30)  # type: ignore[misc]  # as above
+            stage.wait("they work on", partial(last.count, "done"), 30)
             results = Counter(answer.result or "no answer" for child in everyone for answer in child.answers())
             after = Counter(answer.result for answer in last.answers())
             twice = sum(tally([], child.got(), ordered=False).duplicate for child in members)
@@ -100,7 +101,7 @@ def _slowReaders(findings: Findings, policy: str) -> None:
         proxy.kill()  # with what is in it
         for child in (frozen, slow):
             try:
-                stage.wait("what it had taken is handled", lambda child=child: child.says("lost its link"), 30)  # type: ignore[misc]  # bound now, not late
+                stage.wait("what it had taken is handled", partial(child.says, "lost its link"), 30)
             except StillWaiting:
                 pass
         state: list[int] = []

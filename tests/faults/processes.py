@@ -103,6 +103,11 @@ class Child:
         self._look()
         return self._last[kind]
 
+    def gotSince(self, moment: float) -> bool:
+        """Whether its handler was called with something that was published after `moment`."""
+        words = self.last("g") if self.count("g") else []
+        return bool(words) and float(words[3]) > moment
+
     def _look(self) -> None:
         if not self.ledger.exists():
             return

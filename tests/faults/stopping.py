@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from tests.faults.processes import ROOT, Child, Stage
 from tests.faults.scenario import Findings, scenario
@@ -54,7 +55,7 @@ def stopNode(findings: Findings) -> None:
         woken, had = time.monotonic(), stopped.count("l")
         stage.wait("it is linked again", lambda: stopped.count("l") > had, 60)
         linked = float(stopped.last("l")[0])
-        stage.wait("it gets something new", lambda: float(stopped.last("g")[3]) > linked, 60)
+        stage.wait("it gets something new", partial(stopped.gotSince, linked), 60)
         usable = float(stopped.last("g")[2]) - woken
         _answered(stage, publisher)
         answers, got, late = publisher.answers(), other.got(), stopped.got()
@@ -100,7 +101,7 @@ def stopDispatcher(findings: Findings) -> None:
         dispatcher.signal(signal.SIGCONT)
         woken = time.monotonic()
         for child in subscribers:
-            stage.wait("it gets something new", lambda child=child: float(child.last("g")[3]) > woken, 60)  # type: ignore[misc]  # bound now, not late
+            stage.wait("it gets something new", partial(child.gotSince, woken), 60)
         usable = time.monotonic() - woken
         _answered(stage, publisher)
         answers = publisher.answers()
@@ -132,7 +133,7 @@ def blackHole(findings: Findings) -> None:
         at = time.monotonic()
         noticed = {}
         for side, (child, text) in {"dispatcher": (dispatcher, "is away"), "node": (subscriber, "lost its link")}.items():
-            stage.wait(f"the {side} notices", lambda child=child, text=text: child.says(text), 45)  # type: ignore[misc]  # bound now, not late
+            stage.wait(f"the {side} notices", partial(child.says, text), 45)
             noticed[side] = time.monotonic() - at
         proxy.signal(signal.SIGUSR2)
         mended = time.monotonic()
@@ -142,7 +143,7 @@ def blackHole(findings: Findings) -> None:
         cut = time.monotonic()
         stage.wait("it is linked once more", lambda: subscriber.count("l") >= 3, 45)
         replaced = float(subscriber.last("l")[0]) - cut
-        stage.wait("it gets something new", lambda: float(subscriber.last("g")[3]) > cut + replaced)
+        stage.wait("it gets something new", partial(subscriber.gotSince, cut + replaced))
         _answered(stage, publisher)
         total = tally(publisher.answers(), subscriber.got())
     findings.measure(
