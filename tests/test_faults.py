@@ -74,7 +74,7 @@ class SeedTests(SynchronousTestCase):
 
 
 class SilenceTests(SynchronousTestCase):
-    """Who says nothing for 20 s is gone, not only away."""
+    """Who says nothing for 20 s is cut off, then away, then gone."""
 
     def test_routesGo(self) -> None:
         """A node whose network went dead without a word loses its routes within 25 s; what waited for it fails then."""
@@ -102,7 +102,7 @@ class SilenceTests(SynchronousTestCase):
         self.assertNoResult(answer)
         clock.pump([0.1] * 61)
         self.assertEqual(len(dispatcher.exchange.table), 0)
-        self.assertIn("it fell silent", str(self.failureResultOf(answer, Undelivered).value))
+        self.assertIn("its link was lost", str(self.failureResultOf(answer, Undelivered).value))
 
 
 class PlantedTests(SynchronousTestCase):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -17,6 +18,10 @@ from nodeset.core.handlers import Handlers, Refusal
 from nodeset.core.inbox import Delivery
 from nodeset.core.message import NodeMessage, RawMessage
 from nodeset.core.utils import catch, catches
+
+
+def _wrapped(wrap: Any, inner: Any, msg: Any) -> Any:
+    return wrap(inner)
 
 
 class Order(NodeMessage):
@@ -279,7 +284,7 @@ class WaitTests(HandlersCase):
         for wrap in self.results():
             for failing in (False, True):
                 inner: Deferred[Any] = Deferred()
-                _owner, handlers = self.single(lambda msg, wrap=wrap, inner=inner: wrap(inner))  # type: ignore[misc]  # now
+                _owner, handlers = self.single(partial(_wrapped, wrap, inner))
                 result = handlers.deliver(delivery())
                 assert isinstance(result, Deferred)
                 self.clock.advance(4.0)
@@ -294,7 +299,7 @@ class WaitTests(HandlersCase):
         for wrap in self.results():
             cancelled: list[object] = []
             inner: Deferred[Any] = Deferred(cancelled.append)
-            _owner, handlers = self.single(lambda msg, wrap=wrap, inner=inner: wrap(inner))  # type: ignore[misc]  # now
+            _owner, handlers = self.single(partial(_wrapped, wrap, inner))
             result = handlers.deliver(delivery())
             assert isinstance(result, Deferred)
             self.clock.advance(4.99)

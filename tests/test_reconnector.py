@@ -26,6 +26,9 @@ class FakeLink:
     def send(self, batch: bytes) -> None:
         """Nothing is sent."""
 
+    def close(self) -> None:
+        """Nothing is left to send."""
+
     def abort(self) -> None:
         """Count it."""
         self.aborted += 1

@@ -91,6 +91,12 @@ class LoadTests(SynchronousTestCase):
             self.assertNotIn("thesecret", str(error))
         self.assertNotIn("thesecret", str(self.assertRaises(BadSettings, load, {}, {SECRET: "x"})))
 
+    def test_cut(self) -> None:
+        """A long value is cut inside its quotes, so that the line goes on after them."""
+        for value in ("x" * 300, "it's" + "x" * 300, SECRET + "x" * 300):
+            error = str(self.assertRaises(BadSettings, load, {}, {"loglevel": value}))
+            self.assertRegex(error, r"^--loglevel: (['\"])[^\n]*\1 is ")
+
     def test_lists(self) -> None:
         """What may be given more than once is a list, or has commas."""
         self.assertEqual(load({}, {"advertise": ["tcp:a:1", "tcp:b:2"]}).advertise, ("tcp:a:1", "tcp:b:2"))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
@@ -37,6 +40,10 @@ from nodeset.core.batch import (
     unpack,
 )
 from nodeset.core.writer import TARGET, BatchWriter, _weigh
+
+
+def _next(events: Any) -> Any:
+    return events.pop(0) if events else []
 
 
 class FakeLink:
@@ -196,7 +203,7 @@ class WriterTests(SynchronousTestCase):
         for frames in ([Beat()] * 5000, [Confirm("s" * 64, _RANGES, Outcome.FAILED, _REASON)], [Bye(_REASON)] * 20):
             events = [[_run(1, MAX_EVENT, headers=_FULL_HEADERS)], [_run(number, 0) for number in range(2, 900)]]
             link, clock = FakeLink(), Clock()
-            writer = BatchWriter(clock, lambda events=events: events.pop(0) if events else [])  # type: ignore[misc]
+            writer = BatchWriter(clock, partial(_next, events))
             writer.attach(link)
             for frame in frames:
                 writer.write(frame)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from nodeset.cli.options import CommonOptions, twistdOptions
-from nodeset.cli.service import Daemon, prepare
+from nodeset.cli.service import Daemon, naming, prepare
+from nodeset.errors import BadSettings
 from nodeset.settings import DEFAULT_URL, Settings
 
 __all__ = ["Options", "main", "makeService"]
@@ -73,7 +74,13 @@ def _build(found: Settings, twistd: Mapping[str, Any], reactor: Any, is_script: 
     listening = readListen(DEFAULT_URL if found.listensByDefault() else found.listen)
     hints = checkHints(found.advertise)
     checkEndpoint(reactor, listening.endpoint)
-    held = claim(stateDirectory(os.environ, found.state_dir), listening.place)
+    # Absolute, since a daemon changes its directory.
+    files = [Path(name).absolute() for name in found.furlfile]
+    for path in files:
+        if not path.parent.is_dir():
+            raise BadSettings(f"--furlfile {str(path)[:200]!r} is in no directory: make that, or name another file")
+    with naming(found, "state_dir"):
+        held = claim(stateDirectory(os.environ, found.state_dir), listening.place)
     try:
         probe(listening)
         if listening.is_local and not hints:
@@ -91,8 +98,6 @@ def _build(found: Settings, twistd: Mapping[str, Any], reactor: Any, is_script: 
         found.verbose,
         fresh=held.fresh,
     )
-    # A daemon changes its directory.
-    files = [Path(name).absolute() for name in found.furlfile]
     acceptor = TubAcceptor(dispatcher, held, listening.endpoint, hints or listening.hints, reactor, files)
     acceptor.setServiceParent(daemon)
     return daemon

@@ -15,7 +15,7 @@ from nodeset.cli.options import oneLine
 from nodeset.errors import BadFurl, BadSettings, PortTaken
 from nodeset.transport.furl import DEFAULT_PLACE, Furl, Place, parsePlace
 
-__all__ = ["Listening", "checkEndpoint", "checkHints", "probe", "readListen"]
+__all__ = ["Listening", "checkEndpoint", "checkHints", "lookUp", "probe", "readListen"]
 
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]\s]+):([0-9]{1,5})")
 #: Words before a colon that start an endpoint string although a number follows.
@@ -41,8 +41,8 @@ class Listening:
     is_local: bool
 
 
-def readListen(text: str) -> Listening:
-    """What `--listen` says. BadSettings in one line for what cannot be.
+def readListen(text: str, advertises: bool = True) -> Listening:
+    """What `--listen` says. BadSettings in one line for what cannot be; `advertises` says whether there is an --advertise.
 
     >>> readListen("localhost:5333").endpoint
     'tcp:5333:interface=127.0.0.1'
@@ -58,18 +58,23 @@ def readListen(text: str) -> Listening:
         if text.lower().startswith("pb:") or (found is None and not re.match(r"\w+:", text)):
             raise BadSettings(f"--listen {oneLine(text)[:80]!r} is no place to listen: {_FORMS}")
         if found is None or found[1].lower() in _ENDPOINTS:
-            return _readEndpoint(text)
+            return _readEndpoint(text, advertises)
     if found is None or int(found[2]) > 65535:
         raise BadSettings(f"--listen {text[:80]!r} has no host with a port from 0 to 65535: {_FORMS}")
-    return _readHostPort(found[1].strip("[]"), int(found[2]), ref)
+    return _readHostPort(found[1].strip("[]"), int(found[2]), ref, advertises)
 
 
-def _readHostPort(host: str, port: int, ref: str) -> Listening:
+def _readHostPort(host: str, port: int, ref: str, advertises: bool) -> Listening:
     interface = _LOOPBACK if host.lower() == "localhost" else _ownAddress(host)
-    if interface is not None and ipaddress.ip_address(interface).is_unspecified:
+    if interface is None:
+        why = f"{host[:80]!r} is not an address of this machine"
+        more = f" with --advertise tcp:{host[:80]}:{port}" if advertises else ""
+        raise BadSettings(f"--listen: {why}: use 0.0.0.0:{port}{more}")
+    address = ipaddress.ip_address(interface)
+    if address.is_unspecified:
         return _tcp(interface, port, ref, "")
-    hint = _LOOPBACK if host.lower() == "localhost" else f"[{host}]" if ":" in host else host
-    return _tcp(interface, port, ref, hint, name="localhost" if _isLoopback(interface) or ":" in host else host)
+    hint = f"[{interface}]" if address.version == 6 else interface
+    return _tcp(interface, port, ref, hint, name="localhost" if address.is_loopback or ":" in host else host)
 
 
 def _tcp(interface: str | None, port: int, ref: str, hint: str, name: str = "localhost") -> Listening:
@@ -80,7 +85,7 @@ def _tcp(interface: str | None, port: int, ref: str, hint: str, name: str = "loc
     return Listening(f"{kind}:{port}{where}", (f"tcp:{hint or _LOOPBACK}:{port}",), place, (interface or "", port), not hint)
 
 
-def _readEndpoint(text: str) -> Listening:
+def _readEndpoint(text: str, advertises: bool) -> Listening:
     default = parsePlace(DEFAULT_PLACE)
     kind, *rest = (part.replace(chr(92), "") for part in re.split(r"(?<!\\):", text))
     if kind.lower() in ("tcp", "tcp4", "tcp6"):
@@ -90,7 +95,7 @@ def _readEndpoint(text: str) -> Listening:
             raise BadSettings(f"--listen {text[:80]!r} has no port from 0 to 65535: {_FORMS}")
         found = _tcp(interface or None, int(port), default.ref, "")
         if interface and not _isWild(interface):
-            found = _readHostPort(interface, int(port), default.ref)
+            found = _readHostPort(interface, int(port), default.ref, advertises)
         return attrs.evolve(found, endpoint=text, address=(interface or ("::" if kind == "tcp6" else ""), int(port)))
     # Whatever it is, the port that it gets is told when it listens.
     return Listening(text, (f"tcp:{_LOOPBACK}:0",), default, None, True)
@@ -103,19 +108,30 @@ def _isWild(interface: str) -> bool:
         return False
 
 
-def _isLoopback(interface: str | None) -> bool:
-    return interface is not None and ipaddress.ip_address(interface).is_loopback
-
-
 def _ownAddress(host: str) -> str | None:
-    """The address, if it is one of this machine; None for a name or for somebody's in front of us: then we listen on all."""
+    """The address of this machine that is meant by an address or a name, None for somebody else's."""
     try:
-        address = ipaddress.ip_address(host)
-        with socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET) as trial:
-            trial.bind((host, 0))
-    except (ValueError, OSError):
-        return None
-    return host
+        found = [str(ipaddress.ip_address(host))]
+    except ValueError:
+        found = lookUp(host)
+    return next((address for address in found if _isOwn(address)), None)
+
+
+def lookUp(host: str) -> list[str]:
+    """The addresses that this machine knows for a host name, none if it knows it not."""
+    try:
+        return [str(each[4][0]) for each in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
+    except (OSError, UnicodeError):
+        return []
+
+
+def _isOwn(address: str) -> bool:
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as trial:
+            trial.bind((address, 0))
+    except (OSError, OverflowError):
+        return False
+    return True
 
 
 def checkHints(hints: tuple[str, ...]) -> tuple[str, ...]:
@@ -152,7 +168,7 @@ def probe(listening: Listening) -> None:
             trial.bind((host, port))
             trial.listen(1)
     except OSError as error:
-        where = f"{host or 'any address'} port {port}"
+        where = f"port {port} of {host}" if host else f"port {port}"
         if error.errno == errno.EADDRINUSE:
             raise PortTaken(f"{where} is taken: stop whoever listens there, or choose another --listen") from None
         why = os.strerror(error.errno) if error.errno else type(error).__name__

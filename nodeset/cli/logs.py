@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -13,23 +14,22 @@ from typing import Any, Protocol
 
 from twisted.logger import (
     FilteringLogObserver,
+    ILogFilterPredicate,
     ILogObserver,
     LogEvent,
     LogLevel,
     LogLevelFilterPredicate,
+    PredicateResult,
     eventAsText,
     formatTime,
 )
 from twisted.python.logfile import DailyLogFile
-from zope.interface import implementer
+from zope.interface import implementer, provider
 
 from nodeset.errors import BadSettings, StateUnusable
 from nodeset.transport.furl import redact
 
-__all__ = ["DEFAULT_FILE", "LineObserver", "formatLine", "makeObserver", "withLevel"]
-
-#: The log of a daemon that was not told otherwise, in its rundir.
-DEFAULT_FILE = "nodeset-core.log"
+__all__ = ["LineObserver", "formatLine", "isInFront", "isLogChosen", "makeObserver", "withLevel"]
 
 _LEVELS = {
     "debug": LogLevel.debug,
@@ -39,6 +39,8 @@ _LEVELS = {
     "warn": LogLevel.warn,
     "crit": LogLevel.critical,
 }
+#: Who tells at level info what only matters to who looks for a mistake: "Starting factory", "(TCP Port 5333 Closed)".
+_CHATTERERS = ("log_legacy", "twisted.", "foolscap.")
 _FURL = re.compile(r"pb://[^\s'\"<>]*")
 #: What `redact` made of one: nothing of its name is left.
 _REDACTED = re.compile(r"pb://(?:[a-z2-7]{4}…@[A-Za-z0-9.:,\[\]-]*/)?…[,.;:)\]]*")
@@ -65,7 +67,15 @@ class _Sink(Protocol):
 
 
 class _DailyFile(DailyLogFile):
-    """A file per day, which comes back after a rotation that failed half way."""
+    """A file per day, which comes back after a rotation that failed half way.
+
+    Opened to append: whoever else writes to it loses nothing.
+    """
+
+    def _openFile(self) -> None:
+        self.closed = False
+        self._file = open(self.path, "ab", 0)  # noqa: SIM115, PTH123  # kept open; the path is Twisted's, a str
+        self.lastDate = self.toDate(os.stat(self.path).st_mtime)  # noqa: PTH116
 
     def revive(self) -> None:
         file = getattr(self, "_file", None)
@@ -99,26 +109,45 @@ class LineObserver:
             self.dropped = 0
 
 
+@provider(ILogFilterPredicate)
+def _withoutChatter(event: LogEvent) -> Any:
+    is_chatter = event.get("log_level") is LogLevel.info and str(event.get("log_namespace")).startswith(_CHATTERERS)
+    return PredicateResult.no if is_chatter else PredicateResult.maybe
+
+
 def withLevel(observer: ILogObserver, level: str) -> ILogObserver:
-    """The observer, for events of this level or above."""
-    return FilteringLogObserver(observer, [LogLevelFilterPredicate(defaultLogLevel=_LEVELS[level])])
+    """The observer, for events of this level or above; what Twisted and Foolscap tell of themselves counts as debug."""
+    predicates: list[Any] = [LogLevelFilterPredicate(defaultLogLevel=_LEVELS[level])]
+    return FilteringLogObserver(observer, predicates if level == "debug" else [*predicates, _withoutChatter])
 
 
-def makeObserver(twistd: Mapping[str, Any], level: str) -> ILogObserver | None:
+def isInFront(twistd: Mapping[str, Any]) -> bool:
+    """Whether these options of twistd's keep the service on its terminal, instead of making a daemon of it."""
+    return bool(twistd.get("nodaemon") or twistd.get("debug"))
+
+
+def isLogChosen(twistd: Mapping[str, Any]) -> bool:
+    """Whether these options of twistd's say where the log goes."""
+    return bool(twistd.get("logfile") or twistd.get("syslog") or twistd.get("logger"))
+
+
+def makeObserver(twistd: Mapping[str, Any], level: str, name: str, prints: bool = False) -> ILogObserver | None:
     """Where these options of twistd's want the log; None when twistd's own `--syslog` or `--logger` is wanted.
 
-    BadSettings or StateUnusable in one line if it cannot be.
+    A daemon that was not told otherwise logs to `name`.log in its rundir; in the foreground the log goes to stdout, to stderr
+    for a service that `prints` its data there. BadSettings or StateUnusable in one line if it cannot be.
     """
     if twistd.get("syslog") or twistd.get("logger"):
         return None
-    in_front = bool(twistd.get("nodaemon") or twistd.get("debug"))
-    name = twistd.get("logfile")
-    if name == "-" and not in_front:
+    in_front = isInFront(twistd)
+    chosen = twistd.get("logfile")
+    if chosen == "-" and not in_front:
         raise BadSettings("--logfile - is for a service in the foreground: add -n, or name a file")
-    if name == "-" or (not name and in_front):
+    if chosen == "-" or (not chosen and in_front):
         # Unbuffered, so that nothing is left to fail at exit; by number, since twistd puts another object in sys.stdout.
-        return withLevel(LineObserver(open(sys.__stdout__.fileno() if sys.__stdout__ else 1, "wb", 0, closefd=False)), level)
-    path = Path(str(name)) if name else Path(str(twistd.get("rundir") or ".")) / DEFAULT_FILE
+        stream, number = (sys.__stderr__, 2) if prints and not chosen else (sys.__stdout__, 1)
+        return withLevel(LineObserver(open(stream.fileno() if stream else number, "wb", 0, closefd=False)), level)
+    path = Path(str(chosen)) if chosen else Path(str(twistd.get("rundir") or ".")) / f"{name}.log"
     try:
         return withLevel(LineObserver(_DailyFile.fromFullPath(str(path.absolute()), defaultMode=None)), level)
     except OSError as error:

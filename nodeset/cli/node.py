@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import simplejson
+import attrs
 from twisted.python.usage import UsageError
 
+from nodeset.cli.logs import isInFront, isLogChosen
 from nodeset.cli.options import CommonOptions, twistdOptions
-from nodeset.cli.service import Daemon, prepare
-from nodeset.errors import BadSettings, PortTaken
+from nodeset.cli.payload import makeMessage
+from nodeset.cli.service import Daemon, naming, prepare
+from nodeset.core.address import checkPattern, isPattern, parse
+from nodeset.errors import BadSettings, InvalidAddressing, NotThere, PortTaken
 from nodeset.settings import Settings
 
 __all__ = ["Options", "main", "makeService"]
@@ -20,7 +23,14 @@ __all__ = ["Options", "main", "makeService"]
 _NAME = "nodeset-node"
 _EVENT = "simple_event"
 #: Which option needs which word.
-_NEEDS = {"count": ("subscriber",), "payload": ("publisher",), "once": ("publisher",), "event": ("subscriber", "publisher")}
+_ROLES = ("subscriber", "publisher")
+_NEEDS = {
+    "count": ("subscriber",),
+    "payload": ("publisher",),
+    "once": ("publisher",),
+    "publish-timeout": ("publisher",),
+    "event": _ROLES,
+}
 
 
 class Options(CommonOptions):
@@ -29,7 +39,8 @@ class Options(CommonOptions):
     synopsis = "Usage: nodeset-node [subscriber|publisher] [options]"
     longdesc = (
         "A node that is there. As 'subscriber' it prints each event as a line, its payload as JSON; as 'publisher' it publishes"
-        " one event once it is linked, prints the receipt, keeps running. Without -n it becomes a daemon."
+        " one event once it is linked, prints the receipt, keeps running. Both log to stderr. Without -n it becomes a daemon;"
+        " one with a role then needs --logfile, where its lines go."
     )
     example = (
         "  nodeset-node -n subscriber --event 'orders.*'\n"
@@ -37,7 +48,14 @@ class Options(CommonOptions):
         "  twistd -n nodeset-node subscriber --event orders.created --count 10\n"
     )
 
-    optFlags = [["once", None, "publisher: end when the event was delivered, with exit code 1 if it was not"]]
+    optFlags = [
+        [
+            "once",
+            None,
+            "publisher: end when the event was delivered; with exit code 1 and the reason on stderr when it was not, or when "
+            "--publish-timeout has passed, waiting for a dispatcher included; logs nothing else unless --loglevel is given",
+        ]
+    ]
     optParameters = [
         [
             "dispatcher-url",
@@ -50,38 +68,46 @@ class Options(CommonOptions):
         ["identity", None, None, "The file with this node's certificate, made if missing [default: a fresh one each time]"],
         ["name", None, None, "The label in addresses that means this node [default: a random one]"],
         ["host", None, None, "The host name in addresses that means this node [default: localhost]"],
-        ["site", None, None, "Does nothing for a node; see --host."],
-        ["publish-timeout", None, None, "Seconds that a publish may take [default: 60]"],
+        ["site", None, None, "See --host."],
+        ["publish-timeout", None, None, "publisher: seconds that a publish may take [default: 60]"],
         ["event", None, None, f"subscriber, publisher: the event's name, for a subscriber also a pattern [default: {_EVENT}]"],
-        ["payload", None, None, "publisher: a JSON object, whose members become the fields, or a text for the field 'payload'"],
+        [
+            "payload",
+            None,
+            None,
+            "publisher: a JSON object, whose members become the fields, or a text for the field 'payload'; what starts with "
+            "{ is meant as an object",
+        ],
         ["count", None, None, "subscriber: end after this many events"],
     ]
+
+    idle = (*CommonOptions.idle, "site")
 
     #: `subscriber`, `publisher` or nothing.
     role = ""
 
+    def foresee(self, words: list[str]) -> None:
+        """Know the role before `--help` is met."""
+        self.role = words[0] if words and words[0] in _ROLES else ""
+
+    def isShown(self, option: str) -> bool:
+        """Leave out what is for the other role."""
+        return super().isShown(option) and (not self.role or self.role in _NEEDS.get(option, _ROLES))
+
     def readWords(self, words: list[str]) -> None:
         """Take the role."""
-        if words and words[0] in ("subscriber", "publisher"):
-            self.role = words.pop(0)
-        super().readWords(words)
+        super().readWords(words[1:] if self.role else words)
         for name, roles in _NEEDS.items():
-            if self[name] and self.role not in roles:
+            if self[name] not in (None, 0) and self.role not in roles and name != "publish-timeout":
                 raise UsageError(f"--{name} needs the word {' or '.join(roles)}, as in nodeset-node {roles[0]} --{name} ...")
+        for name in ("event", "payload"):
+            if self[name] == "":
+                raise UsageError(
+                    f"--{name} is empty: give {'a name' if name == 'event' else 'a JSON object or a text'}, or leave it out"
+                )
         count = self["count"]
         if count is not None and not (count.isascii() and count.isdigit() and len(count) <= 12 and int(count) > 0):
             raise UsageError(f"--count {count[:40]!r} is no number of events: give 1 or more")
-
-
-def readPayload(text: str | None) -> dict[str, Any]:
-    """The fields that `--payload` says: a JSON object's own, else one field `payload` with the text."""
-    if text is None:
-        return {}
-    try:
-        found = simplejson.loads(text)
-    except (ValueError, RecursionError):
-        found = None
-    return found if isinstance(found, dict) else {"payload": text}
 
 
 def makeService(options: Options) -> Daemon:
@@ -96,12 +122,10 @@ def makeService(options: Options) -> Daemon:
 
 def _build(options: Options, found: Settings, twistd: Mapping[str, Any], reactor: Any, is_script: bool) -> Daemon:
     from nodeset.cli.roles import Present, Publisher, Subscriber
-    from nodeset.core.address import checkPattern, isPattern, parse
-    from nodeset.core.message import MessageBuilder
-    from nodeset.errors import LocalError, NotThere
-    from nodeset.transport.rendezvous import find, lockIdentity, stateDirectory
+    from nodeset.transport.rendezvous import find, isFixed, lockIdentity, stateDirectory
     from nodeset.transport.tub import TubTransport
 
+    event = _checkRole(options, twistd)
     source = find(
         None,
         found.dispatcher_url,
@@ -113,42 +137,54 @@ def _build(options: Options, found: Settings, twistd: Mapping[str, Any], reactor
         source.read()
     except NotThere:
         pass  # it may start later
-    event = options["event"] or _EVENT
-    fields = readPayload(options["payload"])
-    try:
-        if options.role == "publisher":
-            if isPattern(parse(event).eventName):
-                raise BadSettings(f"{event[:80]!r} is a pattern: one event is published to one name")
-            MessageBuilder.createMessage(None, **fields)
-        else:
-            checkPattern(event)
-    except LocalError as error:
-        raise BadSettings(f"--event or --payload: {error}") from None
     identity = Path(found.identity).expanduser().absolute() if found.identity else None
     if identity is not None:
         # A look only: the transport takes it for good, once we are the process that keeps it.
-        lockIdentity(identity)[1]()
-    daemon = Daemon(_NAME, found, twistd, reactor, is_script)
+        with naming(found, "identity"):
+            lockIdentity(identity)[1]()
+    if options["once"] and not {"loglevel"} & (found.given | found.environment):
+        found = attrs.evolve(found, loglevel="crit")
+    daemon = Daemon(_NAME, found, twistd, reactor, is_script, prints=bool(options.role))
     if source.warning:
         daemon.log.warn("{warning}", warning=source.warning)
     transport = TubTransport(source, reactor, _listen(reactor, found), identity)
     node: Present
     about: Any = {"name": found.name, "host": found.host, "settings": found, "transport": transport, "clock": reactor}
+    about |= {"end": daemon.end, "fixed": isFixed(source)}
     if options.role == "subscriber":
-        node = Subscriber(daemon.end, event, int(options["count"] or 0), **about)
+        node = Subscriber(say=daemon.say, event=event, wanted=int(options["count"] or 0), **about)
     elif options.role == "publisher":
-        node = Publisher(daemon.end, event, fields, bool(options["once"]), **about)
+        msg = makeMessage(options["payload"])
+        node = Publisher(say=daemon.say, event=event, msg=msg, once=bool(options["once"]), **about)
     else:
-        node = Present(daemon.end, **about)
+        node = Present(**about)
     node.setServiceParent(daemon)
     return daemon
+
+
+def _checkRole(options: Options, twistd: Mapping[str, Any]) -> str:
+    """The event. BadSettings for one that cannot be, a payload that cannot be sent, a daemon that would print to nobody."""
+    event = str(options["event"] or _EVENT)
+    if options.role and not isInFront(twistd) and not isLogChosen(twistd):
+        what = "events" if options.role == "subscriber" else "receipt"
+        raise BadSettings(f"{options.role} prints its {what}: give -n, or --logfile for a daemon")
+    try:
+        if options.role != "publisher":
+            checkPattern(event)
+        elif isPattern(parse(event).eventName):
+            raise BadSettings(f"{event[:80]!r} is a pattern: one event is published to one name")
+    except (InvalidAddressing, BadSettings) as error:
+        raise BadSettings(f"--event: {error}") from None
+    if options.role == "publisher":
+        makeMessage(options["payload"])
+    return event
 
 
 def _listen(reactor: Any, found: Settings) -> str:
     """The endpoint to listen on, any free port if nobody named one that is taken."""
     from nodeset.cli.listen import checkEndpoint, probe, readListen
 
-    listening = readListen(found.listen)
+    listening = readListen(found.listen, advertises=False)
     checkEndpoint(reactor, listening.endpoint)
     try:
         probe(listening)

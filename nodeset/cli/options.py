@@ -7,8 +7,10 @@ class of both. Nothing here may import the reactor: `--reactor` installs it whil
 from __future__ import annotations
 
 import getopt
+import os
 import re
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,42 +19,57 @@ import attrs
 from twisted.python import usage
 from twisted.scripts.twistd import ServerOptions  # type: ignore[attr-defined]  # it is; its __all__ forgets it
 
+from nodeset.cli.places import readGroup, readMask, readUser
 from nodeset.settings import Settings
 from nodeset.version import __version__
 
 __all__ = ["CommonOptions", "TwistdPart", "oneLine", "twistdOptions", "withTwistd"]
 
 # The example in an error of ours is nobody's secret.
-_FURL = re.compile(r"pb:/{1,2}(?!/|TUBID@tcp:HOST:PORT/NAME)(?=[^\s,])\S*")
+# Nor is what was made safe to show already.
+_SAFE = r"[a-z2-7]{4}…@[A-Za-z0-9.:,\[\]-]*/…(?![^\s'\",.;:)])"
+_FURL = re.compile(rf"pb:/{{1,2}}(?!/|TUBID@tcp:HOST:PORT/NAME|{_SAFE})(?=[^\s,])\S*")
 _SETTINGS = frozenset(name for name in attrs.fields_dict(Settings) if name not in ("given", "environment"))
 #: What twistd can do without a plugin, which a console script cannot.
 _NOT_OURS = ("encrypted", "file", "no_save", "python", "source")
+
+
+_TAIL = re.compile(r"['\"][,.;:)\]]*\Z")
+
+
+def _hide(found: re.Match[str]) -> str:
+    # The quote that closes what was opened before the FURL is no part of it.
+    tail = _TAIL.search(found[0])
+    return "pb://…" + (tail[0] if tail else "")
 
 
 def oneLine(text: object) -> str:
     """A complaint of whatever origin as one line without a FURL's secret."""
     if isinstance(text, OSError) and text.strerror:
         text = f"{text.filename}: {text.strerror}" if text.filename else text.strerror
-    return " ".join(_FURL.sub("pb://…", str(text)).split())[:500]
+    return " ".join(_FURL.sub(_hide, str(text)).split())[:500]
 
 
 class CommonOptions(usage.Options):
     """What every NodeSet command takes. A parameter that was not given is None: its default is the settings'."""
 
+    longdesc = ""
     #: Printed at the end of --help.
     example = ""
+    #: Accepted as they always were, with nothing left to do for this command.
+    idle: tuple[str, ...] = ("facility", "options", "originalname", "quiet")
+    #: The options that twistd adds to ours in a console script, as getopt has them.
+    twistds: frozenset[str] = frozenset()
 
-    optFlags: list[list[Any]] = [
-        ["quiet", "q", "Does nothing, accepted as it always was; see --loglevel."],
-    ]
+    optFlags: list[list[Any]] = [["quiet", "q", "See --loglevel."]]
     optParameters: list[list[Any]] = [
         ["listen", None, None, "Where to listen."],
         ["loglevel", None, None, "The lowest level to log: debug, info, notice, warn or crit [default: info]"],
         ["state-dir", None, None, "The directory for keys and FURL files [default: $NODESET_HOME, or ~/.local/state/nodeset]"],
         ["drain-timeout", None, None, "Seconds that a stopping service gives what is under way [default: 10]"],
         ["gc", None, None, "'tuned' for few pauses, or Python's 'default' [default: tuned]"],
-        ["facility", None, None, "Does nothing, accepted as it always was; see --syslog."],
-        ["options", None, None, "Does nothing, accepted as it always was; see --syslog."],
+        ["facility", None, None, "See --syslog."],
+        ["options", None, None, "See --syslog."],
     ]
 
     def __init__(self, *args: Any, **kw: Any) -> None:
@@ -82,8 +99,12 @@ class CommonOptions(usage.Options):
         for name, value in pairs:
             takes = f"{name[2:]}=" in self.longOpt if name.startswith("--") else f"{name[1:]}:" in self.shortOpt
             ordered += [f"{name}={value}"] if takes and name.startswith("--") else [name, value] if takes else [name]
+        self.foresee(words)
         base: Any = super()
         base.parseOptions([*ordered, "--", *words])
+
+    def foresee(self, words: list[str]) -> None:
+        """Told of what is no option before any option is taken."""
 
     def parseArgs(self, *words: str) -> None:
         """Keep what is no option for `postOptions`."""
@@ -106,9 +127,34 @@ class CommonOptions(usage.Options):
         # A flag that was not given is 0, which is no choice.
         return {name: value for name, value in found.items() if name in _SETTINGS and value not in (None, 0)}
 
+    def isShown(self, option: str) -> bool:
+        """Whether --help speaks of this option."""
+        return option not in self.idle
+
     def getUsage(self, width: int | None = None) -> str:
-        """The options, with an example at the end."""
-        return f"{super().getUsage(width)}\nExample:\n{self.example}"
+        """What the command is for, our options, then those of twistd's, with an example at the end."""
+        columns = width or min(int(os.environ.get("COLUMNS") or 80), 132)
+        shown = [each for each in dict.fromkeys(self.longOpt) if self.isShown(each.rstrip("="))]
+        theirs = [each for each in shown if each in self.twistds]
+        parts = [
+            textwrap.fill(self.longdesc, columns),
+            self._listOptions([each for each in shown if each not in theirs], columns),
+        ]
+        if theirs:
+            parts.append(self._listOptions(theirs, columns).replace("Options:", "Options of twistd, which runs it:", 1))
+        idle = ", ".join(f"--{each}" for each in self.idle)
+        parts.append(textwrap.fill(f"Without effect, accepted as they always were: {idle}", columns))
+        parts.append(f"Example:\n{self.example}")
+        return "\n" + "\n\n".join(part.rstrip() for part in parts) + "\n"
+
+    def _listOptions(self, options: list[str], width: int) -> str:
+        base: Any = super()
+        kept = self.longOpt, self.longdesc
+        try:
+            self.longOpt, self.longdesc = options, ""
+            return str(base.getUsage(width))
+        finally:
+            self.longOpt, self.longdesc = kept
 
 
 class TwistdPart(ServerOptions):
@@ -116,13 +162,17 @@ class TwistdPart(ServerOptions):
 
     pidfile = "twistd.pid"
 
+    optFlags = [["nodaemon", "n", "Stay in the foreground instead of becoming a daemon, with the log on the terminal."]]
     optParameters = [
         [
             "pidfile",
             "",
             None,
             "The file for the process id, '' for none [default: as a daemon, the command's name in the rundir]",
-        ]
+        ],
+        ["uid", "u", None, "The user to run as, a name or a number.", readUser],
+        ["gid", "g", None, "The group to run as [default: that of --uid]", readGroup],
+        ["umask", None, None, "The (octal) file creation mask to apply.", readMask],
     ]
 
     def __init__(self, *args: Any, **kw: Any) -> None:
@@ -155,6 +205,7 @@ def withTwistd(ours: type[CommonOptions], pid_file: str) -> CommonOptions:
     """Options of ours beside those of twistd, for a console script."""
     kind: Any = type(ours.__name__, (ours, TwistdPart), {"pidfile": pid_file})
     options: CommonOptions = kind()
+    options.twistds = frozenset(options.longOpt) - {*ours().longOpt, "nodaemon"}
     return options
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -10,8 +11,9 @@ from twisted.python.usage import UsageError
 from zope.interface import implementer
 
 from nodeset.cli.options import CommonOptions, withTwistd
+from nodeset.cli.places import findRunning
 from nodeset.cli.service import Daemon, complain
-from nodeset.errors import NodeSetError
+from nodeset.errors import BadSettings, NodeSetError
 
 __all__ = ["run"]
 
@@ -38,23 +40,32 @@ def run(name: str, ours: type[CommonOptions], make: Any) -> None:
     sys.argv[0] = name
     options = withTwistd(ours, f"{name}.pid")
     try:
-        options.parseOptions()
+        try:
+            options.parseOptions()
+        finally:
+            sys.stdout.flush()  # --help ends here too
     except UsageError as error:
         complain(name, f"{error} (see {name} --help)", 2)
-    except (KeyError, OSError) as error:
-        # From twistd's own: a user or group that does not exist.
-        complain(name, f"these options cannot be used: {error.args[0] if error.args else error}", 2)
+    except BrokenPipeError:
+        os._exit(0)  # `--help | head`; what Python would do at exit complains once more
+    except OSError as error:
+        complain(name, f"these options cannot be used: {error.strerror or error}", 2)
     maker = _Remembering(name, make)
     config: Any = options
     config.subCommand, config.subOptions, config.loadedPlugins = name, options, {name: maker}
     from twisted.scripts.twistd import runApp
 
     try:
+        pid = findRunning(config["pidfile"]) if config["pidfile"] else None
+        if pid is not None:
+            complain(name, f"{name} runs already (pid {pid}): stop it, or give --pidfile", 1)
         runApp(config)
     except SystemExit as stop:
         if isinstance(stop.code, str):
             complain(name, stop.code.strip().partition("\n")[0], 1)
         raise
+    except BadSettings as error:
+        complain(name, error, 2)
     except (NodeSetError, OSError) as error:
         complain(name, error, 1)
     raise SystemExit(maker.made.exit_code if maker.made is not None else 0)

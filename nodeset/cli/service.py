@@ -11,19 +11,20 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from twisted.application.service import MultiService
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 
 from nodeset import settings
-from nodeset.cli.logs import makeObserver
+from nodeset.cli.logs import isInFront, makeObserver
 from nodeset.cli.options import CommonOptions, oneLine, twistdOptions
-from nodeset.errors import BadSettings, NodeSetError
-from nodeset.settings import Settings
+from nodeset.cli.places import checkPlaces
+from nodeset.errors import BadSettings, NodeSetError, StateUnusable
+from nodeset.settings import Settings, environmentName
 
-__all__ = ["Daemon", "asUser", "complain", "prepare", "steady"]
+__all__ = ["Daemon", "asUser", "complain", "naming", "prepare", "steady"]
 
 #: Objects made before the cyclic collector looks; measured: p99 19.5 -> 1.8 ms.
 _THRESHOLDS = (50_000, 20, 100)
@@ -31,10 +32,31 @@ _THRESHOLDS = (50_000, 20, 100)
 
 def complain(name: str, error: object, code: int) -> NoReturn:
     """End this process with one line on the real stderr."""
-    if sys.__stderr__ is not None:
-        sys.__stderr__.write(f"{name}: {oneLine(error)}\n")
-        sys.__stderr__.flush()
+    _write(sys.__stderr__, f"{name}: {oneLine(error)}")
     raise SystemExit(code)
+
+
+def _write(stream: TextIO | None, line: str) -> None:
+    # Without a stream, or with a closed one, there is nobody to be told.
+    if stream is not None:
+        try:
+            stream.write(f"{line}\n")
+            stream.flush()
+        except (OSError, ValueError):
+            pass
+
+
+@contextmanager
+def naming(found: Settings, name: str) -> Iterator[None]:
+    """Let an error say which option, or which variable, brought the value that cannot be used."""
+    try:
+        yield
+    except (BadSettings, StateUnusable) as error:
+        given = f"--{name.replace('_', '-')}" if name in found.given else ""
+        origin = given or (f"${environmentName(name)}" if name in found.environment else "")
+        if not origin or str(error).startswith((origin, "another ")):
+            raise
+        raise type(error)(f"{origin}: {error}") from None
 
 
 def steady(reactor: Any) -> None:
@@ -68,18 +90,29 @@ class Daemon(MultiService):
     """The service around the services of one command: log, garbage collector, signals, exit code.
 
     SIGTERM or SIGINT stops the services, then the process ends with 0. twistd would kill itself by the same signal once more.
+
+    :param prints: whether data go to stdout, by `say`, so that the log must not.
     """
 
     log = Logger()
 
-    def __init__(self, name: str, found: Settings, twistd: Mapping[str, Any], reactor: Any, is_script: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        found: Settings,
+        twistd: Mapping[str, Any],
+        reactor: Any,
+        is_script: bool,
+        prints: bool = False,
+    ) -> None:
         base: Any = super()
         base.__init__()
         self.setName(name)
         #: What the process ends with.
         self.exit_code = 0
         self._settings, self._twistd, self._reactor = found, twistd, reactor
-        self._observer = makeObserver(twistd, found.loglevel)
+        self._stopping = False
+        self._observer = makeObserver(twistd, found.loglevel, name, prints)
         if not is_script:
             # Under twistd nobody asks us for a code in the end; registered first, so that it runs last.
             atexit.register(self._leave)
@@ -115,15 +148,28 @@ class Daemon(MultiService):
             else:
                 self.log.failure("cannot start")
                 error = RuntimeError(f"cannot start ({type(error).__name__}: {error}): the log has more")
-            if not self._twistd.get("nodaemon"):
+            if not isInFront(self._twistd):
                 raise error  # twistd tells the command that waits for us to become a daemon
             _forget(self._twistd.get("pidfile"))
             complain(str(self.name), error, 1)
 
-    def end(self, code: int) -> None:
-        """Stop everything, then end the process with this code."""
+    def say(self, line: str) -> None:
+        """Put data on stdout, which a daemon does not have: then into its log."""
+        if isInFront(self._twistd):
+            # twistd turns sys.stdout into the log; this is the real one.
+            _write(sys.__stdout__, line)
+        else:
+            self.log.info("{line}", line=line)
+
+    def end(self, code: int, why: str = "") -> None:
+        """Stop everything, then end the process with this code; `why` goes to stderr in one line, a daemon's to its log."""
         self.exit_code = code
-        self._stop()
+        if why and isInFront(self._twistd):
+            _write(sys.__stderr__, f"{self.name}: {oneLine(why)}")
+        elif why:
+            self.log.error("ends: {reason}", reason=oneLine(why))
+        # A service may end while it starts.
+        self._reactor.callWhenRunning(self._stop)
 
     def _takeSignals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -135,7 +181,8 @@ class Daemon(MultiService):
 
     def _stop(self) -> None:
         # A second signal, or an end that meets a signal, finds the reactor stopping already.
-        if self.running and self._reactor.running:
+        if self.running and self._reactor.running and not self._stopping:
+            self._stopping = True
             self._reactor.stop()
 
     def _leave(self) -> None:
@@ -166,6 +213,7 @@ def prepare(name: str, options: CommonOptions, build: Callable[[Settings, Mappin
     try:
         found = settings.load(os.environ, options.chosen())
         settings.use(found)
+        checkPlaces(twistd)
         with asUser(twistd):
             return build(found, twistd, reactor)
     except BadSettings as error:

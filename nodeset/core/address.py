@@ -41,7 +41,9 @@ def checkPart(part: str, what: str) -> str:
     if not part:
         raise InvalidAddressing(f"Invalid addressing: {what} is empty: give one, as in orders.created")
     if not part.isprintable() or " " in part:
-        raise InvalidAddressing(f"Invalid addressing: {what} {_quoted(part)} has a space or an unprintable character: leave it out")
+        raise InvalidAddressing(
+            f"Invalid addressing: {what} {_quoted(part)} has a space or an unprintable character: leave it out"
+        )
     if "/" in part or "@" in part:
         raise InvalidAddressing(f"Invalid addressing: {what} {_quoted(part)} has a '/' or '@' in it: {_FORMS}")
     if len(part) > MAX_PART or len(part.encode()) > MAX_PART:
@@ -57,7 +59,9 @@ def isPattern(name: str) -> bool:
 def _checkPlace(part: str, what: str) -> None:
     checkPart(part, what)
     if isPattern(part):  # it would match nobody, silently
-        raise InvalidAddressing(f"Invalid addressing: {what} {_quoted(part)} has a wildcard: write it out, only the event's name may have one")
+        raise InvalidAddressing(
+            f"Invalid addressing: {what} {_quoted(part)} has a wildcard: write it out, only the event's name may have one"
+        )
 
 
 def checkPattern(name: str) -> str:
@@ -66,11 +70,13 @@ def checkPattern(name: str) -> str:
     parts = name.split(".")
     for index, part in enumerate(parts):
         if not part:
-            raise InvalidAddressing(f"Invalid addressing: {_quoted(name)} has an empty part between its dots: write one dot between two parts")
+            raise InvalidAddressing(
+                f"Invalid addressing: {_quoted(name)} has an empty part between its dots: write one dot between two parts"
+            )
         if isPattern(part) and not (part == "*" or (part == ">" and index == len(parts) - 1)):
             raise InvalidAddressing(
-                f"Invalid addressing: in {_quoted(name)} a wildcard is not alone in its part: write '*' for a whole part, "
-                "'>' for all that follow"
+                f"Invalid addressing: {_quoted(name)} has a misplaced wildcard: "
+                "write '*' as a whole part, '>' as the whole last part"
             )
     return name
 

@@ -50,7 +50,7 @@ class _Voice:
         reactor = sys.modules.get("twisted.internet.reactor")
         if not self._is_waiting and reactor is not None:
             self._is_waiting = True
-            reactor.callWhenRunning(self._speak)  # type: ignore[attr-defined]  # Twisted puts a reactor in the module's place
+            reactor.callWhenRunning(self._speak)
 
     def _speak(self) -> None:
         if _hasBegun():

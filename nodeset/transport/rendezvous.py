@@ -135,7 +135,9 @@ def lockIdentity(path: Path) -> tuple[bytes, Callable[[], None]]:
                 continue
             try:
                 if not tryLock(held[0]):
-                    raise StateUnusable(f"{showPath(path)} is in use, two processes must not share one identity: give each its own file")
+                    raise StateUnusable(
+                        f"{showPath(path)} is in use, two processes must not share one identity: give each its own file"
+                    )
                 # Somebody may have put another file in place between our open and our lock.
                 if os.path.samestat(os.fstat(held[0]), path.stat()):
                     return _readCertificate(path, []), partial(letGo, held)
@@ -297,7 +299,9 @@ def _prepare(directory: Path) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = directory.stat()
     if found.st_uid != os.geteuid():
-        raise StateUnusable(f"{showPath(directory)} belongs to user {found.st_uid}: choose another --state-dir or $NODESET_HOME")
+        raise StateUnusable(
+            f"{showPath(directory)} belongs to user {found.st_uid}: choose another --state-dir or $NODESET_HOME"
+        )
     if found.st_mode & 0o022:
         mode = stat.S_IMODE(found.st_mode)
         raise StateUnusable(f"{showPath(directory)} can be written by others (mode {mode:04o}): chmod it to 0700")

@@ -158,8 +158,8 @@ def blackHole(findings: Findings) -> None:
 
 @scenario(
     "wall clock",
-    "the wall clock of all processes jumps by +1 day, by -1 day, under 100 events/s",
-    "no link lost, no publish late, lost 0",
+    "the wall clock of all processes jumps by +1 day, by -1 day, under 100 events/s; an idle node beside",
+    "no link lost, no publish late, lost 0 (under a plain reactor it is only shown)",
 )
 def jumpClock(findings: Findings) -> None:
     """Every process reads a clock that jumps."""
@@ -178,6 +178,8 @@ def _jump(findings: Findings, days: int, steady: bool) -> None:
         members = [stage.member(f"subscriber{number}", subscribe="flow.>", steady=steady) for number in range(2)]
         # What publishes is steady, or else it would stop to.
         publisher = stage.member("publisher", event="flow.one")
+        # What is heard by its answers does not fall silent: one that has none to give has its heartbeat only.
+        members.append(stage.member("idle", steady=steady))
         stage.ready(*members, publisher)
         publisher.order("rate 100")
         _until(stage, at + 26)
@@ -189,5 +191,7 @@ def _jump(findings: Findings, days: int, steady: bool) -> None:
         since = sum(answer.published > at for answer in answers)
     what = f"{days:+d} day" + ("" if steady else " under a plain reactor")
     findings.measure(f"{what}: {lost} links lost, {since} events since, slowest answer {worst:.2f} s, {total}")
+    if not steady:
+        return  # shown, not promised
     findings.must(not lost, f"{what}: {lost} links lost")
-    findings.must(total.clean and not (steady and total.unknown) and since > 1000, f"{what}: {total}, {since} events since")
+    findings.must(total.clean and not total.unknown and since > 1000, f"{what}: {total}, {since} events since")
