@@ -32,9 +32,11 @@ class _Voice:
     def __init__(self) -> None:
         self._held: list[LogEvent] = []
         self._shown: list[LogEvent] = []
-        self._is_waiting = self._speaks = False
+        self._is_waiting = self._speaks = self._is_silent = False
 
     def __call__(self, event: LogEvent) -> None:
+        if self._is_silent:
+            return
         # Who begins logging is first given once more what was logged so far, and so are we.
         if _hasBegun() or any(event is each for each in self._shown):
             self._fallSilent()
@@ -71,10 +73,8 @@ class _Voice:
             pass  # no stderr, or a closed one: nobody can be told
 
     def _fallSilent(self) -> None:
-        self._held, self._shown, self._speaks = [], [], False
-        globalLogPublisher.removeObserver(self)
-        if _Process.voice is self:
-            _Process.voice = None
+        # Not removed: who leaves while an event goes round makes Twisted pass over the next observer.
+        self._held, self._shown, self._is_silent = [], [], True
 
 
 class _Process:

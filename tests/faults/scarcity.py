@@ -154,7 +154,9 @@ def fullDisk(findings: Findings) -> None:
             child.signal(signal.SIGKILL)
             child.process.wait()
     findings.measure(f"{total}; {kept} of {len(before)} files whole; restart there: {'works' if restarted else 'refused'}")
-    findings.measure(f"first start there: exit {other.process.returncode}, {' / '.join(complaint)[:160]!r}")
+    findings.measure(
+        f"first start there: exit {other.process.returncode}, {' / '.join(complaint).replace(str(stage.folder), '…')[:160]!r}"
+    )
     findings.must(total.clean and not total.unknown, str(total))
     findings.must(whole and kept == len(before), f"{kept} of {len(before)} files, whole: {whole}")
     findings.must(counted, "no line says how many log lines were lost")
