@@ -22,6 +22,8 @@ import attrs
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGING = "tests.test_packaging"
+#: Those that mostly wait for real processes; they run beside all others.
+FAULTS = ("tests.test_faults", "tests.test_restart")
 #: Seconds after which a part counts as hung.
 PATIENCE = 900.0
 #: Seconds that a process which was told to stop has to go.
@@ -48,16 +50,20 @@ class Outcome:
     output: str
 
 
-def listParts(temp: Path) -> list[Part]:
-    """Every command to run; `temp` is where trial may write."""
+def listParts(temp: Path) -> list[list[Part]]:
+    """Every command to run, those in one list at the same time; `temp` is where trial may write."""
     python = [sys.executable, "-m"]
     trial = [*python, "twisted.trial", "--temp-directory"]
+    suite = listSuite(ROOT)
     return [
-        Part("ruff check", [*python, "ruff", "check", "."]),
-        Part("ruff format", [*python, "ruff", "format", "--check", "."]),
-        Part("mypy", [*python, "mypy"]),
-        Part("trial", [*trial, str(temp / "trial"), *listSuite(ROOT)], is_trial=True),
-        Part("packaging", [*trial, str(temp / "packaging"), PACKAGING], is_trial=True),
+        [Part("ruff check", [*python, "ruff", "check", "."])],
+        [Part("ruff format", [*python, "ruff", "format", "--check", "."])],
+        [Part("mypy", [*python, "mypy"])],
+        [
+            Part("trial", [*trial, str(temp / "trial"), *(name for name in suite if name not in FAULTS)], is_trial=True),
+            Part("trial, faults", [*trial, str(temp / "faults"), *(name for name in suite if name in FAULTS)], is_trial=True),
+        ],
+        [Part("packaging", [*trial, str(temp / "packaging"), PACKAGING], is_trial=True)],
     ]
 
 
@@ -118,27 +124,34 @@ def judge(part: Part, code: int | None, output: str, listed: set[str]) -> list[s
     return complaints
 
 
-def runPart(part: Part, temp: Path, env: dict[str, str], listed: set[str]) -> Outcome:
-    """Run one part to its end, telling on a terminal how far it is."""
+def runParts(parts: list[Part], temp: Path, env: dict[str, str], listed: set[str]) -> list[Outcome]:
+    """Run these parts at the same time, each to its end, telling on a terminal how far they are."""
+    running = [(part, *_start(part, temp, env)) for part in parts]
+    outcomes = []
+    for part, child, log in running:
+        try:
+            code = _awaitEnd(child, part.name, log)
+        except KeyboardInterrupt:
+            # Trial was interrupted too, so it is ending; what it started must not outlive us.
+            endLeftovers(temp)
+            raise SystemExit(f"\nmake test: interrupted in {part.name}") from None
+        if code is None:
+            child.kill()
+            child.wait()
+        output = log.read_text("utf-8", "replace")
+        outcomes.append(Outcome(judge(part, code, output, listed), output))
+    outcomes[-1].complaints += [f"left a process behind: {name}" for name in endLeftovers(temp)]
+    return outcomes
+
+
+def _start(part: Part, temp: Path, env: dict[str, str]) -> tuple[subprocess.Popen[bytes], Path]:
     # A file, not a pipe: a process left behind would hold a pipe open, so we would wait for it.
-    log = temp / f"{part.name.replace(' ', '-')}.log"
+    log = temp / f"{re.sub('[^a-z]+', '-', part.name)}.log"
     with log.open("wb") as sink:
         child = subprocess.Popen(
             part.command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT
         )
-    try:
-        code = _awaitEnd(child, part.name, log)
-    except KeyboardInterrupt:
-        # Trial was interrupted too, so it is ending; what it started must not outlive us.
-        endLeftovers(temp)
-        raise SystemExit(f"\nmake test: interrupted in {part.name}") from None
-    if code is None:
-        child.kill()
-        child.wait()
-    output = log.read_text("utf-8", "replace")
-    complaints = judge(part, code, output, listed)
-    complaints += [f"left a process behind: {name}" for name in endLeftovers(temp)]
-    return Outcome(complaints, output)
+    return child, log
 
 
 def _awaitEnd(child: subprocess.Popen[bytes], name: str, log: Path) -> int | None:
@@ -249,14 +262,14 @@ def main() -> int:
         # Resolved, since /proc tells resolved paths.
         temp = Path(name).resolve()
         env = environment(temp)
-        for part in listParts(temp):
+        for parts in listParts(temp):
             start = time.monotonic()
-            outcome = runPart(part, temp, env, listed)
-            report(part.name, time.monotonic() - start, outcome, sys.stdout)
-            if part.is_trial:
-                counts += readCounts(outcome.output)
-            if outcome.complaints:
-                failed.append(part.name)
+            for part, outcome in zip(parts, runParts(parts, temp, env, listed), strict=True):
+                report(part.name, time.monotonic() - start, outcome, sys.stdout)
+                if part.is_trial:
+                    counts += readCounts(outcome.output)
+                if outcome.complaints:
+                    failed.append(part.name)
 
     start = time.monotonic()
     added = Outcome([f"left behind or changed: {line}" for line in sorted(readTree() - before)], "")
