@@ -140,7 +140,7 @@ def runParts(parts: list[Part], temp: Path, env: dict[str, str], listed: set[str
             child.wait()
         output = log.read_text("utf-8", "replace")
         outcomes.append(Outcome(judge(part, code, output, listed), output))
-    outcomes[-1].complaints += [f"left a process behind: {name}" for name in endLeftovers(temp)]
+    outcomes[-1].complaints.extend(f"left a process behind: {name}" for name in endLeftovers(temp))
     return outcomes
 
 
