@@ -23,7 +23,7 @@ import attrs
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGING = "tests.test_packaging"
 #: Those that mostly wait for real processes; they run beside all others.
-FAULTS = ("tests.test_faults", "tests.test_restart")
+WAITING = ("tests.test_cli", "tests.test_faults", "tests.test_restart")
 #: Seconds after which a part counts as hung.
 PATIENCE = 900.0
 #: Seconds that a process which was told to stop has to go.
@@ -60,8 +60,8 @@ def listParts(temp: Path) -> list[list[Part]]:
         [Part("ruff format", [*python, "ruff", "format", "--check", "."])],
         [Part("mypy", [*python, "mypy"])],
         [
-            Part("trial", [*trial, str(temp / "trial"), *(name for name in suite if name not in FAULTS)], is_trial=True),
-            Part("trial, faults", [*trial, str(temp / "faults"), *(name for name in suite if name in FAULTS)], is_trial=True),
+            Part("trial", [*trial, str(temp / "trial"), *(name for name in suite if name not in WAITING)], is_trial=True),
+            Part("waiting", [*trial, str(temp / "waiting"), *(name for name in suite if name in WAITING)], is_trial=True),
         ],
         [Part("packaging", [*trial, str(temp / "packaging"), PACKAGING], is_trial=True)],
     ]

@@ -29,7 +29,7 @@ from tests.faults.seeds import parseRun, play, sweep, trace
 from tests.faults.tally import Answer, Got, Tally, readAnswers, readGot, tally, tallyAll
 
 #: Runs of each kind; a run takes some 50 ms.
-RUNS = 70
+RUNS = 45
 #: Runs after which a rule that was switched off must have been missed.
 SEARCH = 150
 
