@@ -34,7 +34,8 @@ class NodeTests(CommandCase):
         dispatcher = self.startDispatcher()
         subscriber = self.spawn(*NODE, "-n", "subscriber", "--event", "a", "--count", "1")
         while "matched 1" not in self.ask(*NODE, "-n", "publisher", "--once", "--event", "a", "--payload", "x")[1]:
-            self.assertIsNone(subscriber.poll())
+            if subscriber.poll() is not None:
+                self.fail(f"the subscriber ended with {subscriber.returncode}: {subscriber.communicate()}")
         out, err = subscriber.communicate(timeout=PATIENCE)
         self.assertEqual(out, '{"payload": "x"}\n')
         self.assertIn("linked to the dispatcher", err)

@@ -53,6 +53,8 @@ def _read(chunk: bytes, at: int, kind: int) -> tuple[int, int]:
 
 
 _WORDS = {word: number for number, word in enumerate(INITIAL_VOCAB_TABLES[_VOCABULARY])}
+#: Foolscap writes such a word as its number, wherever it stands.
+_LONGEST_WORD = max(map(len, _WORDS))
 _CALL = _token(_VOCAB, _WORDS[b"call"]) + _token(_INT, 0)
 _NAME = _token(_STRING, 5) + b"batch"
 _ARGUMENTS = _token(_VOCAB, _WORDS[b"arguments"]) + _token(_INT, 1)
@@ -112,6 +114,8 @@ class FastBroker(BoundedBroker):
         """Write `batch(data)` to the peer's object `clid`; False when Foolscap has something to finish first."""
         root = self.rootSlicer
         if self.disconnected or len(self.slicerStack) != 1 or root.sendQueue or root.producingDeferred is None:
+            return False
+        if len(data) <= _LONGEST_WORD and data in _WORDS:
             return False
         opened = self.openCount
         self.openCount += 2
