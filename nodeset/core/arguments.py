@@ -11,13 +11,13 @@ from nodeset.core.batch import MAX_QUEUED, MAX_QUEUED_BYTES, Level, Mode, Policy
 from nodeset.core.message import NodeMessage
 from nodeset.errors import BadMessage, InvalidAddressing, LocalError
 
-__all__ = ["LEVELS", "MODES", "checkClass", "checkLevel", "checkReserved", "checkTimeout", "makeSub", "publishable"]
+__all__ = ["LEVELS", "MODES", "RESERVED", "checkClass", "checkLevel", "checkReserved", "checkTimeout", "makeSub", "publishable"]
 
 LEVELS: Final = {"accepted": Level.ACCEPTED, "delivered": Level.DELIVERED, "handled": Level.HANDLED}
 MODES: Final = {"all": Mode.ALL, "one": Mode.ONE}
 _POLICIES: Final = {"block": Policy.BLOCK, "drop_oldest": Policy.DROP_OLDEST, "drop_newest": Policy.DROP_NEWEST}
 #: Arguments of `publish` that are spoken for, though their time has not come.
-_RESERVED: Final = frozenset({"retain", "ttl"})
+RESERVED: Final = frozenset({"retain", "ttl"})
 
 
 def publishable(event_uri: str) -> str:
@@ -40,8 +40,8 @@ def checkClass(msg_class: object) -> None:
 
 def checkReserved(fields: dict[str, Any]) -> None:
     """Raises `LocalError` for a field whose name is an argument to come."""
-    if not _RESERVED.isdisjoint(fields):
-        raise LocalError(f"{', '.join(sorted(_RESERVED & fields.keys()))} is reserved: send such a field by publishMessage()")
+    if not RESERVED.isdisjoint(fields):
+        raise LocalError(f"{', '.join(sorted(RESERVED & fields.keys()))} is reserved: send such a field by publishMessage()")
 
 
 def checkLevel(level: str) -> Level:

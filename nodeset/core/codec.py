@@ -17,7 +17,7 @@ from nodeset.core.message import MODES, Attribute, NodeMessage, RawMessage, _Mes
 from nodeset.core.values import INT_LIMIT, MAX_DEPTH, TOO_DEEP, compare, place, search, write
 from nodeset.errors import BadMessage, MessageTooLarge
 
-__all__ = ["MAX_DEPTH", "MAX_EVENT", "decode", "deliveryMode", "encode", "encodeFields"]
+__all__ = ["MAX_DEPTH", "MAX_EVENT", "decode", "deliveryMode", "encode", "encodeFields", "express", "write"]
 
 MAX_EVENT: Final = 1 << 20
 """Bytes of one encoded event. A batch is at most 2 MiB, so that one event never fills it alone; NATS stops at 1 MiB too."""
@@ -94,6 +94,16 @@ def encodeFields(msg_class: type[NodeMessage] | None, fields: Mapping[str, Any])
     msg = message.buildMessage(cls, fields)
     mode = deliveryMode(msg)
     return encode(msg), mode
+
+
+def express(msg_class: type[NodeMessage]) -> type[msgspec.Struct] | None:
+    """What msgspec can convert the fields of a message of this class to, which `write` makes its payload of.
+
+    What it takes is right, except that the payload may be larger than `MAX_EVENT`; the rest is for `encodeFields` to judge.
+    None for a class that takes more than that to check, or is not compiled yet.
+    """
+    plan: Plan | None = msg_class._shape.plan
+    return None if plan is None else plan.express
 
 
 def deliveryMode(msg: NodeMessage) -> str:

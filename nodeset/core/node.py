@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterable, Mapping
+from itertools import groupby
 from types import EllipsisType
 from typing import Any, ClassVar
 
-import msgspec
+from msgspec import convert
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -22,13 +23,16 @@ from zope.interface import implementer
 
 from nodeset.core import codec
 from nodeset.core.address import ANY_NODE, LOCALHOST, EventURI, checkPart, parse
-from nodeset.core.arguments import MODES, checkClass, checkLevel, checkReserved, checkTimeout, makeSub, publishable
-from nodeset.core.batch import MAX_QUEUED, MAX_QUEUED_BYTES, NO_HEADERS, RAW_HEADERS, Sub
+from nodeset.core.arguments import checkClass, checkLevel, checkReserved, checkTimeout, makeSub, publishable
+from nodeset.core.batch import MAX_QUEUED, MAX_QUEUED_BYTES, Sub
+from nodeset.core.blocks import Terms
+from nodeset.core.codec import MAX_EVENT, write
 from nodeset.core.handlers import Handlers
 from nodeset.core.interfaces import INode
 from nodeset.core.link import Transport
 from nodeset.core.message import NodeMessage, RawMessage
 from nodeset.core.peer import Peer
+from nodeset.core.shortcuts import Key, Shortcuts, findTerms
 from nodeset.core.utils import catches
 from nodeset.errors import BadSettings, InvalidAddressing, LocalError, NodeSetError, NotRunning, Receipt, Refused
 from nodeset.settings import Settings, current
@@ -86,6 +90,7 @@ class Node(Service):
         self._linked: list[Deferred[Any]] = []
         self._early: dict[str, list[Any]] = {}
         self._caught = catches(type(self))
+        self._shortcuts = Shortcuts()
         self._handlers: Handlers | None = None
         if self.autosubscribe:
             for caught in self._caught:
@@ -243,14 +248,32 @@ class Node(Service):
         Fields that bear the name of an argument go by `publishMessage`. Before a dispatcher is there, what is published
         waits, bounded by the outbox, for as long as `timeout`.
         """
+        try:
+            known = self._shortcuts[event_uri, msgClass, level, timeout]
+            payload = write(convert(fields, known.kind))
+            usual = known.mode is msgClass._delivery_mode and len(payload) <= MAX_EVENT  # type: ignore[union-attr]
+        except Exception:
+            usual = False
+        if not usual or self._peer is None:
+            # Not met before, or unusual, or wrong: the long way finds out.
+            return self._publishLong((event_uri, msgClass, level, timeout), wait, fields)
+        return self._peer.publisher.publish(known.terms, payload, wait)
+
+    def _publishLong(self, key: Key, wait: bool, fields: dict[str, Any]) -> Deferred[Receipt]:
+        event_uri, msg_class, level, timeout = key
         checkReserved(fields)
         uri = publishable(event_uri)
         try:
-            payload, mode = codec.encodeFields(msgClass, fields)
+            payload, mode = codec.encodeFields(msg_class, fields)
         except (AttributeError, TypeError):
-            checkClass(msgClass)
+            checkClass(msg_class)
             raise
-        return self._send(uri, payload, mode, level, timeout, wait, NO_HEADERS)
+        terms = self._findTerms(uri, mode, level, timeout)
+        if self._peer is None:
+            return fail(self._notRunning())
+        if "_delivery_mode" not in fields:
+            self._shortcuts.learn(key, terms, mode)
+        return self._peer.publisher.publish(terms, payload, wait)
 
     def publishMessage(
         self,
@@ -265,8 +288,10 @@ class Node(Service):
         uri = publishable(event_uri)
         checkClass(type(msg))
         payload, mode = codec.encode(msg), codec.deliveryMode(msg)
-        headers = RAW_HEADERS if isinstance(msg, RawMessage) else NO_HEADERS
-        return self._send(uri, payload, mode, level, timeout, wait, headers)
+        terms = self._findTerms(uri, mode, level, timeout, isinstance(msg, RawMessage))
+        if self._peer is None:
+            return fail(self._notRunning())
+        return self._peer.publisher.publish(terms, payload, wait)
 
     def publishMany(
         self,
@@ -283,29 +308,38 @@ class Node(Service):
         All are checked before the first is published. Fires when every one is answered, with the sums; fails then with
         the error of the first that failed. Else like `publish`.
         """
-        uri = publishable(event_uri)
-        checkClass(msgClass)
-        encoded = [codec.encodeFields(msgClass, fields) for fields in items]
-        grade, seconds = checkLevel(level), checkTimeout(timeout, self._publish_timeout)
-        if self._peer is None:
-            return fail(self._notRunning())
-        payloads = [(payload, MODES[mode]) for payload, mode in encoded]
-        return self._peer.publishMany(uri, payloads, grade, seconds, wait)
+        fields = list(items)
+        try:
+            known = self._shortcuts[event_uri, msgClass, level, timeout]
+            payloads = [write(one) for one in convert(fields, known.kinds)]
+            usual = known.mode is msgClass._delivery_mode and max(map(len, payloads)) <= MAX_EVENT  # type: ignore[union-attr]
+        except Exception:
+            usual = False
+        if not usual or self._peer is None:
+            return self._publishManyLong((event_uri, msgClass, level, timeout), wait, fields)
+        return self._peer.publisher.publishMany([(known.terms, payloads)], wait)
 
-    def _send(
-        self,
-        uri: str,
-        payload: bytes,
-        mode: str,
-        level: str,
-        timeout: float | EllipsisType | None,
-        wait: bool,
-        headers: msgspec.Raw,
-    ) -> Deferred[Receipt]:
-        grade, seconds = checkLevel(level), checkTimeout(timeout, self._publish_timeout)
+    def _publishManyLong(self, key: Key, wait: bool, items: list[Mapping[str, Any]]) -> Deferred[Receipt]:
+        event_uri, msg_class, level, timeout = key
+        uri = publishable(event_uri)
+        checkClass(msg_class)
+        encoded = [codec.encodeFields(msg_class, fields) for fields in items]
+        alike = [
+            (self._findTerms(uri, mode, level, timeout), [payload for payload, _mode in group])
+            for mode, group in groupby(encoded, lambda one: one[1])
+        ]
+        checkLevel(level), checkTimeout(timeout, self._publish_timeout)
         if self._peer is None:
             return fail(self._notRunning())
-        return self._peer.publish(uri, payload, MODES[mode], grade, seconds, wait, headers)
+        if len(alike) == 1 and not any("_delivery_mode" in fields for fields in items):
+            self._shortcuts.learn(key, alike[0][0], encoded[0][1])
+        return self._peer.publisher.publishMany(alike, wait)
+
+    def _findTerms(
+        self, uri: str, mode: str, level: str, timeout: float | EllipsisType | None, raw: bool = False
+    ) -> Terms:
+        checkLevel(level)
+        return findTerms(uri, mode, level, checkTimeout(timeout, self._publish_timeout), raw)
 
     def _notRunning(self) -> NotRunning:
         return NotRunning(f"the node {self.name} is not running: call startService() before publish()")

@@ -1,49 +1,50 @@
 """What a node published that is not confirmed yet.
 
 Bounded three times over: in events and bytes that were admitted, in the distance from the lowest unconfirmed sequence number
-(so that the receivers' memory stays bounded too), and in what waits to be admitted. An entry gets its sequence number when it
+(so that the receivers' memory stays bounded too), and in what waits to be admitted. An event gets its sequence number when it
 is admitted, so numbers are in the order of `publish`.
+
+Events are kept by the block, so that most of the work is done once for hundreds of them.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable
+from itertools import accumulate
 
 import msgspec
 
-from nodeset.core.batch import MAX_EVENTS, NO_HEADERS, Events, Level, Mode
+from nodeset.core.batch import MAX_EVENTS, TARGET, Events
+from nodeset.core.blocks import EACH, Block, Terms, begin
 from nodeset.core.ranges import merged
 from nodeset.errors import Overloaded
 
-__all__ = ["MAX_UNCONFIRMED", "MAX_UNCONFIRMED_BYTES", "Entry", "Outbox"]
+__all__ = ["MAX_UNCONFIRMED", "MAX_UNCONFIRMED_BYTES", "Gone", "Outbox"]
 
 #: Events that may be unconfirmed, which is as well how far the newest may be past the oldest (D6).
 MAX_UNCONFIRMED = 100_000
 #: Bytes of payload that may be unconfirmed (D6).
 MAX_UNCONFIRMED_BYTES = 64 * 1024 * 1024
+#: Blocks in front that are empty, before their room is used again.
+_HUSKS = 64
+
+#: Tokens of events that are over, in order, with the terms that they were published under.
+Gone = tuple[Terms, list[object]]
 
 
-class Entry(msgspec.Struct, eq=False, weakref=True):
-    """One published event. `token` is the caller's own: the outbox hands it back with the outcome.
+class _Waiter(msgspec.Struct, eq=False):
+    """One event that waits for room."""
 
-    A msgspec struct, since one is made for every event.
-    """
-
-    event: str
-    mode: Mode
-    level: Level
+    terms: Terms
     payload: bytes
     token: object
-    timeout: float | None
     deadline: float | None
-    headers: msgspec.Raw = NO_HEADERS
-    sequence: int = 0
-    over: bool = False
 
 
 class Outbox:
-    """The events of one stream, from `publish` to confirm.
+    """The events of one stream, from `publish` to confirm; each has a token, the caller's own and never None.
 
     :param max_events: unconfirmed events.
     :param max_bytes: bytes of their payloads, and as many again may wait.
@@ -53,201 +54,244 @@ class Outbox:
     def __init__(
         self, max_events: int = MAX_UNCONFIRMED, max_bytes: int = MAX_UNCONFIRMED_BYTES, max_waiting: int = MAX_UNCONFIRMED
     ) -> None:
-        self._max_events, self._max_bytes, self._max_waiting = max_events, max_bytes, max_waiting
+        self._max_bytes, self._max_waiting = max_bytes, max_waiting
         self._most = max_events - 1
-        self._entries: dict[int, Entry] = {}
-        self._waiting: deque[Entry] = deque()
-        # By time-out, in the order added, so in the order of the deadlines; what is over stays until it is in front, emptied.
-        self._timeouts: dict[float, deque[Entry]] = {}
-        self._bytes = self._waiting_bytes = self._waiting_count = 0
-        #: The last number given; the last sent on this link; the last sent ever.
-        self._sequence = self._sent = self._ever_sent = 0
+        # In order of their numbers, `_firsts` for the search; what lies before `_head` is empty.
+        self._blocks: list[Block] = []
+        self._firsts: list[int] = []
+        self._head = 0
+        self._open: Block | None = None
+        self._unsent: deque[Block] = deque()
+        self._waiting: deque[_Waiter] = deque()
+        # By time-out, in the order of the deadlines.
+        self._timeouts: dict[float, deque[Block]] = {}
+        #: When the first that waits is given up.
+        self._impatient = float("inf")
+        self._count = self._bytes = self._waiting_bytes = self._sequence = 0
         #: The lowest unconfirmed sequence number; the next one when nothing is unconfirmed.
         self.low = 1
 
     def __len__(self) -> int:
         """Events that are unconfirmed or wait for room."""
-        return len(self._entries) + self._waiting_count
+        return self._count + len(self._waiting)
 
     @property
     def unsent(self) -> bool:
         """Whether `take` would return something."""
-        return self._sent < self._sequence and bool(self._entries) and next(reversed(self._entries)) > self._sent
+        return any(block.left for block in self._unsent)
 
     # -- filling
 
-    def add(self, entry: Entry, wait: bool = True) -> None:
-        """Admit `entry`; when there is no room it waits for some, or with `wait=False` raises `Overloaded`.
+    def add(self, terms: Terms, payload: bytes, token: object, deadline: float | None = None, wait: bool = True) -> bool:
+        """Admit an event; when there is no room it waits for some, or with `wait=False` raises `Overloaded`.
 
         Raises `Overloaded` in any case when as much is waiting as may be unconfirmed: who publishes without ever looking at
         the answers cannot fill the memory.
+
+        :return: False when it just joins others, so that neither `unsent` nor `nextDeadline` has changed.
         """
-        size = len(entry.payload)
-        if not self._waiting_count and self._hasRoom(size):
-            self._admit(entry, size)
-        elif not wait:
-            raise Overloaded(f"{entry.event!r} has no room: {len(self._entries)} events ({self._bytes} bytes) are unconfirmed")
-        elif self._waiting_count >= self._max_waiting or self._waiting_bytes + size > self._max_bytes:
+        size = len(payload)
+        if self._waiting or not self._hasRoom(1, size):
+            self._wait(_Waiter(terms, payload, token, deadline), size, wait)
+            return True
+        return self._admit(terms, payload, token, deadline, size)
+
+    def addMany(self, terms: Terms, payloads: list[bytes], token: object, deadline: float | None = None) -> bool:
+        """Admit many events that share a token, if there is room for all; returns whether there was."""
+        total = list(accumulate(map(len, payloads), initial=0))
+        if self._waiting or not self._hasRoom(len(payloads), total[-1]):
+            return False
+        at = 0
+        while at < len(payloads):
+            end = max(at + 1, min(bisect_right(total, total[at] + TARGET) - 1, at + MAX_EVENTS))
+            part, size = payloads[at:end], total[end] - total[at]
+            self._begin(begin(terms, self._sequence + 1, part, [token] * len(part), size, deadline))
+            self._sequence += len(part)
+            self._count += len(part)
+            at = end
+        self._bytes += total[-1]
+        self._open = None
+        return True
+
+    def _hasRoom(self, count: int, size: int) -> bool:
+        # The distance bounds the number as well. One event fits always, whatever the limits.
+        room = self._most - count + 1
+        return (self._sequence - self.low < room and self._bytes + size <= self._max_bytes) or (count == 1 and not self._count)
+
+    def _admit(self, terms: Terms, payload: bytes, token: object, deadline: float | None, size: int) -> bool:
+        self._sequence += 1
+        self._count += 1
+        self._bytes += size
+        block = self._open
+        if block is not None and block.terms is terms and size < block.room and (deadline is None or deadline <= block.until):
+            block.payloads.append(payload)
+            block.tokens.append(token)
+            block.size += size
+            block.room -= size + EACH
+            block.deadline = deadline
+            return False
+        self._open = block = begin(terms, self._sequence, [payload], [token], size, deadline)
+        self._begin(block)
+        return True
+
+    def _begin(self, block: Block) -> None:
+        self._blocks.append(block)
+        self._firsts.append(block.first)
+        self._unsent.append(block)
+        timeout = block.terms.timeout
+        if timeout is not None:
+            row = self._timeouts.get(timeout)
+            if row is None:
+                row = self._timeouts[timeout] = deque()
+            row.append(block)
+
+    def _wait(self, waiter: _Waiter, size: int, wait: bool) -> None:
+        event = waiter.terms.event
+        if not wait:
+            raise Overloaded(f"{event!r} has no room: {self._count} events ({self._bytes} bytes) are unconfirmed")
+        if len(self._waiting) >= self._max_waiting or self._waiting_bytes + size > self._max_bytes:
             raise Overloaded(
-                f"{entry.event!r} has no room even to wait: {self._waiting_count} events wait behind {len(self._entries)} "
+                f"{event!r} has no room even to wait: {len(self._waiting)} events wait behind {self._count} "
                 "unconfirmed ones; await what publish() returns"
             )
-        else:
-            self._waiting.append(entry)
-            self._waiting_count += 1
-            self._waiting_bytes += size
-        if entry.timeout is not None:
-            row = self._timeouts.get(entry.timeout)
-            if row is None:
-                row = self._timeouts[entry.timeout] = deque()
-            row.append(entry)
-
-    def _hasRoom(self, size: int) -> bool:
-        # The distance bounds the number as well. One event fits always, whatever the limits.
-        return (self._sequence - self.low < self._most and self._bytes + size <= self._max_bytes) or not self._entries
-
-    def _admit(self, entry: Entry, size: int) -> None:
-        self._sequence = entry.sequence = self._sequence + 1
-        self._entries[entry.sequence] = entry
-        self._bytes += size
+        self._waiting.append(waiter)
+        self._waiting_bytes += size
+        if waiter.deadline is not None and waiter.deadline < self._impatient:
+            self._impatient = waiter.deadline
 
     def _admitWaiting(self) -> None:
-        while self._waiting:
-            entry = self._waiting[0]
-            size = len(entry.payload)
-            if not entry.over:
-                if not self._hasRoom(size):
-                    return
-                self._waiting_count -= 1
-                self._waiting_bytes -= size
-                self._admit(entry, size)
-            self._waiting.popleft()
+        waiting = self._waiting
+        while waiting and self._hasRoom(1, size := len(waiting[0].payload)):
+            waiter = waiting.popleft()
+            self._waiting_bytes -= size
+            self._admit(waiter.terms, waiter.payload, waiter.token, waiter.deadline, size)
+        if not waiting:
+            self._impatient = float("inf")
 
     # -- sending
 
     def take(self, max_bytes: int) -> list[Events]:
-        """The next runs to send, about `max_bytes` with all that goes with them, or a single event; they count as sent."""
+        """The next runs to send, about `max_bytes` with all that goes with them, or a single block; they count as sent."""
         runs: list[Events] = []
-        low, taken, entries = self.low, 0, self._entries
-        while self._sent < self._sequence:
-            head = entries.get(self._sent + 1)
-            if head is None:  # given up before it was sent
-                self._sent += 1
-                continue
-            again = self._sent < self._ever_sent
-            event, mode, level, headers = head.event, head.mode, head.level, head.headers
-            # What was sent before and what was not do not share a run.
-            last = self._ever_sent if again else self._sequence
-            lengths: list[int] = []
-            payloads: list[bytes] = []
-            # Events that are never alike are a run each, with a name and headers each.
-            taken += 64 + 4 * len(event) + len(headers)
-            entry: Entry | None = head
-            for sequence in range(head.sequence, min(last, head.sequence + MAX_EVENTS - 1) + 1):
-                entry = entries.get(sequence)
-                if (
-                    entry is None
-                    or entry.event != event
-                    or entry.mode is not mode
-                    or entry.level is not level
-                    or entry.headers is not headers
-                ):
+        taken = 0
+        self._open = None
+        while self._unsent:
+            block = self._unsent[0]
+            if block.left:
+                taken += block.weight
+                if runs and taken > max_bytes:
                     break
-                payload = entry.payload
-                size = len(payload)
-                if (runs or lengths) and taken + size > max_bytes:
-                    break
-                taken += size + 1  # empty payloads take room as well
-                lengths.append(size)
-                payloads.append(payload)
-            if not lengths:
-                break
-            self._sent = head.sequence + len(lengths) - 1
-            joined = b"".join(payloads)
-            runs.append(Events("", low, mode, again, event, head.sequence, level, lengths, headers, joined))
-            if taken >= max_bytes:
-                break
-        if self._sent > self._ever_sent:
-            self._ever_sent = self._sent
+                runs.append(block.run(self.low))
+                block.sent = True
+            self._unsent.popleft()
         return runs
 
     def rewind(self) -> None:
         """A new link: everything unconfirmed is to be sent again, in order."""
-        self._sent = self.low - 1
+        self._open = None
+        self._blocks = [part for block in self._blocks[self._head :] if block.left for part in block.parts()]
+        self._head = 0
+        self._firsts = [block.first for block in self._blocks]
+        self._unsent = deque(self._blocks)
+        self._timeouts = {}
+        for block in self._blocks:
+            if block.terms.timeout is not None:
+                self._timeouts.setdefault(block.terms.timeout, deque()).append(block)
 
     # -- emptying
 
-    def done(self, ranges: Iterable[tuple[int, int]]) -> list[Entry]:
-        """These were answered: returns their entries. What is not here any more, or was never sent, is passed over."""
-        found: list[Entry] = []
+    def done(self, ranges: Iterable[tuple[int, int]]) -> list[Gone]:
+        """These were answered: returns whose they are. What is not here any more, or was never sent, is passed over."""
+        gone: list[Gone] = []
         for first, last in merged(ranges):
             # Nonsense from a peer costs no more than what is here.
-            found += self._remove(range(max(first, self.low), min(last, self._ever_sent) + 1))
-        self._admitWaiting()
-        return found
+            if last >= self.low and first <= self._sequence:
+                index = max(bisect_right(self._firsts, first, self._head) - 1, self._head)
+                while index < len(self._blocks) and (block := self._blocks[index]).first <= last:
+                    if block.sent:
+                        self._release(block, first, last, gone)
+                    index += 1
+        self._tidy()
+        return gone
 
-    def _remove(self, sequences: Iterable[int]) -> list[Entry]:
-        found: list[Entry] = []
-        pop, size = self._entries.pop, 0
-        for sequence in sequences:
-            entry = pop(sequence, None)
-            if entry is not None:
-                entry.over = True
-                size += len(entry.payload)
-                entry.payload = b""  # it may be remembered for a while yet
-                found.append(entry)
-        self._bytes -= size
-        while self.low <= self._sequence and self.low not in self._entries:
-            self.low += 1
+    def _release(self, block: Block, first: int, last: int, gone: list[Gone]) -> None:
+        tokens, size = block.release(first, last)
+        if tokens:
+            self._count -= len(tokens)
+            self._bytes -= size
+            gone.append((block.terms, tokens))
+
+    def _tidy(self) -> None:
+        """Some events are over: forget blocks that are empty, let in what waits."""
+        blocks, head = self._blocks, self._head
+        while head < len(blocks) and not blocks[head].left:
+            head += 1
+        self.low = blocks[head].firstLeft() if head < len(blocks) else self._sequence + 1
+        if head > _HUSKS and 2 * head > len(blocks):
+            del blocks[:head]
+            del self._firsts[:head]
+            head = 0
+        self._head = head
         for timeout, row in list(self._timeouts.items()):
-            while row and row[0].over:
+            while row and not row[0].left:
                 row.popleft()
             if not row:
                 del self._timeouts[timeout]
-        return found
-
-    def giveUpSent(self) -> list[Entry]:
-        """No link for too long: returns what was sent and can no longer be confirmed; what was not sent stays."""
-        found = self._remove([sequence for sequence in self._entries if sequence <= self._ever_sent])
         self._admitWaiting()
-        return found
 
-    def clear(self) -> list[Entry]:
-        """Give up all of it: returns every entry, those that wait as well."""
-        entries = [*self._entries.values(), *(entry for entry in self._waiting if not entry.over)]
-        self._entries.clear()
-        self._waiting.clear()
-        self._timeouts.clear()
-        self._bytes = self._waiting_bytes = self._waiting_count = 0
-        self.low = self._sequence + 1
-        return entries
+    def giveUpSent(self) -> list[Gone]:
+        """No link for too long: returns what was sent and can no longer be confirmed; what was not sent stays."""
+        gone: list[Gone] = []
+        for block in self._blocks[self._head :]:
+            if block.sent:
+                self._release(block, block.first, block.last, gone)
+        self._tidy()
+        return gone
+
+    def clear(self) -> tuple[list[Gone], list[Gone]]:
+        """Give up all of it: returns what was admitted, what was waiting for that."""
+        gone: list[Gone] = []
+        for block in self._blocks[self._head :]:
+            self._release(block, block.first, block.last, gone)
+        waited = self._giveUpWaiting(float("inf"))
+        self._open = None
+        self._unsent.clear()
+        self._tidy()
+        return gone, waited
 
     # -- time
 
     def nextDeadline(self) -> float | None:
         """When to call `expire` next, in the caller's seconds; None when nothing will ever expire."""
-        deadlines = (next((entry.deadline for entry in row if not entry.over), None) for row in self._timeouts.values())
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        deadlines = [next((block.deadline for block in row if block.left), None) for row in self._timeouts.values()]
+        first = min([deadline for deadline in deadlines if deadline is not None] + [self._impatient])
+        return None if first == float("inf") else first
 
-    def expire(self, now: float) -> list[Entry]:
-        """Give up what is past its deadline and return it."""
-        expired: list[Entry] = []
+    def expire(self, now: float) -> tuple[list[Gone], list[Gone]]:
+        """Give up what is past its deadline: returns what was admitted, what was waiting for that."""
+        gone: list[Gone] = []
         for row in self._timeouts.values():
-            for entry in row:
-                if not entry.over:
-                    if (entry.deadline or 0.0) > now:
+            for block in row:
+                if block.left:
+                    if (block.deadline or 0.0) > now:
                         break
-                    expired.append(entry)
-        for entry in expired:
-            if not entry.sequence:
-                entry.over = True
-                self._waiting_count -= 1
-                self._waiting_bytes -= len(entry.payload)
-                entry.payload = b""
-        if len(self._waiting) > 2 * self._waiting_count:
-            # One that never expires may stay in front of all that did.
-            self._waiting = deque(entry for entry in self._waiting if not entry.over)
-        if expired:
-            self._remove([entry.sequence for entry in expired if entry.sequence])
-            self._admitWaiting()
-        return expired
+                    self._release(block, block.first, block.last, gone)
+                    if block is self._open:
+                        self._open = None
+        waited = self._giveUpWaiting(now) if now >= self._impatient else []
+        self._tidy()
+        return gone, waited
+
+    def _giveUpWaiting(self, now: float) -> list[Gone]:
+        waiting, self._waiting = self._waiting, deque()
+        self._waiting_bytes, self._impatient = 0, float("inf")
+        gone: list[Gone] = []
+        for waiter in waiting:
+            deadline = float("inf") if waiter.deadline is None else waiter.deadline
+            if deadline <= now:
+                gone.append((waiter.terms, [waiter.token]))
+            else:
+                self._waiting.append(waiter)
+                self._waiting_bytes += len(waiter.payload)
+                self._impatient = min(self._impatient, deadline)
+        return gone

@@ -91,7 +91,7 @@ class Peer:
         self._transport, self._clock = transport, clock
         self._deliver, self._opened, self._failed = deliver, opened, failed
         self._writer = BatchWriter(clock, self._nextBatch)
-        self._publisher = Publisher(Outbox() if outbox is None else outbox, clock, self._poke, self.counters)
+        self.publisher = Publisher(Outbox() if outbox is None else outbox, clock, self._poke, self.counters)
         self._subscriptions = Subscriptions(self._writer.write, self._subscriptionRefused)
         self._inbox = Inbox(concurrency) if inbox is None else inbox
         self._heartbeat = Heartbeat()
@@ -134,7 +134,7 @@ class Peer:
         Nothing new is received in the meantime. To be followed by `stop`.
         """
         end = self._clock.seconds() + timeout
-        return self._publisher.flush(timeout).addCallback(lambda flushed: self._sayGoodbye(end - self._clock.seconds()))
+        return self.publisher.flush(timeout).addCallback(lambda flushed: self._sayGoodbye(end - self._clock.seconds()))
 
     def _sayGoodbye(self, timeout: float) -> Deferred[None]:
         if self._link is None or timeout <= 0:
@@ -161,27 +161,8 @@ class Peer:
         self._writer.flush()
         self._ear.deafen()
         self._forgetLink()
-        self._publisher.stop()
+        self.publisher.stop()
         self._subscriptions.stop()
-
-    def publish(
-        self,
-        event: str,
-        payload: bytes,
-        mode: Mode = Mode.ALL,
-        level: Level = Level.DELIVERED,
-        timeout: float | None = 60.0,
-        wait: bool = True,
-        headers: msgspec.Raw = wire.NO_HEADERS,
-    ) -> Deferred[Receipt]:
-        """Publish `payload`; the arguments have been checked. Fires and fails as `Node.publish` says."""
-        return self._publisher.publish(event, payload, mode, level, timeout, wait, headers)
-
-    def publishMany(
-        self, event: str, payloads: list[tuple[bytes, Mode]], level: Level, timeout: float | None, wait: bool
-    ) -> Deferred[Receipt]:
-        """Publish many payloads with one answer. Fires and fails as `Node.publishMany` says."""
-        return self._publisher.publishMany(event, payloads, level, timeout, wait)
 
     def subscribe(self, sub: Sub) -> Deferred[bool]:
         """Hold a subscription from now on; see `Subscriptions.subscribe`."""
@@ -203,7 +184,7 @@ class Peer:
             self._writer.poke()
 
     def _nextBatch(self) -> list[Events]:
-        return [] if self._leaving else self._publisher.take()
+        return [] if self._leaving else self.publisher.take()
 
     # -- the link, as the reconnector sees it
 
@@ -238,7 +219,7 @@ class Peer:
         self._writer.attach(link)
         self.log.info("{name} is linked to its dispatcher at {where}", name=self.name, where=self._transport.describe())
         self._subscriptions.opened(self._told, dict(opened.refused))
-        self._publisher.linkOpened()
+        self.publisher.linkOpened()
         self._opened()
 
     def dialFailed(self, error: NodeSetError, pause: float) -> None:
@@ -265,7 +246,7 @@ class Peer:
         self._heartbeat.forget(_DISPATCHER)
         self._inbox.linkLost()
         self._subscriptions.linkLost()
-        self._publisher.linkLost()
+        self.publisher.linkLost()
         self._retired()
 
     def _abort(self, reason: NodeSetError) -> None:
@@ -313,9 +294,9 @@ class Peer:
     def _received(self, frame: Frame) -> None:
         match frame:
             case Done():
-                self._publisher.done(frame)
+                self.publisher.done(frame)
             case Took():
-                self._publisher.took(frame.batches)
+                self.publisher.took(frame.batches)
             case Subbed():
                 self._subscriptions.answered(frame)
             case Beat():

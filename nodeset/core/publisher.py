@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
-import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from nodeset.core.batch import NO_HEADERS, TARGET, WINDOW, Done, Events, Level, Mode, Result
-from nodeset.core.outbox import Entry, Outbox
+from nodeset.core.batch import TARGET, WINDOW, Done, Events, Result
+from nodeset.core.blocks import Terms
+from nodeset.core.confirmation import makeConfirmation
+from nodeset.core.outbox import Outbox
 from nodeset.errors import HandlerFailed, NodeSetError, NotRunning, OutcomeUnknown, Overloaded, Receipt, Undelivered
 
 __all__ = ["GIVE_UP", "Publisher", "Tally"]
 
 #: Seconds without a link after which what was sent fails with `OutcomeUnknown` (D6).
 GIVE_UP = 600.0
+#: What became of what expires: admitted, waiting for that.
+_EXPIRED = ("had no answer", "found no room to be sent")
 
 
 class Tally:
     """Stands for the Deferreds of many events: fires one when all of them have been answered."""
-
-    called = False
 
     def __init__(self, count: int) -> None:
         self.deferred: Deferred[Receipt] = Deferred()
@@ -32,20 +34,20 @@ class Tally:
         if not count:
             self.deferred.callback(Receipt(0, 0, 0))
 
-    def callback(self, receipt: Receipt) -> None:
-        """One was confirmed."""
-        self._matched += receipt[0]
-        self._delivered += receipt[1]
-        self._dropped += receipt[2]
-        self._one()
+    def callback(self, receipt: Receipt, count: int = 1) -> None:
+        """So many were confirmed, each with this receipt."""
+        self._matched += receipt[0] * count
+        self._delivered += receipt[1] * count
+        self._dropped += receipt[2] * count
+        self._over(count)
 
-    def errback(self, error: NodeSetError) -> None:
-        """One has failed."""
+    def errback(self, error: NodeSetError, count: int = 1) -> None:
+        """So many have failed."""
         self._error = self._error or error
-        self._one()
+        self._over(count)
 
-    def _one(self) -> None:
-        self._waiting -= 1
+    def _over(self, count: int) -> None:
+        self._waiting -= count
         if not self._waiting and not self.deferred.called:
             if self._error is not None:
                 self.deferred.errback(self._error)
@@ -69,48 +71,40 @@ class Publisher:
         self._givingUp: IDelayedCall | None = None
         self._flushing: list[Deferred[None]] = []
 
-    def publish(
-        self,
-        event: str,
-        payload: bytes,
-        mode: Mode,
-        level: Level,
-        timeout: float | None,
-        wait: bool,
-        headers: msgspec.Raw = NO_HEADERS,
-    ) -> Deferred[Receipt]:
+    def publish(self, terms: Terms, payload: bytes, wait: bool = True) -> Deferred[Receipt]:
         """Put one event into the outbox; fires and fails as `Node.publish` says. The arguments have been checked."""
-        token: Deferred[Receipt] = Deferred()
+        token = makeConfirmation()
+        timeout = terms.timeout
         deadline = None if timeout is None else self._seconds() + timeout
         try:
-            self._outbox.add(Entry(event, mode, level, payload, token, timeout, deadline, headers), wait)
+            if self._outbox.add(terms, payload, token, deadline, wait):
+                self._added(deadline)
         except Overloaded as error:
             self._counters["overloaded"] += 1
             return fail(error)
+        return token
+
+    def publishMany(self, events: list[tuple[Terms, list[bytes]]], wait: bool = True) -> Deferred[Receipt]:
+        """Put many events into the outbox, those under the same terms together; fires and fails as `Node.publishMany` says."""
+        tally = Tally(sum(len(payloads) for _terms, payloads in events))
+        for terms, payloads in events:
+            deadline = None if terms.timeout is None else self._seconds() + terms.timeout
+            if not self._outbox.addMany(terms, payloads, tally, deadline):
+                for payload in payloads:
+                    try:
+                        self._outbox.add(terms, payload, tally, deadline, wait)
+                    except Overloaded as error:
+                        self._counters["overloaded"] += 1
+                        tally.errback(error)
+            self._added(deadline)
+        return tally.deferred
+
+    def _added(self, deadline: float | None) -> None:
         if not self._poked:
             self._poked = True
             self._poke()
         if deadline is not None and deadline < self._expires:
             self._expireAt(deadline)
-        return token
-
-    def publishMany(
-        self, event: str, payloads: list[tuple[bytes, Mode]], level: Level, timeout: float | None, wait: bool
-    ) -> Deferred[Receipt]:
-        """Put many events into the outbox; fires and fails as `Node.publishMany` says."""
-        tally = Tally(len(payloads))
-        deadline = None if timeout is None else self._clock.seconds() + timeout
-        for payload, mode in payloads:
-            entry = Entry(event, mode, level, payload, tally, timeout, deadline)
-            try:
-                self._outbox.add(entry, wait)
-            except Overloaded as error:
-                self._counters["overloaded"] += 1
-                tally.errback(error)
-        self._poke()
-        if deadline is not None and deadline < self._expires:
-            self._expireAt(deadline)
-        return tally.deferred
 
     def take(self) -> list[Events]:
         """The runs of the next batch, empty when there is nothing to send or no credit; they count as sent from here on."""
@@ -140,16 +134,32 @@ class Publisher:
     def done(self, frame: Done) -> None:
         """The dispatcher says what became of events."""
         receipt = Receipt(frame.matched, frame.delivered, frame.dropped)
-        for entry in self._outbox.done(frame.ranges):
+        for terms, tokens in self._outbox.done(frame.ranges):
             if frame.result is Result.OK:
-                self._resolve(entry, receipt)
+                self._confirm(tokens, receipt)
             elif frame.result is Result.FAILED:
-                self._resolve(entry, HandlerFailed(f"a handler of {entry.event!r} failed: {frame.reason}", receipt))
+                self._fail(tokens, HandlerFailed, f"a handler of {terms.event!r} failed: {frame.reason}", receipt)
             else:
                 missing = frame.matched - frame.delivered - frame.dropped
-                reached = f"{entry.event!r} did not reach {missing} of the {frame.matched} that match"
-                self._resolve(entry, Undelivered(f"{reached}: {frame.reason}", receipt))
+                reached = f"{terms.event!r} did not reach {missing} of the {frame.matched} that match"
+                self._fail(tokens, Undelivered, f"{reached}: {frame.reason}", receipt)
         self._changed()
+
+    @staticmethod
+    def _confirm(tokens: list[Any], receipt: Receipt) -> None:
+        if tokens[0] is tokens[-1] and type(tokens[0]) is Tally:  # it is all theirs
+            tokens[0].callback(receipt, len(tokens))
+            return
+        for token in tokens:
+            if type(token) is Tally or not token.called:  # else its owner cancelled it
+                token.callback(receipt)
+
+    @staticmethod
+    def _fail(tokens: list[Any], error: type[NodeSetError], *about: object) -> None:
+        """Fail them, each with an error of its own, since errors collect tracebacks."""
+        for token in tokens:
+            if type(token) is Tally or not token.called:
+                token.errback(error(*about))
 
     def linkLost(self) -> None:
         """Everything waits for the next link; what was sent already, not for ever."""
@@ -160,17 +170,17 @@ class Publisher:
 
     def _giveUp(self) -> None:
         self._givingUp = None
-        for entry in self._outbox.giveUpSent():
-            self._counters["outcome_unknown"] += 1
-            error = f"no dispatcher was there for {GIVE_UP:g} s after {entry.event!r} was sent: it may or may not have arrived"
-            self._resolve(entry, OutcomeUnknown(error))
+        for terms, tokens in self._outbox.giveUpSent():
+            self._counters["outcome_unknown"] += len(tokens)
+            unknown = f"no dispatcher was there for {GIVE_UP:g} s after {terms.event!r} was sent: it may or may not have arrived"
+            self._fail(tokens, OutcomeUnknown, unknown)
         self._changed()
 
     def stop(self) -> None:
         """Everything that is not answered by now fails."""
-        for entry in self._outbox.clear():
-            error = OutcomeUnknown if entry.sequence else NotRunning
-            self._resolve(entry, error(f"the node stopped before {entry.event!r} was confirmed"))
+        for gone, error in zip(self._outbox.clear(), (OutcomeUnknown, NotRunning), strict=True):
+            for terms, tokens in gone:
+                self._fail(tokens, error, f"the node stopped before {terms.event!r} was confirmed")
         self._expireAt(None)
         if self._givingUp is not None:
             self._givingUp.cancel()
@@ -204,20 +214,10 @@ class Publisher:
 
     def _expire(self) -> None:
         self._expiring = None
-        for entry in self._outbox.expire(self._clock.seconds()):
-            self._counters["timed_out"] += 1
-            what = "had no answer" if entry.sequence else "found no room to be sent"
-            self._resolve(entry, OutcomeUnknown(f"{entry.event!r} {what} within {entry.timeout:g} s; it is not sent again"))
+        for gone, what in zip(self._outbox.expire(self._seconds()), _EXPIRED, strict=True):
+            for terms, tokens in gone:
+                self._counters["timed_out"] += len(tokens)
+                expired = f"{terms.event!r} {what} within {terms.timeout:g} s; it is not sent again"
+                self._fail(tokens, OutcomeUnknown, expired)
         self._expireAt(self._outbox.nextDeadline())
         self._changed()
-
-    @staticmethod
-    def _resolve(entry: Entry, result: Receipt | NodeSetError) -> None:
-        token = entry.token
-        assert isinstance(token, (Deferred, Tally))
-        if token.called:
-            return  # its owner cancelled it
-        if isinstance(result, NodeSetError):
-            token.errback(result)
-        else:
-            token.callback(result)

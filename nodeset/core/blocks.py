@@ -1,0 +1,120 @@
+"""Events that were published one after the other in the same way: what leaves as one run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+
+import msgspec
+
+from nodeset.core.batch import NO_HEADERS, TARGET, Events, Level, Mode
+
+__all__ = ["EACH", "Block", "Terms"]
+
+#: What each event takes up beside its payload: its length, at most. It bounds as well how many empty ones a block holds.
+EACH = 4
+#: Seconds by which the deadlines of events in one block may differ: the earlier are given up so much late.
+_GRAIN = 0.05
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """What events that are published alike have in common."""
+
+    event: str
+    mode: Mode = Mode.ALL
+    level: Level = Level.DELIVERED
+    timeout: float | None = None
+    headers: msgspec.Raw = NO_HEADERS
+
+    @property
+    def weight(self) -> int:
+        """What a run takes beside its events, at most: a character takes four bytes at most, all else has its marker."""
+        return 64 + 4 * len(self.event) + len(self.headers)
+
+
+class Block(msgspec.Struct, eq=False, weakref=True):
+    """Events under the same terms with sequence numbers `first`, `first + 1`, ...
+
+    `tokens` has None and `payloads` nothing in place of the `gone` ones. A msgspec struct, since events that are never alike
+    have a block each.
+    """
+
+    terms: Terms
+    first: int
+    payloads: list[bytes]
+    tokens: list[object]
+    #: Bytes that it may yet take in; of its payloads that are left.
+    room: int
+    size: int
+    #: When the newest is to be given up, and the latest that this may become.
+    deadline: float | None
+    until: float
+    gone: int = 0
+    #: None of the first so many is left.
+    skip: int = 0
+    sent: bool = False
+
+    @property
+    def last(self) -> int:
+        """The sequence number of the last event."""
+        return self.first + len(self.tokens) - 1
+
+    @property
+    def left(self) -> int:
+        """How many events are unconfirmed."""
+        return len(self.tokens) - self.gone
+
+    @property
+    def weight(self) -> int:
+        """What it takes in a batch, at most."""
+        return self.terms.weight + self.size + EACH * len(self.tokens)
+
+    def release(self, first: int, last: int) -> tuple[list[object], int]:
+        """Those of `first..last` that are left are over: their tokens, the bytes of their payloads."""
+        if first <= self.first and last >= self.last and not self.gone:
+            tokens, size, count = self.tokens, self.size, len(self.tokens)
+            self.tokens, self.payloads = [None] * count, [b""] * count
+        else:
+            part = slice(max(first - self.first, 0), last - self.first + 1)
+            tokens = [token for token in self.tokens[part] if token is not None]
+            size = sum(map(len, self.payloads[part]))
+            count = len(self.tokens[part])
+            self.tokens[part], self.payloads[part] = [None] * count, [b""] * count
+        self.gone += len(tokens)
+        self.size -= size
+        return tokens, size
+
+    def firstLeft(self) -> int:
+        """The sequence number of the first event that is left."""
+        while self.tokens[self.skip] is None:
+            self.skip += 1
+        return self.first + self.skip
+
+    def parts(self) -> Iterator[Block]:
+        """What is left, in blocks without a gap."""
+        if not self.gone:
+            yield self
+            return
+        for left, indices in groupby(range(len(self.tokens)), lambda index: self.tokens[index] is not None):
+            if left:
+                found = list(indices)
+                begin, end = found[0], found[-1] + 1
+                payloads = self.payloads[begin:end]
+                size = sum(map(len, payloads))
+                tokens = self.tokens[begin:end]
+                yield Block(
+                    self.terms, self.first + begin, payloads, tokens, 0, size, self.deadline, self.until, sent=self.sent
+                )
+
+    def run(self, low: int) -> Events:
+        """All of it, as it is sent; there is no gap in it."""
+        terms, payloads = self.terms, self.payloads
+        lengths = list(map(len, payloads))
+        joined = b"".join(payloads) if len(payloads) > 1 else payloads[0]
+        return Events("", low, terms.mode, self.sent, terms.event, self.first, terms.level, lengths, terms.headers, joined)
+
+
+def begin(terms: Terms, first: int, payloads: list[bytes], tokens: list[object], size: int, deadline: float | None) -> Block:
+    """A block with its first events, of `size` bytes in all."""
+    until = float("inf") if deadline is None else deadline + _GRAIN
+    return Block(terms, first, payloads, tokens, TARGET - size - EACH * len(tokens), size, deadline, until)

@@ -1,0 +1,53 @@
+"""What is known of publish calls that were made before, so that it is not found out for every event."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from types import EllipsisType
+from typing import Any
+
+import attrs
+import msgspec
+
+from nodeset.core import codec
+from nodeset.core.arguments import LEVELS, MODES, RESERVED
+from nodeset.core.batch import NO_HEADERS, RAW_HEADERS
+from nodeset.core.blocks import Terms
+from nodeset.core.message import NodeMessage
+
+__all__ = ["Key", "Shortcut", "Shortcuts", "findTerms"]
+
+#: Calls that are remembered, all of them forgotten when there are more.
+_REMEMBERED = 1024
+
+#: Event, class, level, time-out, as they were given.
+Key = tuple[str, type[NodeMessage] | None, str, float | EllipsisType | None]
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def findTerms(event: str, mode: str, level: str, timeout: float | None, raw: bool = False) -> Terms:
+    """The terms of these arguments, which have been checked: the same ones each time, so that events share blocks."""
+    return Terms(event, MODES[mode], LEVELS[level], timeout, RAW_HEADERS if raw else NO_HEADERS)
+
+
+@attrs.frozen(eq=False)
+class Shortcut:
+    """A call whose fields are all that is left to check: msgspec can, by `kind`, or `kinds` for a list of them."""
+
+    terms: Terms
+    mode: str
+    kind: type[msgspec.Struct]
+    kinds: Any
+
+
+class Shortcuts(dict[Key, Shortcut]):
+    """The shortcut for each such call."""
+
+    def learn(self, key: Key, terms: Terms, mode: str) -> None:
+        """A call with these arguments went well."""
+        msg_class = key[1]
+        kind = None if msg_class is None else codec.express(msg_class)
+        if msg_class is not None and kind is not None and RESERVED.isdisjoint(kind.__struct_fields__):
+            if len(self) >= _REMEMBERED:
+                self.clear()
+            self[key] = Shortcut(terms, mode, kind, list[kind])  # type: ignore[valid-type]
