@@ -6,18 +6,19 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from types import UnionType
-from typing import Annotated, Any, Final, NotRequired, TypedDict, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
 
 import attrs
 import msgspec
 from msgspec import inspect
+from msgspec.structs import asdict
 
 from nodeset.core import message
-from nodeset.core.message import MODES, Attribute, NodeMessage, RawMessage, _Message
+from nodeset.core.message import MODES, Attribute, NodeMessage, RawMessage, _Message, makeBlank, setFields
 from nodeset.core.values import INT_LIMIT, MAX_DEPTH, TOO_DEEP, compare, place, search, write
 from nodeset.errors import BadMessage, MessageTooLarge
 
-__all__ = ["MAX_DEPTH", "MAX_EVENT", "decode", "deliveryMode", "encode", "encodeFields", "express", "write"]
+__all__ = ["MAX_DEPTH", "MAX_EVENT", "decode", "deliveryMode", "encode", "encodeFields", "express", "reader", "write"]
 
 MAX_EVENT: Final = 1 << 20
 """Bytes of one encoded event. A batch is at most 2 MiB, so that one event never fills it alone; NATS stops at 1 MiB too."""
@@ -42,7 +43,7 @@ class Plan:
     wire: type[msgspec.Struct]  # the declared fields once more, as msgspec checks, writes them in a quarter of the time
     read: Callable[[bytes], Any]
     express: type[msgspec.Struct] | None  # what the fields of a class of flat types are converted to, none of them unknown
-    quick: Callable[[bytes], dict[str, Any]] | None  # reads a flat payload for such a class
+    quick: Callable[[bytes], msgspec.Struct] | None  # reads a flat payload as such a one
     reread: Callable[[bytes], Any]  # into `wire`
     loose: tuple[str, ...]  # the declared fields in which msgspec may send a value that arrives as another
     flat: bool  # the types alone keep out every value that JSON cannot carry
@@ -133,22 +134,30 @@ def decode(payload: bytes, msg_class: type[NodeMessage] | None = None, raw: bool
         raise BadMessage(f"a payload of {len(payload)} bytes cannot be read: {message.explain(error, cls)}") from None
 
 
-def _decodeFlat(payload: bytes, cls: type[NodeMessage], read: Callable[[bytes], dict[str, Any]]) -> NodeMessage | None:
+def reader(msg_class: type[NodeMessage] | None) -> Callable[[bytes], msgspec.Struct] | None:
+    """What reads a payload without a backslash as the declared fields of this class; it raises ValueError, RecursionError.
+
+    What it reads is right, what it refuses is for `decode` to judge. None for a class that takes more than that to read, or is
+    not compiled yet.
+    """
+    plan: Plan | None = None if msg_class is None else msg_class._shape.plan
+    return None if plan is None else plan.quick
+
+
+def _decodeFlat(payload: bytes, cls: type[NodeMessage], read: Callable[[bytes], msgspec.Struct]) -> NodeMessage | None:
     """The usual case made quick: a payload without anything that has to be looked at twice; None when it is another one.
 
-    The types of the class refuse what JSON cannot carry; fields that the class does not know, an escape, anything but ASCII are
-    left to the long way.
+    The types of the class refuse what JSON cannot carry; fields that the class does not know and escapes are left to the
+    long way.
     """
-    if not payload.isascii() or payload.find(b"\\") >= 0 or len(payload) > MAX_EVENT:
+    if payload.find(b"\\") >= 0 or len(payload) > MAX_EVENT:
         return None
     try:
-        fields = read(payload)
-    except (msgspec.MsgspecError, RecursionError):
+        fields = asdict(read(payload))
+    except (ValueError, RecursionError):
         return None
-    if payload.count(b'":') != len(fields):
-        return None
-    msg = cls.__new__(cls)
-    msg.__dict__.update(fields)
+    msg = makeBlank(cls)
+    setFields(msg, fields)
     return msg
 
 
@@ -305,15 +314,9 @@ def _compile(cls: type[NodeMessage]) -> Plan:
     quick = None
     if flat and direct and not shape.factories:
         express = msgspec.defstruct(cls.__name__, entries, kw_only=True, forbid_unknown_fields=True)
-        # Read as a dictionary, which takes half the time of an object; an absent field is the class's own attribute.
-        kinds = {name: kind if default is msgspec.NODEFAULT else NotRequired[kind] for name, kind, default in entries}
-        quick = msgspec.json.Decoder(_dictionary(cls, kinds)).decode
+        quick = msgspec.json.Decoder(express).decode
     shape.plan = plan = Plan(wire, read, express, quick, reread, loose, flat, direct)
     return plan
-
-
-def _dictionary(cls: type[NodeMessage], kinds: dict[str, Any]) -> Any:
-    return TypedDict(cls.__name__, kinds)  # type: ignore[operator]  # made at run time
 
 
 def _tighten(kind: Any) -> Any:

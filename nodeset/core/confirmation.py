@@ -1,6 +1,6 @@
 """The Deferred of one published event, at a third of a Deferred's cost.
 
-A publisher makes one for each event; most get one callback or a pair, and nearly all fire with a receipt. That case is done here
+A publisher makes one for each event; most get one callback or a pair, and nearly all fire with a receipt. That is done here
 without Twisted's list of callbacks, which is made as soon as anything else is asked for; from then on it is Twisted's own.
 """
 

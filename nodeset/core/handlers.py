@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import attrs
+from msgspec.structs import asdict
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -17,10 +18,11 @@ from twisted.python.failure import Failure
 
 from nodeset.core import codec
 from nodeset.core.address import matches, parse
-from nodeset.core.batch import NO_HEADERS
+from nodeset.core.batch import NO_HEADERS, Events
 from nodeset.core.inbox import Delivery
-from nodeset.core.message import NodeMessage
+from nodeset.core.message import NodeMessage, makeBlank, setFields
 from nodeset.core.patience import Patience, deferredOf
+from nodeset.core.stretch import Result, Stretch, oneByOne
 from nodeset.core.utils import Caught
 from nodeset.errors import NodeSetError
 
@@ -71,12 +73,55 @@ class Handlers:
         self._owner, self._caught, self._on_event = owner, caught, on_event
         self._patience = Patience(clock, patience)
         self._plans: dict[str, _Plan] = {}
+        self._deliverEach = oneByOne(self.deliver)
+        self._stopped = False
 
     def stop(self) -> None:
         """Wait for nobody any more."""
+        self._stopped = True
         self._patience.stop()
 
-    def deliver(self, delivery: Delivery) -> Deferred[str | None] | str | None:
+    def deliverRun(self, run: Events, stream: str, index: int, offset: int, more: Callable[[], bool]) -> Stretch:
+        """Call the handlers of the events in `run` from `index` on, until one takes its time; see `DeliverRun`.
+
+        In the usual case, one handler and events that can be read at once, each costs a call of it and little else.
+        """
+        plan = self._plans.get(run.event) or self._plan(run.event)
+        handler, msg_class = plan.single or (None, None)
+        read = codec.reader(msg_class)
+        if handler is None or msg_class is None or read is None or run.headers is not NO_HEADERS:
+            return self._deliverEach(run, stream, index, offset, more)
+        event, first, again, level, mode, payloads = run.event, run.first, run.again, run.level, run.mode, run.payloads
+        plain = payloads.find(b"\\") < 0
+        for length in run.lengths[index:]:
+            payload = payloads[offset : offset + length]
+            delivery = Delivery(event, stream, first + index, again, NO_HEADERS, payload, level, mode)
+            try:
+                fields = asdict(read(payload)) if plain or payload.find(b"\\") < 0 else None
+            except (ValueError, RecursionError):
+                fields = None
+            if fields is None:
+                result = self.deliver(delivery)
+            else:
+                fields["meta"] = delivery
+                message = makeBlank(msg_class)
+                setFields(message, fields)
+                try:
+                    result = handler(message)
+                except (Exception, SystemExit):  # sys.exit() in a handler ends the handler, not the service
+                    result = self._report(Failure(), handler, delivery)
+                else:
+                    if result is not None:
+                        result = self._await(result, handler, delivery)
+            if result is not None:
+                return Stretch(index, offset, delivery, result)
+            index += 1
+            offset += length
+            if self._stopped or (not index & 15 and not more()):
+                break
+        return Stretch(index, offset)
+
+    def deliver(self, delivery: Delivery) -> Result:
         """Call the handlers of one event.
 
         :return: None when all went well, a text when a handler failed, a `Refusal` when none could be called, or a Deferred of
@@ -95,11 +140,14 @@ class Handlers:
             result = handler(message)
         except (Exception, SystemExit):  # sys.exit() in a handler ends the handler, not the service
             return self._report(Failure(), handler, delivery)
-        if result is None or (deferred := deferredOf(result)) is None:
-            return None
-        return self._watch(deferred, handler, delivery)
+        return None if result is None else self._await(result, handler, delivery)
 
-    def _deliverToAll(self, plan: _Plan, delivery: Delivery) -> Deferred[str | None] | str | None:
+    def _await(self, result: object, handler: Callable[..., Any], delivery: Delivery) -> Deferred[str | None] | None:
+        """What a handler returned: a Deferred to wait for, or nothing."""
+        deferred = deferredOf(result)
+        return None if deferred is None else self._watch(deferred, handler, delivery)
+
+    def _deliverToAll(self, plan: _Plan, delivery: Delivery) -> Result:
         decoded: dict[type[NodeMessage] | None, NodeMessage] = {}
         # onEvent sees what the first @catch method sees, so that the usual event is decoded once.
         first = plan.handlers[0][1] if plan.handlers else None

@@ -302,6 +302,12 @@ class RawMessage(NodeMessage):
         self._readRest()["data"] = data
 
 
+#: A message before its `__init__`, for `setFields`: the two make one in a tenth of the time that its class takes.
+makeBlank: Callable[[type[NodeMessage]], NodeMessage] = object.__new__
+#: Sets all fields of a blank message, which have been validated.
+setFields: Callable[[NodeMessage, dict[str, Any]], None] = NodeMessage.__dict__["__dict__"].__set__
+
+
 @implementer(IMessageBuilder)
 class MessageBuilder:
     """Makes messages of a class that is known only when the program runs."""

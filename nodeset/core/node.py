@@ -129,7 +129,7 @@ class Node(Service):
             self.host,
             transport,
             clock,
-            handlers.deliver,
+            handlers.deliverRun,
             self._opened,
             self._failed,
             concurrency=self.concurrency,
@@ -335,9 +335,7 @@ class Node(Service):
             self._shortcuts.learn(key, alike[0][0], encoded[0][1])
         return self._peer.publisher.publishMany(alike, wait)
 
-    def _findTerms(
-        self, uri: str, mode: str, level: str, timeout: float | EllipsisType | None, raw: bool = False
-    ) -> Terms:
+    def _findTerms(self, uri: str, mode: str, level: str, timeout: float | EllipsisType | None, raw: bool = False) -> Terms:
         checkLevel(level)
         return findTerms(uri, mode, level, checkTimeout(timeout, self._publish_timeout), raw)
 

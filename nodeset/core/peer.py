@@ -10,14 +10,13 @@ import secrets
 from collections import Counter
 from collections.abc import Callable
 
-import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from nodeset.core import batch as wire
-from nodeset.core.batch import Beat, Bye, Done, Events, Frame, Level, Mode, Outcome, Sub, Subbed, Took
+from nodeset.core.batch import Beat, Bye, Done, Events, Frame, Level, Outcome, Sub, Subbed, Took
 from nodeset.core.handlers import Refusal
 from nodeset.core.heartbeat import INTERVAL, Heartbeat
 from nodeset.core.hello import Hello, packHello, unpackOpened
@@ -26,9 +25,10 @@ from nodeset.core.link import Link, Transport
 from nodeset.core.outbox import Outbox
 from nodeset.core.publisher import Publisher
 from nodeset.core.reconnector import makeReconnector, retryDelay
+from nodeset.core.stretch import DeliverRun, Result
 from nodeset.core.subscriptions import Subscriptions
 from nodeset.core.writer import BatchWriter
-from nodeset.errors import BadFurl, LinkLost, NodeSetError, ProtocolError, Receipt, Refused, WrongIdentity
+from nodeset.errors import BadFurl, LinkLost, NodeSetError, ProtocolError, Refused, WrongIdentity
 from nodeset.version import __version__
 
 __all__ = ["Peer"]
@@ -61,8 +61,7 @@ class _Ear:
 class Peer:
     """What a node says over a link, what it makes of the answers.
 
-    :param deliver: called with every event; returns None when its handlers are done, a text when one of them failed, or a
-        Deferred that fires with either.
+    :param deliver: called with the events that are received; see `DeliverRun`.
     :param opened: called each time a link is open.
     :param failed: called with the error when an attempt to link fails for a reason that waiting does not mend.
     :param concurrency: events of one publisher that may be with the handlers at a time.
@@ -76,7 +75,7 @@ class Peer:
         host: str,
         transport: Transport,
         clock: IReactorTime,
-        deliver: Callable[[Delivery], Deferred[str | None] | str | None],
+        deliver: DeliverRun,
         opened: Callable[[], None] = lambda: None,
         failed: Callable[[NodeSetError], None] = lambda error: None,
         *,
@@ -107,6 +106,7 @@ class Peer:
         self._complaint = ""
         self._working: IDelayedCall | None = None
         self._busy = False
+        self._until = 0.0
         self._retiring: Deferred[None] | None = None
 
     # -- what the node asks for
@@ -314,45 +314,32 @@ class Peer:
         if self._working is not None or self._busy or not self._running:
             return
         self._busy = True
-        until = self._clock.seconds() + _SLICE
+        self._until = self._clock.seconds() + _SLICE
         try:
-            while self._running and (head := self._inbox.head()) is not None:
-                if not self._handle(*head, until):
-                    self._working = self._clock.callLater(0, self._resume)
+            while (head := self._inbox.head()) is not None:
+                self._handle(*head)
+                if not self._inTime():
                     break
         finally:
             self._busy = False
         for confirm in self._inbox.answers():
             self._writer.write(confirm)
         self._took(self._inbox.unpark(self._clock.seconds()))
-        if self._working is None and self._inbox.waiting:
+        if self._running and self._inbox.waiting:
             self._working = self._clock.callLater(0, self._resume)
 
-    def _handle(self, stream: str, run: Events, index: int, offset: int, until: float) -> bool:
-        """Give the events of `run` from `index` on to handlers, until one takes its time; whether there is time for more."""
-        begun, size, deliver = index, 0, self._deliver
-        result: Deferred[str | None] | str | None = None
-        in_time = True
-        for length in run.lengths[index:]:
-            payload = run.payloads[offset : offset + length]
-            delivery = Delivery(run.event, stream, run.first + index, run.again, run.headers, payload, run.level, run.mode)
-            result = deliver(delivery)
-            if result is not None:
-                break
-            index += 1
-            offset += length
-            size += length
-            if not self._running:
-                break
-            if not index & 15 and self._clock.seconds() > until:
-                in_time = False
-                break
-        if index > begun:
-            self._inbox.passed(stream, index - begun, size)
-        if result is not None:
-            self._inbox.begin(delivery)
-            self._settle(result, delivery)
-        return in_time
+    def _inTime(self) -> bool:
+        """Whether more events may go to the handlers now."""
+        return self._running and self._clock.seconds() <= self._until
+
+    def _handle(self, stream: str, run: Events, index: int, offset: int) -> None:
+        """Give the events of `run` from `index` on to handlers, until one takes its time."""
+        stretch = self._deliver(run, stream, index, offset, self._inTime)
+        if stretch.reached > index:
+            self._inbox.passed(stream, stretch.reached - index, stretch.offset - offset)
+        if stretch.delivery is not None:
+            self._inbox.begin(stretch.delivery)
+            self._settle(stretch.result, stretch.delivery)
 
     def _resume(self) -> None:
         self._working = None
@@ -362,7 +349,7 @@ class Peer:
         self._settle(reason, delivery)
         self._work()
 
-    def _settle(self, result: Deferred[str | None] | str | None, delivery: Delivery) -> None:
+    def _settle(self, result: Result, delivery: Delivery) -> None:
         if isinstance(result, Deferred):
             if delivery.level is not Level.HANDLED:
                 self._inbox.answer(delivery, Outcome.OK)

@@ -172,7 +172,9 @@ class Publisher:
         self._givingUp = None
         for terms, tokens in self._outbox.giveUpSent():
             self._counters["outcome_unknown"] += len(tokens)
-            unknown = f"no dispatcher was there for {GIVE_UP:g} s after {terms.event!r} was sent: it may or may not have arrived"
+            unknown = (
+                f"no dispatcher was there for {GIVE_UP:g} s after {terms.event!r} was sent: it may or may not have arrived"
+            )
             self._fail(tokens, OutcomeUnknown, unknown)
         self._changed()
 
