@@ -69,6 +69,17 @@ class Block(msgspec.Struct, eq=False, weakref=True):
         """What it takes in a batch, at most."""
         return self.terms.weight + self.size + EACH * len(self.tokens)
 
+    def join(self, terms: Terms, payload: bytes, token: object, deadline: float | None) -> bool:
+        """Take in one more event, if it is like these and there is room; `size` is for the outbox to mend, later."""
+        size = len(payload)
+        if terms is not self.terms or size >= self.room or (deadline is not None and deadline > self.until):
+            return False
+        self.payloads.append(payload)
+        self.tokens.append(token)
+        self.room -= size + EACH
+        self.deadline = deadline
+        return True
+
     def release(self, first: int, last: int) -> tuple[list[object], int]:
         """Those of `first..last` that are left are over: their tokens, the bytes of their payloads."""
         if first <= self.first and last >= self.last and not self.gone:
@@ -114,7 +125,9 @@ class Block(msgspec.Struct, eq=False, weakref=True):
         return Events("", low, terms.mode, self.sent, terms.event, self.first, terms.level, lengths, terms.headers, joined)
 
 
-def begin(terms: Terms, first: int, payloads: list[bytes], tokens: list[object], size: int, deadline: float | None) -> Block:
-    """A block with its first events, of `size` bytes in all."""
+def begin(
+    terms: Terms, first: int, payloads: list[bytes], tokens: list[object], size: int, deadline: float | None, most: int = 0
+) -> Block:
+    """A block with its first events, of `size` bytes in all; it may take in as many as `most` bytes more."""
     until = float("inf") if deadline is None else deadline + _GRAIN
-    return Block(terms, first, payloads, tokens, TARGET - size - EACH * len(tokens), size, deadline, until)
+    return Block(terms, first, payloads, tokens, min(most, TARGET - size - EACH * len(tokens)), size, deadline, until)

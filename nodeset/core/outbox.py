@@ -73,6 +73,7 @@ class Outbox:
 
     def __len__(self) -> int:
         """Events that are unconfirmed or wait for room."""
+        self._settle()
         return self._count + len(self._waiting)
 
     @property
@@ -90,14 +91,19 @@ class Outbox:
 
         :return: False when it just joins others, so that neither `unsent` nor `nextDeadline` has changed.
         """
+        if self._open is not None and self._open.join(terms, payload, token, deadline):
+            return False  # the usual case; `_settle` counts it
+        self._close()
         size = len(payload)
         if self._waiting or not self._hasRoom(1, size):
             self._wait(_Waiter(terms, payload, token, deadline), size, wait)
-            return True
-        return self._admit(terms, payload, token, deadline, size)
+        else:
+            self._admit(terms, payload, token, deadline, size)
+        return True
 
     def addMany(self, terms: Terms, payloads: list[bytes], token: object, deadline: float | None = None) -> bool:
         """Admit many events that share a token, if there is room for all; returns whether there was."""
+        self._close()
         total = list(accumulate(map(len, payloads), initial=0))
         if self._waiting or not self._hasRoom(len(payloads), total[-1]):
             return False
@@ -110,7 +116,6 @@ class Outbox:
             self._count += len(part)
             at = end
         self._bytes += total[-1]
-        self._open = None
         return True
 
     def _hasRoom(self, count: int, size: int) -> bool:
@@ -118,21 +123,29 @@ class Outbox:
         room = self._most - count + 1
         return (self._sequence - self.low < room and self._bytes + size <= self._max_bytes) or (count == 1 and not self._count)
 
-    def _admit(self, terms: Terms, payload: bytes, token: object, deadline: float | None, size: int) -> bool:
+    def _admit(self, terms: Terms, payload: bytes, token: object, deadline: float | None, size: int) -> None:
         self._sequence += 1
         self._count += 1
         self._bytes += size
-        block = self._open
-        if block is not None and block.terms is terms and size < block.room and (deadline is None or deadline <= block.until):
-            block.payloads.append(payload)
-            block.tokens.append(token)
-            block.size += size
-            block.room -= size + EACH
-            block.deadline = deadline
-            return False
-        self._open = block = begin(terms, self._sequence, [payload], [token], size, deadline)
+        left = min(self._max_bytes - self._bytes, EACH * (self._most - self._sequence + self.low))
+        self._open = block = begin(terms, self._sequence, [payload], [token], size, deadline, left)
         self._begin(block)
-        return True
+
+    def _settle(self) -> None:
+        """Count what the open block took in."""
+        block = self._open
+        if block is not None:
+            count = block.last - self._sequence
+            size = sum(map(len, block.payloads[len(block.payloads) - count :]))
+            block.size += size
+            self._sequence += count
+            self._count += count
+            self._bytes += size
+
+    def _close(self) -> None:
+        """Begin another block with the next event."""
+        self._settle()
+        self._open = None
 
     def _begin(self, block: Block) -> None:
         self._blocks.append(block)
@@ -161,10 +174,15 @@ class Outbox:
 
     def _admitWaiting(self) -> None:
         waiting = self._waiting
-        while waiting and self._hasRoom(1, size := len(waiting[0].payload)):
-            waiter = waiting.popleft()
+        while waiting:
+            waiter, size = waiting[0], len(waiting[0].payload)
+            if self._open is None or not self._open.join(waiter.terms, waiter.payload, waiter.token, waiter.deadline):
+                self._close()
+                if not self._hasRoom(1, size):
+                    return
+                self._admit(waiter.terms, waiter.payload, waiter.token, waiter.deadline, size)
+            waiting.popleft()
             self._waiting_bytes -= size
-            self._admit(waiter.terms, waiter.payload, waiter.token, waiter.deadline, size)
         if not waiting:
             self._impatient = float("inf")
 
@@ -174,7 +192,7 @@ class Outbox:
         """The next runs to send, about `max_bytes` with all that goes with them, or a single block; they count as sent."""
         runs: list[Events] = []
         taken = 0
-        self._open = None
+        self._close()
         while self._unsent:
             block = self._unsent[0]
             if block.left:
@@ -188,7 +206,7 @@ class Outbox:
 
     def rewind(self) -> None:
         """A new link: everything unconfirmed is to be sent again, in order."""
-        self._open = None
+        self._close()
         self._blocks = [part for block in self._blocks[self._head :] if block.left for part in block.parts()]
         self._head = 0
         self._firsts = [block.first for block in self._blocks]
@@ -203,6 +221,7 @@ class Outbox:
     def done(self, ranges: Iterable[tuple[int, int]]) -> list[Gone]:
         """These were answered: returns whose they are. What is not here any more, or was never sent, is passed over."""
         gone: list[Gone] = []
+        self._settle()
         for first, last in merged(ranges):
             # Nonsense from a peer costs no more than what is here.
             if last >= self.low and first <= self._sequence:
@@ -223,6 +242,7 @@ class Outbox:
 
     def _tidy(self) -> None:
         """Some events are over: forget blocks that are empty, let in what waits."""
+        self._settle()
         blocks, head = self._blocks, self._head
         while head < len(blocks) and not blocks[head].left:
             head += 1
@@ -251,10 +271,10 @@ class Outbox:
     def clear(self) -> tuple[list[Gone], list[Gone]]:
         """Give up all of it: returns what was admitted, what was waiting for that."""
         gone: list[Gone] = []
+        self._close()
         for block in self._blocks[self._head :]:
             self._release(block, block.first, block.last, gone)
         waited = self._giveUpWaiting(float("inf"))
-        self._open = None
         self._unsent.clear()
         self._tidy()
         return gone, waited
@@ -270,14 +290,13 @@ class Outbox:
     def expire(self, now: float) -> tuple[list[Gone], list[Gone]]:
         """Give up what is past its deadline: returns what was admitted, what was waiting for that."""
         gone: list[Gone] = []
+        self._close()
         for row in self._timeouts.values():
             for block in row:
                 if block.left:
                     if (block.deadline or 0.0) > now:
                         break
                     self._release(block, block.first, block.last, gone)
-                    if block is self._open:
-                        self._open = None
         waited = self._giveUpWaiting(now) if now >= self._impatient else []
         self._tidy()
         return gone, waited
