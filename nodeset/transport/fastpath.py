@@ -8,6 +8,7 @@ is made. What is not exactly such a call, or comes while Foolscap is in the midd
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -20,6 +21,7 @@ from twisted.logger import Logger
 from nodeset.core.batch import MAX_BATCH
 from nodeset.transport.broker import BoundedBroker
 from nodeset.transport.faces import LinkFace
+from nodeset.transport.outlet import makeOutlet
 
 __all__ = ["FastBroker", "brokerClass", "isUsable"]
 
@@ -107,6 +109,7 @@ class FastBroker(BoundedBroker):
         super().initReceive()
         self._parts: list[bytes] = []
         self._missing = 0
+        self._write: Callable[[bytes], object] | None = None
 
     # -- out
 
@@ -119,7 +122,10 @@ class FastBroker(BoundedBroker):
             return False
         opened = self.openCount
         self.openCount += 2
-        self.transport.write(_written(opened, clid, data))
+        if self._write is None:
+            outlet = makeOutlet(self.transport)
+            self._write = self.transport.write if outlet is None else outlet.write
+        self._write(_written(opened, clid, data))
         return True
 
     # -- in
