@@ -55,6 +55,11 @@ class TokenGuard:
         self._spent = 0
         self._refusal: str | None = None
 
+    @property
+    def atRest(self) -> bool:
+        """Whether what was fed ends between two structures, with nothing refused."""
+        return not (self._open or self._skip or self._shift or self._refusal)
+
     def feed(self, chunk: bytes) -> None:
         """Look at the next bytes, cut anywhere. ProtocolError at the first header that says too much, whether or not
         any of its body has come: give a chunk to Foolscap only after it has passed here.

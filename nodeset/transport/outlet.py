@@ -12,19 +12,8 @@ from __future__ import annotations
 from typing import Any
 
 from OpenSSL import SSL
-from twisted.internet.tcp import Connection
-from twisted.logger import Logger
 
-__all__ = ["Outlet", "makeOutlet"]
-
-_log = Logger()
-
-#: What Twisted keeps about a connection, and about its TLS, that we look at.
-_CONNECTION = ("socket", "connected", "dataBuffer", "_tempDataBuffer", "_writeDisconnected", "_aborting", "getHandle")
-_TLS = ("_aggregator", "_appSendBuffer", "_handshakeDone", "_lostTLSConnection", "_producer", "disconnecting", "transport")
-_AGGREGATOR = ("_buffer", "flush")
-#: Said once: Twisted is the same for all connections.
-_said: set[str] = set()
+__all__ = ["Outlet"]
 
 #: The most that TLS puts into a record; what a record takes beside that, generously.
 _RECORD, _AROUND = 16 * 1024, 64
@@ -94,19 +83,3 @@ class Outlet:
             tls.transport.write(data[sent:] if sent else data)
         if len(data) == most:
             tls._flushSendBIO()  # TLS had something of its own to say
-
-
-def makeOutlet(connection: Any) -> Outlet | None:
-    """The way out of a connection; None where there is no TLS, or a Twisted that keeps it in a way we do not know."""
-    if not isinstance(connection, Connection) or not connection.TLS or not connection.connected:
-        return None
-    tls: Any = connection.protocol
-    missing = [name for name in _CONNECTION if not hasattr(connection, name)]
-    missing += [name for name in _TLS if not hasattr(tls, name)]
-    missing += [name for name in _AGGREGATOR if not hasattr(getattr(tls, "_aggregator", None), name)]
-    if missing:
-        if "twisted" not in _said:
-            _said.add("twisted")
-            _log.warn("this Twisted is not the one we know, batches wait for its turns: no {names}", names=", ".join(missing))
-        return None
-    return Outlet(connection)
