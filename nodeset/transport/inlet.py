@@ -51,7 +51,8 @@ class Inlet:
         elif self._connection.bufferSize != _FEW:
             self._connection.bufferSize = _FEW
         if (
-            not data.startswith(_DATA)
+            size <= _HEADER
+            or not data.startswith(_DATA)
             or size != _HEADER + (data[3] << 8 | data[4])
             or tls._appSendBuffer
             or tls._aborted
