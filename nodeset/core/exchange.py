@@ -283,7 +283,7 @@ class Exchange:
                     self._credit(session, routed)
                     return
                 session.position += 1
-            session.arrived.popleft()
+            del session.arrived[0]
             session.position = 0
             routed += 1
         self._blocked.pop(session.stream, None)

@@ -50,6 +50,8 @@ class BatchWriter:
         is made of more.
     """
 
+    __slots__ = ("_clock", "_flushing", "_frames", "_link", "_source", "_taken")
+
     def __init__(self, clock: IReactorTime, source: Callable[[], list[Events]] = list) -> None:
         self._clock = clock
         self._source = source

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import time
+from functools import cache
 from typing import Any
 
 import attrs
@@ -83,12 +84,35 @@ class _FewTypes(PBRootUnslicer):
         return super().open(opentype)
 
 
+@cache
+def _vocabulary(words: tuple[bytes, ...]) -> tuple[dict[bytes, int], dict[int, bytes]]:
+    return {word: number for number, word in enumerate(words)}, dict(enumerate(words))
+
+
 class BoundedBroker(Broker):
     """A stock broker that cuts off whoever sends a token over the limit, on the token's header."""
 
     log = Logger()
     unslicerClass = _FewTypes
     connectionAbandoned: bool
+
+    def populateVocabTable(self, vocabStrings: list[bytes]) -> None:
+        """Share the tables of words with all other connections that begin with the same; each would take two kilobytes."""
+        outgoing, incoming = _vocabulary(tuple(vocabStrings))
+        self.outgoingVocabTableWasReplaced(outgoing)
+        self.replaceIncomingVocabulary(incoming)
+
+    def outgoingVocabTableWasAmended(self, index: int, value: bytes) -> None:
+        """Add a word of ours, to this connection's table alone."""
+        self.outgoingVocabulary: dict[bytes, int] = dict(self.outgoingVocabulary)
+        base: Any = super()
+        base.outgoingVocabTableWasAmended(index, value)
+
+    def addIncomingVocabulary(self, key: int, value: bytes) -> None:
+        """Add a word of the peer's, to this connection's table alone."""
+        self.incomingVocabulary: dict[int, bytes] = dict(self.incomingVocabulary)
+        base: Any = super()
+        base.addIncomingVocabulary(key, value)
 
     def initReceive(self) -> None:
         """Prepare to receive."""

@@ -45,6 +45,8 @@ class TokenGuard:
     refused, all that follows is refused with the same words.
     """
 
+    __slots__ = ("_header", "_open", "_refusal", "_shift", "_skip", "_spent", "depth", "limit")
+
     def __init__(self, limit: int, depth: int = 64) -> None:
         self.limit = limit
         self.depth = depth
