@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import ssl
 from typing import Any, cast
 
 from hypothesis import example, given, settings
@@ -18,6 +20,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from nodeset.transport import wire
+from nodeset.transport.broker import SharedContext
 from nodeset.transport.certificate import createCertificate
 from nodeset.transport.fastpath import FastBroker
 from nodeset.transport.inlet import Inlet
@@ -358,3 +361,38 @@ class OursTests(WireCase):
         self.settle()
         self.assertIn(b"batch", self.far.text)
         broker.connectionLost(Failure(ConnectionError()))
+
+
+class ContextTests(SynchronousTestCase):
+    """The TLS context that the connections of a Tub share."""
+
+    def test_noResumption(self) -> None:
+        """Each connection shakes hands in full and proves its certificate: no session of an earlier one is taken up again."""
+        shared = SharedContext(PrivateCertificate.loadPEM(createCertificate()))
+        self.assertIs(shared.getContext(), shared.getContext())
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            context.minimum_version = context.maximum_version = version
+            first = self._shake(shared, context, None)
+            again = self._shake(shared, context, first.session)
+            self.assertEqual((first.session_reused, again.session_reused), (False, False))
+
+    def _shake(self, shared: SharedContext, context: ssl.SSLContext, session: ssl.SSLSession | None) -> ssl.SSLObject:
+        server = SSL.Connection(shared.getContext(), None)
+        server.set_accept_state()
+        come, gone = ssl.MemoryBIO(), ssl.MemoryBIO()
+        client = context.wrap_bio(come, gone, session=session)
+        for _ in range(5):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                client.do_handshake()
+            if gone.pending:
+                server.bio_write(gone.read())
+            with contextlib.suppress(SSL.WantReadError):
+                server.do_handshake()
+            with contextlib.suppress(SSL.WantReadError):
+                come.write(server.bio_read(100_000))
+        server.send(b"hello")
+        come.write(server.bio_read(100_000))
+        self.assertEqual(client.read(), b"hello")
+        return client
