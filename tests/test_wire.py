@@ -395,4 +395,5 @@ class ContextTests(SynchronousTestCase):
         server.send(b"hello")
         come.write(server.bio_read(100_000))
         self.assertEqual(client.read(), b"hello")
+        server.shutdown()  # a session that did not end well would never be taken up
         return client
