@@ -67,7 +67,8 @@ class Session:
 
     `entries` are its routes by the pattern as it was written; `spellings` has for each route all patterns that mean it (`ev`
     and `localhost/ev`, say), each with whether it wants the node's own events. `away_since` is None while a link is open.
-    `arrived` holds the batches that it published and that were not routed, the first one from `position` on.
+    `arrived` holds the batches that it published and that were not routed, the first one from `position` on; `blocker` is the
+    quota that must have room before it is worth while to try again.
     """
 
     stream: str
@@ -84,6 +85,7 @@ class Session:
     credit: int = WINDOW
     arrived: list[list[Events]] = attrs.field(factory=list)
     position: int = 0
+    blocker: Quota | None = None
     _queue: deque[_Queued] = attrs.field(default=_NOTHING)
     _by_quota: dict[int, deque[_Queued]] = attrs.field(factory=dict)
     _holes: int = 0
