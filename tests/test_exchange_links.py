@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nodeset.core.batch import MAX_QUEUED, WINDOW, Bye, Done, Level, Mode, Outcome, Policy, Result, Sub, Took
+from nodeset.core.batch import MAX_QUEUED, WINDOW, Bye, Done, Events, Level, Mode, Outcome, Policy, Result, Sub, Took
 from nodeset.core.exchange import AWAY, REJOIN, SETTLE, SETTLE_MOST
 from nodeset.core.queueing import STALL
 from nodeset.core.takers import STREAM_EXPIRY
@@ -202,6 +202,38 @@ class AwayTests(ExchangeCase):
         self.assertEqual(self.carryOut().runs, [("slow", 1, 1)])
         self.exchange.took(slow, 1, self.now)
         self.assertEqual(self.carryOut().runs, [])
+
+    def test_heldTogether(self) -> None:
+        """Publishers that wait for the same full queue are not asked again before it has room; then each goes on, in turn."""
+        slow, other, third = self.fill(most=1), self.join("pub2"), self.join("free", "free")
+        self.publish(makeRun(1))
+        self.publish(makeRun(2))
+        self.publish(makeRun(1), other)
+        asked: list[int] = []
+        route = self.exchange._router.route
+
+        def ask(run: Events, now: float) -> bool:
+            asked.append(run.first)
+            return route(run, now)
+
+        self.patch(self.exchange._router, "route", ask)
+        self.exchange.took(third, 1, self.now)
+        self.assertEqual((asked, len(self.exchange._blocked)), ([], 2))
+        self.stuck.discard("slow")
+        came = []
+        for _ in range(4):
+            self.exchange.took(slow, 1, self.now)
+            came += self.carryOut().runs
+        self.assertEqual(came, [("slow", 1, 1), ("slow", 2, 2), ("slow", 1, 1)])
+        self.assertEqual(self.exchange._blocked, {})
+
+    def test_heldByOneWhoLeaves(self) -> None:
+        """The queue that held a publisher up is gone with its node: the publisher goes on at once."""
+        slow, quick = self.fill(most=1), self.join("quick", "ev")
+        self.publish(makeRun(1))
+        self.publish(makeRun(2))
+        self.assertEqual(self.leave(slow).runs, [("quick", 2, 2)])
+        self.assertEqual((self.exchange._blocked, quick.queued), ({}, False))
 
     def test_stalledUntilTaken(self) -> None:
         """Who stalled gets nothing, in mode one others get it, until it takes a batch; then it is as any other."""

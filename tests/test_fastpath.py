@@ -190,6 +190,23 @@ class ReadingTests(TestCase):
         self.assertEqual(heard, [])
 
 
+class VocabularyTests(SynchronousTestCase):
+    """The words that Foolscap abbreviates."""
+
+    def test_shared(self) -> None:
+        """Connections share their tables; a word that one peer adds, or is told, is its own alone."""
+        one, other = makeBroker(FastBroker), makeBroker(FastBroker)
+        self.assertIs(one.incomingVocabulary, other.incomingVocabulary)
+        self.assertIs(one.outgoingVocabulary, other.outgoingVocabulary)
+        one.addIncomingVocabulary(100, b"planted")
+        one.outgoingVocabTableWasAmended(100, b"planted")
+        self.assertEqual((one.incomingVocabulary[100], one.outgoingVocabulary[b"planted"]), (b"planted", 100))
+        stock = makeBroker(Broker)
+        for broker in (other, makeBroker(BoundedBroker)):
+            self.assertEqual(broker.incomingVocabulary, stock.incomingVocabulary)
+            self.assertEqual(broker.outgoingVocabulary, stock.outgoingVocabulary)
+
+
 class FallBackTests(SynchronousTestCase):
     """When Foolscap is not the one that we know."""
 

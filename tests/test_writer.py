@@ -100,6 +100,32 @@ class WriterTests(SynchronousTestCase):
         self.clock, self.link = Clock(), FakeLink()
         self.writer = BatchWriter(self.clock)
 
+    def test_credit(self) -> None:
+        """Credit for one batch wakes nobody: it leaves with the next frame, or when it is half of what may be under way."""
+        self.writer.attach(self.link)
+        self.clock.advance(0)
+        self.writer.write(Took(1))
+        self.clock.advance(1)
+        self.assertEqual(self.link.batches, [])
+        self.writer.write(Beat())
+        self.clock.advance(0)
+        self.assertEqual(self.link.frames, [Took(1), Beat()])
+        for _ in range(2):
+            self.writer.write(Took(1))
+            self.clock.advance(0)
+        self.assertEqual(self.link.frames[2:], [Took(2)])
+
+    def test_creditOfALostLink(self) -> None:
+        """Credit is forgotten with the link that it was for."""
+        self.writer.attach(self.link)
+        self.writer.write(Took(1))
+        self.writer.detach()
+        self.writer.write(Took(1))
+        self.writer.attach(self.link)
+        self.writer.write(Beat())
+        self.clock.advance(0)
+        self.assertEqual(self.link.frames, [Beat()])
+
     def test_oneTurn(self) -> None:
         """What is written in one turn leaves together at its end, in order; the next turn sends only what is new."""
         self.writer.attach(self.link)

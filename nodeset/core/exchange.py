@@ -261,9 +261,12 @@ class Exchange:
         session.highest = run.last
 
     def _kick(self, now: float) -> None:
-        """Try again what was held."""
+        """Try again what was held, but for what is sure to be held again: ten publishers may wait for one slow subscriber."""
         for session in list(self._blocked.values()):
-            self._route(session, now)
+            blocker = session.blocker
+            # A queue that is full since some time is watched: it will have room, or be dropped.
+            if blocker is None or blocker.full_since is None or not blocker.blocks:
+                self._route(session, now)
 
     def _settled(self, now: float) -> bool:
         if self._fresh or now >= self._started + SETTLE_MOST - 1e-6:
@@ -271,6 +274,7 @@ class Exchange:
         return now >= max(self._started + SETTLE, self._rejoined + REJOIN) - 1e-6
 
     def _route(self, session: Session, now: float) -> None:
+        session.blocker = None
         if not self._settled(now):
             self._blocked[session.stream] = session
             return
@@ -279,11 +283,11 @@ class Exchange:
             batch = session.arrived[0]
             while session.position < len(batch):
                 if not self._router.route(batch[session.position], now):
-                    self._blocked[session.stream] = session
+                    self._blocked[session.stream], session.blocker = session, self._router.blocker
                     self._credit(session, routed)
                     return
                 session.position += 1
-            session.arrived.popleft()
+            del session.arrived[0]
             session.position = 0
             routed += 1
         self._blocked.pop(session.stream, None)

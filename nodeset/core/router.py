@@ -20,9 +20,12 @@ class Router:
 
     def __init__(self, table: RoutingTable, answers: Answers, queueing: Queueing, takers: Takers) -> None:
         self._table, self._answers, self._queueing, self._takers = table, answers, queueing, takers
+        #: Whose lack of room stopped the last run, if that alone can let it go on.
+        self.blocker: Quota | None = None
 
     def route(self, run: Events, now: float) -> bool:
         """Whether all of `run` found its way; if not, it is to be tried again when there is room."""
+        self.blocker = None
         uri = parse(run.event)
         matches = self._matches(uri, run)
         if run.again:
@@ -71,6 +74,7 @@ class Router:
     def _toAll(self, run: Events, matches: list[RouteEntry], now: float) -> bool:
         receivers = [self._receiver(entry) for entry in matches]
         if self._blocked(receivers, now):
+            self.blocker = next(quota for _session, quota in receivers if quota.blocks)
             return False
         self._give(receivers, run, now)
         return True

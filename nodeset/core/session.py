@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 import attrs
 
@@ -56,13 +57,18 @@ class _Queued:
     quota: Quota
 
 
+#: The queue of who was never sent anything: an empty deque takes 760 bytes, and most nodes of a dispatcher may be idle.
+_NOTHING: Final[deque[_Queued]] = deque(maxlen=0)
+
+
 @attrs.define(eq=False)
 class Session:
     """A node by its stream id, which is bound to a TubID: its label, its host, its subscriptions, its queues.
 
     `entries` are its routes by the pattern as it was written; `spellings` has for each route all patterns that mean it (`ev`
     and `localhost/ev`, say), each with whether it wants the node's own events. `away_since` is None while a link is open.
-    `arrived` holds the batches that it published and that were not routed, the first one from `position` on.
+    `arrived` holds the batches that it published and that were not routed, the first one from `position` on; `blocker` is the
+    quota that must have room before it is worth while to try again.
     """
 
     stream: str
@@ -77,9 +83,10 @@ class Session:
     away_since: float | None = None
     highest: int = 0
     credit: int = WINDOW
-    arrived: deque[list[Events]] = attrs.field(factory=deque)
+    arrived: list[list[Events]] = attrs.field(factory=list)
     position: int = 0
-    _queue: deque[_Queued] = attrs.field(factory=deque)
+    blocker: Quota | None = None
+    _queue: deque[_Queued] = attrs.field(default=_NOTHING)
     _by_quota: dict[int, deque[_Queued]] = attrs.field(factory=dict)
     _holes: int = 0
     _sent: dict[str, list[tuple[Events, Quota]]] = attrs.field(factory=dict)
@@ -102,6 +109,8 @@ class Session:
     def put(self, run: Events, quota: Quota) -> None:
         """Queue `run`."""
         queued = _Queued(run, quota)
+        if self._queue is _NOTHING:
+            self._queue = deque()
         self._queue.append(queued)
         self._by_quota.setdefault(id(quota), deque()).append(queued)
         quota.count(run, 1)

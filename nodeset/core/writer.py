@@ -2,6 +2,9 @@
 
 What is written in one turn leaves together, in order. Batches stay near `TARGET`, so that the other side begins while we still
 write; a large event gets one of its own.
+
+Credit for one batch waits for company, the heartbeat's at the latest: its receiver has most of its window left, and would be
+woken for nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from nodeset.core.batch import TARGET, Bye, Confirm, Done, Events, Frame, Sub, Subbed, Unsub, pack
+from nodeset.core.batch import TARGET, WINDOW, Bye, Confirm, Done, Events, Frame, Sub, Subbed, Took, Unsub, pack
 from nodeset.core.link import Link
 
 __all__ = ["TARGET", "BatchWriter"]
@@ -19,6 +22,8 @@ __all__ = ["TARGET", "BatchWriter"]
 _MOST_FRAMES = 2048
 #: What a frame costs beside what `_weigh` looks at: numbers, markers.
 _OVERHEAD = 64
+#: Batches for which credit is due that are worth a batch of their own, half of what may be under way.
+_WORTH_IT = WINDOW // 2
 
 
 def _weigh(frame: Frame) -> int:
@@ -45,10 +50,13 @@ class BatchWriter:
         is made of more.
     """
 
+    __slots__ = ("_clock", "_flushing", "_frames", "_link", "_source", "_taken")
+
     def __init__(self, clock: IReactorTime, source: Callable[[], list[Events]] = list) -> None:
         self._clock = clock
         self._source = source
         self._frames: list[Frame] = []
+        self._taken = 0
         self._link: Link | None = None
         self._flushing: IDelayedCall | None = None
 
@@ -62,13 +70,20 @@ class BatchWriter:
         """There is no link: what is written is dropped, since it was about the link that was."""
         self._link = None
         self._frames.clear()
+        self._taken = 0
         if self._flushing is not None:
             self._flushing.cancel()
             self._flushing = None
 
     def write(self, frame: Frame) -> None:
-        """Send `frame` at the end of this turn."""
-        if self._link is not None:
+        """Send `frame` at the end of this turn; credit for a single batch with the next other frame."""
+        if self._link is None:
+            return
+        if type(frame) is Took:
+            self._taken += frame.batches
+            if self._taken >= _WORTH_IT:
+                self.poke()
+        else:
             self._frames.append(frame)
             self.poke()
 
@@ -89,6 +104,9 @@ class BatchWriter:
         frames, self._frames = self._frames, []
         batch: list[Frame] = []
         size = 0
+        if self._taken:
+            batch, size = [Took(self._taken)], _OVERHEAD
+            self._taken = 0
         for frame in frames:
             weight = _weigh(frame)
             if batch and (size + weight > TARGET or len(batch) == _MOST_FRAMES):

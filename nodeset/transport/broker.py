@@ -9,21 +9,33 @@ from __future__ import annotations
 
 import re
 import time
+from functools import cache
 from typing import Any
 
 import attrs
 from foolscap.broker import Broker, PBRootUnslicer
+from foolscap.crypto import FoolscapContextFactory
 from foolscap.negotiate import Negotiation
 from foolscap.slicers.dict import DictUnslicer
 from foolscap.tokens import OPEN, STRING, VOCAB, BananaError, Violation
+from twisted.internet.interfaces import IOpenSSLContextFactory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from nodeset.core.batch import MAX_BATCH
 from nodeset.errors import ProtocolError
 from nodeset.transport.guard import TokenGuard
 
-__all__ = ["STRANGER_LIMIT", "BoundedBroker", "ImpatientNegotiation", "ReplacingNegotiation", "Seldom", "trust"]
+__all__ = [
+    "STRANGER_LIMIT",
+    "BoundedBroker",
+    "ImpatientNegotiation",
+    "ReplacingNegotiation",
+    "Seldom",
+    "SharedContext",
+    "trust",
+]
 
 #: Bytes in one token from a peer that has shown no capability (D8).
 STRANGER_LIMIT = 8 * 1024
@@ -83,12 +95,35 @@ class _FewTypes(PBRootUnslicer):
         return super().open(opentype)
 
 
+@cache
+def _vocabulary(words: tuple[bytes, ...]) -> tuple[dict[bytes, int], dict[int, bytes]]:
+    return {word: number for number, word in enumerate(words)}, dict(enumerate(words))
+
+
 class BoundedBroker(Broker):
     """A stock broker that cuts off whoever sends a token over the limit, on the token's header."""
 
     log = Logger()
     unslicerClass = _FewTypes
     connectionAbandoned: bool
+
+    def populateVocabTable(self, vocabStrings: list[bytes]) -> None:
+        """Share the tables of words with all other connections that begin with the same; each would take two kilobytes."""
+        outgoing, incoming = _vocabulary(tuple(vocabStrings))
+        self.outgoingVocabTableWasReplaced(outgoing)
+        self.replaceIncomingVocabulary(incoming)
+
+    def outgoingVocabTableWasAmended(self, index: int, value: bytes) -> None:
+        """Add a word of ours, to this connection's table alone."""
+        self.outgoingVocabulary: dict[bytes, int] = dict(self.outgoingVocabulary)
+        base: Any = super()
+        base.outgoingVocabTableWasAmended(index, value)
+
+    def addIncomingVocabulary(self, key: int, value: bytes) -> None:
+        """Add a word of the peer's, to this connection's table alone."""
+        self.incomingVocabulary: dict[int, bytes] = dict(self.incomingVocabulary)
+        base: Any = super()
+        base.addIncomingVocabulary(key, value)
 
     def initReceive(self) -> None:
         """Prepare to receive."""
@@ -156,10 +191,35 @@ def trust(broker: BoundedBroker) -> None:
     broker.guard.limit = MAX_BATCH
 
 
+@implementer(IOpenSSLContextFactory)
+class SharedContext:
+    """Foolscap's TLS for all connections of a Tub together; it would make a context for each, of 17 KiB.
+
+    :param certificate: the Tub's own, as Foolscap keeps it.
+    """
+
+    def __init__(self, certificate: Any) -> None:
+        options = FoolscapContextFactory(privateKey=certificate.privateKey.original, certificate=certificate.original)
+        self._context = options.getContext()
+
+    def getContext(self) -> Any:
+        """The context, always the same."""
+        return self._context
+
+
 class ImpatientNegotiation(Negotiation):
     """Foolscap's negotiation with a time limit that is no gift to who only connects."""
 
     SERVER_TIMEOUT = 20
+
+    def startTLS(self, certificate: Any) -> None:
+        """Speak TLS by the one context of our Tub."""
+        shared = getattr(self.tub, "tls", None)
+        if shared is None:
+            base: Any = super()
+            base.startTLS(certificate)
+        else:
+            self.transport.startTLS(shared)
 
     def negotiationTimedOut(self) -> None:
         """Time is up. Foolscap would wait for the peer to close TLS as well, which it need not ever do."""

@@ -118,6 +118,8 @@ class TubLink:
     :param face: ours.
     """
 
+    __slots__ = ("_face", "_lost", "_marker", "_over", "_reference", "_sendBatch")
+
     def __init__(self, reference: Any, face: LinkFace, receiver: Receiver, over: Callable[[TubLink], None]) -> None:
         self._reference, self._face, self._over = reference, face, over
         self._lost = False
@@ -188,7 +190,10 @@ class OpeningFace(Referenceable):
 class _Relay:
     """Stands for the receiver while the acceptor makes it."""
 
-    receiver: Receiver | None = None
+    __slots__ = ("receiver",)
+
+    def __init__(self) -> None:
+        self.receiver: Receiver | None = None
 
     def batchReceived(self, batch: bytes) -> None:
         if self.receiver is not None:

@@ -8,6 +8,8 @@ is made. What is not exactly such a call, or comes while Foolscap is in the midd
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -16,10 +18,14 @@ from foolscap.referenceable import RemoteReference, RemoteReferenceTracker
 from foolscap.vocab import INITIAL_VOCAB_TABLES
 from twisted.internet.testing import StringTransport
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from nodeset.core.batch import MAX_BATCH
 from nodeset.transport.broker import BoundedBroker
 from nodeset.transport.faces import LinkFace
+from nodeset.transport.inlet import Inlet
+from nodeset.transport.outlet import Outlet
+from nodeset.transport.wire import isOurs
 
 __all__ = ["FastBroker", "brokerClass", "isUsable"]
 
@@ -28,55 +34,47 @@ _log = Logger()
 _INT, _STRING, _VOCAB, _OPEN, _CLOSE = 0x81, 0x82, 0x87, 0x88, 0x89
 #: The table of words that both sides start with; Foolscap has had no other since 2008.
 _VOCABULARY = 1
+_NUMBER = rb"([\x00-\x7f]{1,5})"
 
 
-def _token(kind: int, number: int) -> bytes:
-    """A token without a body: its number in base 128, lowest digit first, then its kind."""
+def _digits(number: int) -> bytes:
+    """A number in base 128, lowest digit first."""
+    if number < 0x80:
+        return _SMALL[number]
     written = bytearray()
-    while number or not written:
+    while number:
         written.append(number & 0x7F)
         number >>= 7
-    written.append(kind)
     return bytes(written)
 
 
-def _read(chunk: bytes, at: int, kind: int) -> tuple[int, int]:
-    """The number of the token of `kind` at `at`, with where the next one begins: -1 for another kind, or half a token."""
-    number = shift = 0
-    for index in range(at, min(at + 6, len(chunk))):
-        byte = chunk[index]
-        if byte >= 0x80:
-            return (number, index + 1) if byte == kind and index > at else (0, -1)
-        number |= byte << shift
-        shift += 7
-    return 0, -1
+def _value(digits: bytes) -> int:
+    """The number that such digits stand for."""
+    number = 0
+    for digit in reversed(digits):
+        number = number << 7 | digit
+    return number
 
 
+_SMALL = [bytes((number,)) for number in range(0x80)]
 _WORDS = {word: number for number, word in enumerate(INITIAL_VOCAB_TABLES[_VOCABULARY])}
 #: Foolscap writes such a word as its number, wherever it stands.
 _LONGEST_WORD = max(map(len, _WORDS))
-_CALL = _token(_VOCAB, _WORDS[b"call"]) + _token(_INT, 0)
-_NAME = _token(_STRING, 5) + b"batch"
-_ARGUMENTS = _token(_VOCAB, _WORDS[b"arguments"]) + _token(_INT, 1)
+#: What stands between the numbers of a call, each of which follows its digits.
+_CALL = bytes((_OPEN, *_digits(_WORDS[b"call"]), _VOCAB, 0, _INT))
+_NAME = bytes((_INT, 5, _STRING)) + b"batch"
+_ARGUMENTS = bytes((_OPEN, *_digits(_WORDS[b"arguments"]), _VOCAB, 1, _INT))
+_DATA, _END = bytes((_STRING,)), bytes((_CLOSE,))
+#: What a call begins with: the digits of its OPEN, of the clid, of the inner OPEN, of the length. A stranger's zeros go on for
+#: ever, ours have five digits at most.
+_HEAD = re.compile(_NUMBER.join((b"", *map(re.escape, (_CALL, _NAME, _ARGUMENTS, _DATA)))), re.DOTALL)
 
 
 def _written(opened: int, clid: int, data: bytes) -> bytes:
     """The call as bytes; `opened` is the number of its OPEN."""
-    inner = opened + 1
-    return b"".join(
-        (
-            _token(_OPEN, opened),
-            _CALL,
-            _token(_INT, clid),
-            _NAME,
-            _token(_OPEN, inner),
-            _ARGUMENTS,
-            _token(_STRING, len(data)),
-            data,
-            _token(_CLOSE, inner),
-            _token(_CLOSE, opened),
-        )
-    )
+    outer, inner = _digits(opened), _digits(opened + 1)
+    length = _digits(len(data))
+    return b"".join((outer, _CALL, _digits(clid), _NAME, inner, _ARGUMENTS, length, _DATA, data, inner, _END, outer, _END))
 
 
 def _head(chunk: bytes, at: int) -> tuple[int, int, int, bytes] | None:
@@ -84,19 +82,14 @@ def _head(chunk: bytes, at: int) -> tuple[int, int, int, bytes] | None:
 
     Half a head counts as none: the stock way is patient.
     """
-    opened, at = _read(chunk, at, _OPEN)
-    if at < 0 or not chunk.startswith(_CALL, at):
+    head = _HEAD.match(chunk, at)
+    if head is None:
         return None
-    clid, at = _read(chunk, at + len(_CALL), _INT)
-    if at < 0 or not chunk.startswith(_NAME, at):
+    outer, clid, inner, digits = head.groups()
+    length = _value(digits)
+    if length > MAX_BATCH:
         return None
-    inner, at = _read(chunk, at + len(_NAME), _OPEN)
-    if at < 0 or not chunk.startswith(_ARGUMENTS, at):
-        return None
-    length, at = _read(chunk, at + len(_ARGUMENTS), _STRING)
-    if at < 0 or length > MAX_BATCH:
-        return None
-    return clid, at, length, _token(_CLOSE, inner) + _token(_CLOSE, opened)
+    return _value(clid), head.end(), length, inner + _END + outer + _END
 
 
 class FastBroker(BoundedBroker):
@@ -107,6 +100,25 @@ class FastBroker(BoundedBroker):
         super().initReceive()
         self._parts: list[bytes] = []
         self._missing = 0
+        self._inlet: Inlet | None = None
+
+    def connectionMade(self) -> None:
+        """Take over: the connection speaks TLS by now."""
+        base: Any = super()
+        base.connectionMade()
+        self._write: Callable[[bytes], object] = self.transport.write
+        if isOurs(self.transport):
+            self._inlet = Inlet(self.transport, self.dataReceived)
+            self._write = Outlet(self.transport).write
+
+    def connectionLost(self, why: Failure) -> None:
+        """Let go: who keeps a reference to the peer for long shall not keep its TLS."""
+        if self._inlet is not None:
+            self._inlet.close()
+            self._inlet = None
+            self._write = self.transport.write
+        base: Any = super()
+        base.connectionLost(why)
 
     # -- out
 
@@ -119,10 +131,29 @@ class FastBroker(BoundedBroker):
             return False
         opened = self.openCount
         self.openCount += 2
-        self.transport.write(_written(opened, clid, data))
+        self._write(_written(opened, clid, data))
         return True
 
     # -- in
+
+    def dataReceived(self, chunk: bytes) -> None:
+        """Look first, then receive; a whole batch that is short enough has been looked at when its head was read."""
+        at = 0
+        while self.guard.atRest and self._atRest() and not self._missing and not self.connectionAbandoned:
+            head = _head(chunk, at)
+            if head is None:
+                break
+            clid, begin, length, close = head
+            end = begin + length
+            face = self._face(clid)
+            if face is None or length > self.guard.limit or not chunk.startswith(close, end):
+                break
+            self.objectCounter += 2
+            face.remote_batch(chunk[begin:end])
+            at = end + len(close)
+            if at == len(chunk):
+                return
+        super().dataReceived(chunk[at:] if at else chunk)
 
     def receive(self, chunk: bytes) -> None:
         """Take in what the guard has let pass."""

@@ -45,6 +45,8 @@ class TokenGuard:
     refused, all that follows is refused with the same words.
     """
 
+    __slots__ = ("_header", "_open", "_refusal", "_shift", "_skip", "_spent", "depth", "limit")
+
     def __init__(self, limit: int, depth: int = 64) -> None:
         self.limit = limit
         self.depth = depth
@@ -54,6 +56,11 @@ class TokenGuard:
         self._skip = 0
         self._spent = 0
         self._refusal: str | None = None
+
+    @property
+    def atRest(self) -> bool:
+        """Whether what was fed ends between two structures, with nothing refused."""
+        return not (self._open or self._skip or self._shift or self._refusal)
 
     def feed(self, chunk: bytes) -> None:
         """Look at the next bytes, cut anywhere. ProtocolError at the first header that says too much, whether or not

@@ -26,7 +26,7 @@ from zope.interface import implementer
 from nodeset.core.dispatcher import EventDispatcher
 from nodeset.core.link import Link, Receiver
 from nodeset.errors import LinkLost, NodeSetError, NotRunning, PortTaken, ProtocolError, Refused, StateUnusable, WrongIdentity
-from nodeset.transport.broker import ImpatientNegotiation, ReplacingNegotiation, trust
+from nodeset.transport.broker import ImpatientNegotiation, ReplacingNegotiation, SharedContext, trust
 from nodeset.transport.certificate import createCertificate
 from nodeset.transport.faces import LinkFace, TubLink
 from nodeset.transport.fastpath import brokerClass
@@ -48,6 +48,7 @@ def _makeTub(certificate: bytes, dispatcher: bool) -> Any:
     tub = Tub(certData=certificate, _test_options={"connect_timeout": DIAL_TIMEOUT})
     tub.setOption("expose-remote-exception-types", False)
     tub.unsafeTracebacks = False
+    tub.tls = SharedContext(tub.myCertificate)
     tub.brokerClass = brokerClass()
     tub.negotiationClass = ReplacingNegotiation if dispatcher else ImpatientNegotiation
     tub.keepaliveTimeout = None
