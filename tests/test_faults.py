@@ -15,6 +15,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from nodeset.core.batch import Level, Sub
+from nodeset.core.blocks import Terms
 from nodeset.core.dispatcher import EventDispatcher
 from nodeset.core.peer import Peer
 from nodeset.errors import Receipt, Undelivered
@@ -96,7 +97,7 @@ class SilenceTests(SynchronousTestCase):
         clock.pump([0.01] * 10)
         wire.blackhole("silent")
         silent.stop()
-        answer = publisher.publish("ev", b"1")
+        answer = publisher.publisher.publish(Terms("ev", timeout=60.0), b"1")
         clock.pump([0.1] * 190)
         self.assertEqual(len(dispatcher.exchange.table), 1)
         self.assertNoResult(answer)

@@ -32,7 +32,7 @@ from nodeset.core.interfaces import INode
 from nodeset.core.link import Transport
 from nodeset.core.message import NodeMessage, RawMessage
 from nodeset.core.peer import Peer
-from nodeset.core.shortcuts import Key, Shortcuts, findTerms
+from nodeset.core.shortcuts import TIMES, Key, Shortcuts, findTerms
 from nodeset.core.utils import catches
 from nodeset.errors import BadSettings, InvalidAddressing, LocalError, NodeSetError, NotRunning, Receipt, Refused
 from nodeset.settings import Settings, current
@@ -251,7 +251,8 @@ class Node(Service):
         try:
             known = self._shortcuts[event_uri, msgClass, level, timeout]
             payload = write(convert(fields, known.kind))
-            usual = known.mode is msgClass._delivery_mode and len(payload) <= MAX_EVENT  # type: ignore[union-attr]
+            mode = known.msg_class._delivery_mode
+            usual = len(payload) <= MAX_EVENT and mode is known.mode and (timeout is ... or type(timeout) in TIMES)
         except Exception:
             usual = False
         if not usual or self._peer is None:
@@ -312,7 +313,8 @@ class Node(Service):
         try:
             known = self._shortcuts[event_uri, msgClass, level, timeout]
             payloads = [write(one) for one in convert(fields, known.kinds)]
-            usual = known.mode is msgClass._delivery_mode and max(map(len, payloads)) <= MAX_EVENT  # type: ignore[union-attr]
+            mode = known.msg_class._delivery_mode
+            usual = max(map(len, payloads)) <= MAX_EVENT and mode is known.mode and type(timeout) in TIMES
         except Exception:
             usual = False
         if not usual or self._peer is None:
@@ -335,9 +337,7 @@ class Node(Service):
             self._shortcuts.learn(key, alike[0][0], encoded[0][1])
         return self._peer.publisher.publishMany(alike, wait)
 
-    def _findTerms(
-        self, uri: str, mode: str, level: str, timeout: float | EllipsisType | None, raw: bool = False
-    ) -> Terms:
+    def _findTerms(self, uri: str, mode: str, level: str, timeout: float | EllipsisType | None, raw: bool = False) -> Terms:
         checkLevel(level)
         return findTerms(uri, mode, level, checkTimeout(timeout, self._publish_timeout), raw)
 

@@ -10,14 +10,13 @@ import secrets
 from collections import Counter
 from collections.abc import Callable
 
-import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from nodeset.core import batch as wire
-from nodeset.core.batch import Beat, Bye, Done, Events, Frame, Level, Mode, Outcome, Sub, Subbed, Took
+from nodeset.core.batch import Beat, Bye, Done, Events, Frame, Level, Outcome, Sub, Subbed, Took
 from nodeset.core.handlers import Refusal
 from nodeset.core.heartbeat import INTERVAL, Heartbeat
 from nodeset.core.hello import Hello, packHello, unpackOpened
@@ -28,7 +27,7 @@ from nodeset.core.publisher import Publisher
 from nodeset.core.reconnector import makeReconnector, retryDelay
 from nodeset.core.subscriptions import Subscriptions
 from nodeset.core.writer import BatchWriter
-from nodeset.errors import BadFurl, LinkLost, NodeSetError, ProtocolError, Receipt, Refused, WrongIdentity
+from nodeset.errors import BadFurl, LinkLost, NodeSetError, ProtocolError, Refused, WrongIdentity
 from nodeset.version import __version__
 
 __all__ = ["Peer"]
