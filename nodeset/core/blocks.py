@@ -75,7 +75,7 @@ class Block(msgspec.Struct, eq=False, weakref=True):
             tokens, size = self.tokens, self.size
             self.tokens, self.payloads = [], []
         else:
-            part = slice(max(first - self.first, 0), last - self.first + 1)
+            part = slice(max(first - self.first, 0), max(last - self.first + 1, 0))
             tokens = [token for token in self.tokens[part] if token is not None]
             size = sum(map(len, self.payloads[part]))
             count = len(self.tokens[part])
@@ -96,7 +96,8 @@ class Block(msgspec.Struct, eq=False, weakref=True):
     def parts(self) -> Iterator[tuple[int, list[bytes]]]:
         """The payloads that are left, as far as they follow each other, with the sequence number of the first."""
         if not self.gone:
-            yield self.first, self.payloads
+            if self.payloads:
+                yield self.first, self.payloads
             return
         for left, indices in groupby(range(len(self.tokens)), lambda index: self.tokens[index] is not None):
             if left:

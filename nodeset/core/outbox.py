@@ -87,7 +87,7 @@ class Outbox:
         Raises `Overloaded` in any case when as much is waiting as may be unconfirmed: who publishes without ever looking at
         the answers cannot fill the memory.
 
-        :return: False when it just joins others, so that neither `unsent` nor `nextDeadline` has changed.
+        :return: False when it just joins others: there was something `unsent` before, `nextDeadline` is no earlier.
         """
         size = len(payload)
         if self._waiting or not self._hasRoom(1, size):
