@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +208,7 @@ class LogTests(SynchronousTestCase):
         observer(event("today"))
         log = path / "nodeset-x.log"
         self.assertIn("today", log.read_text())
-        today = [2026, 11, 22]
+        today = [*time.localtime()[:3]]
         self.patch(DailyLogFile, "toDate", lambda self, *args: tuple(today))
         observer(event("still today"))
         rename = os.rename

@@ -15,8 +15,10 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from nodeset.core.batch import Level, Sub
+from nodeset.core.blocks import Terms
 from nodeset.core.dispatcher import EventDispatcher
 from nodeset.core.peer import Peer
+from nodeset.core.stretch import oneByOne
 from nodeset.errors import Receipt, Undelivered
 from nodeset.transport.memory import MemoryTransport, MemoryWire
 from tests.faults.killing import exitAtOnce, killTimes, restartTimes
@@ -86,7 +88,7 @@ class SilenceTests(SynchronousTestCase):
         def peer(name: str) -> Peer:
             transport = MemoryTransport(wire, name)
             transport.startTransport()
-            made = Peer(name, "localhost", transport, clock, lambda delivery: None)
+            made = Peer(name, "localhost", transport, clock, oneByOne(lambda delivery: None))
             made.start()
             clock.pump([0.01] * 10)
             return made
@@ -96,7 +98,7 @@ class SilenceTests(SynchronousTestCase):
         clock.pump([0.01] * 10)
         wire.blackhole("silent")
         silent.stop()
-        answer = publisher.publish("ev", b"1")
+        answer = publisher.publisher.publish(Terms("ev", timeout=60.0), b"1")
         clock.pump([0.1] * 190)
         self.assertEqual(len(dispatcher.exchange.table), 1)
         self.assertNoResult(answer)

@@ -10,9 +10,11 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from nodeset.core.batch import MAX_SEQUENCE, RAW_HEADERS, TARGET, Done, Events, Level, Mode, Result
+from nodeset.core.blocks import GRAIN
 from nodeset.core.outbox import Outbox
 from nodeset.core.publisher import GIVE_UP, Publisher
 from nodeset.errors import HandlerFailed, NotRunning, OutcomeUnknown, Overloaded, Receipt, Undelivered
+from tests.test_outbox import makeTerms
 
 
 class Case(SynchronousTestCase):
@@ -29,10 +31,11 @@ class Case(SynchronousTestCase):
     def _poke(self) -> None:
         self.pokes += 1
 
-    def publish(self, event: str = "ev", **changes: Any) -> Deferred[Receipt]:
+    def publish(
+        self, event: str = "ev", payload: bytes = b"x", wait: bool = True, timeout: float | None = 60.0, **changes: Any
+    ) -> Deferred[Receipt]:
         """Publish with the usual arguments."""
-        values: dict[str, Any] = {"payload": b"x", "mode": Mode.ALL, "level": Level.DELIVERED, "timeout": 60.0, "wait": True}
-        return self.publisher.publish(event, **(values | changes))
+        return self.publisher.publish(makeTerms(event, timeout=timeout, **changes), payload, wait)
 
     def done(
         self, first: int, last: int, result: Result = Result.OK, counts: tuple[int, int, int] = (1, 1, 0), reason: str = ""
@@ -155,11 +158,11 @@ class TakeTests(Case):
     def test_noLink(self) -> None:
         """Without a link nothing is sent, nor after the loss of one until the next is open."""
         publisher = Publisher(Outbox(), self.clock, self._poke, self.counters)
-        one = publisher.publish("ev", b"x", Mode.ALL, Level.DELIVERED, None, True)
+        one = publisher.publish(makeTerms("ev"), b"x")
         self.assertEqual(publisher.take(), [])
         publisher.linkOpened()
         self.assertEqual(len(publisher.take()), 1)
-        other = publisher.publish("ev", b"x", Mode.ALL, Level.DELIVERED, None, True)
+        other = publisher.publish(makeTerms("ev"), b"x")
         publisher.linkLost()
         self.assertEqual(publisher.take(), [])
         publisher.stop()
@@ -176,9 +179,11 @@ class TakeTests(Case):
             self.publisher.take()
         self.publisher.stop()
 
-    def publish(self, event: str = "ev", **changes: Any) -> Deferred[Receipt]:
+    def publish(
+        self, event: str = "ev", payload: bytes = b"x", wait: bool = True, timeout: float | None = None, **changes: Any
+    ) -> Deferred[Receipt]:
         """Publish without a look at what becomes of it."""
-        published = super().publish(event, timeout=None, **changes)
+        published = super().publish(event, payload, wait, timeout, **changes)
         published.addErrback(lambda failure: failure.trap(OutcomeUnknown, NotRunning))
         return published
 
@@ -220,6 +225,18 @@ class TimeTests(Case):
         self.clock.advance(1e6)
         self.assertNoResult(never)
         self.assertEqual(self.counters["timed_out"], 2)
+
+    def test_together(self) -> None:
+        """Events published within 50 ms may fail together, none of them early, with the timer for all of them."""
+        published = [self.publish(timeout=1.0)]
+        self.clock.advance(GRAIN)
+        published.append(self.publish(timeout=1.0))
+        self.clock.advance(1.0 - GRAIN)
+        self.assertNoResult(published[1])
+        self.clock.advance(GRAIN)
+        for one in published:
+            self.failureResultOf(one, OutcomeUnknown)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_unsent(self) -> None:
         """An event that never found a link fails after its time-out as well, and is not sent when a link comes."""

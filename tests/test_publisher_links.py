@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from twisted.internet.defer import CancelledError, Deferred
 
-from nodeset.core.batch import TARGET, WINDOW, Level, Mode, Result
-from nodeset.core.publisher import GIVE_UP
+from nodeset.core.batch import TARGET, WINDOW, Mode, Result
+from nodeset.core.outbox import Outbox
+from nodeset.core.publisher import GIVE_UP, Publisher
 from nodeset.errors import NotRunning, OutcomeUnknown, Overloaded, Receipt, Undelivered
+from tests.test_outbox import makeTerms
 from tests.test_publisher import Case
 
 
@@ -100,7 +102,7 @@ class LossTests(Case):
 class ManyTests(Case):
     def many(self, count: int, timeout: float | None = 60.0, wait: bool = True) -> Deferred[Receipt]:
         """Publish `count` events with one answer."""
-        return self.publisher.publishMany("ev", [(b"x", Mode.ALL)] * count, Level.DELIVERED, timeout, wait)
+        return self.publisher.publishMany([(makeTerms("ev", timeout=timeout), [b"x"] * count)], wait)
 
     def test_sum(self) -> None:
         """One Deferred fires when all of them are answered, with the sums; they leave in order among the others."""
@@ -154,3 +156,55 @@ class ManyTests(Case):
         self.publisher.take()
         self.done(1, 3)
         self.assertEqual(len(self.outbox), 0)
+
+    def test_modes(self) -> None:
+        """Those that go to all, those that go to one keep their order, with one answer."""
+        groups = [(makeTerms("ev", mode=mode), [b"x"] * 2) for mode in (Mode.ALL, Mode.ONE, Mode.ALL)]
+        self.publisher = Publisher(Outbox(), self.clock, self._poke, self.counters)
+        self.publisher.linkOpened()
+        published = self.publisher.publishMany(groups)
+        runs = self.publisher.take()
+        self.assertEqual([(run.first, run.mode) for run in runs], [(1, Mode.ALL), (3, Mode.ONE), (5, Mode.ALL)])
+        self.done(1, 6)
+        self.assertEqual(self.successResultOf(published), Receipt(6, 6, 0))
+
+    def test_among(self) -> None:
+        """Between single events, one answer for all of them reaches each of them once."""
+        one = self.publish()
+        published = self.many(3)
+        other = self.publish()
+        self.publisher.take()
+        self.done(1, 5, counts=(2, 1, 1))
+        self.assertEqual(self.successResultOf(published), Receipt(6, 3, 3))
+        self.assertEqual((self.successResultOf(one), self.successResultOf(other)), (Receipt(2, 1, 1), Receipt(2, 1, 1)))
+
+    def test_waits(self) -> None:
+        """More than there is room for wait as single events do, in order; what finds none even to wait makes it fail."""
+        published = self.many(9)
+        self.assertEqual(len(self.outbox), 9)
+        for number in range(1, 10, 5):
+            self.assertEqual([run.first for run in self.publisher.take()], [number])
+            self.assertNoResult(published)
+            self.done(number, min(number + 4, 9))
+        self.assertEqual(self.successResultOf(published), Receipt(9, 9, 0))
+        published = self.many(12)
+        self.assertEqual((len(self.outbox), self.counters["overloaded"]), (10, 2))
+        self.publisher.stop()
+        self.failureResultOf(published, Overloaded)
+
+    def test_noneWait(self) -> None:
+        """Behind events that wait, with `wait=False`, none is published: it fails at once."""
+        for _ in range(6):
+            self.publish().addErrback(lambda failure: None)
+        self.failureResultOf(self.many(3, wait=False), Overloaded)
+        self.assertEqual((len(self.outbox), self.counters["overloaded"]), (6, 3))
+        self.publisher.stop()
+
+    def test_waitedTooLong(self) -> None:
+        """Those that found no room in time make it fail as well, counted one by one."""
+        published = self.many(7, timeout=2.0)
+        self.publisher.take()
+        self.done(1, 1)
+        self.clock.advance(2.0)
+        self.assertIn("had no answer", str(self.failureResultOf(published, OutcomeUnknown).value))
+        self.assertEqual((self.counters["timed_out"], len(self.outbox), self.clock.getDelayedCalls()), (6, 0, []))

@@ -6,12 +6,23 @@ from functools import lru_cache
 from types import EllipsisType
 from typing import Any, Final
 
-from nodeset.core.address import EventURI, isPattern, parse
+from nodeset.core.address import ANY_NODE, LOCALHOST, EventURI, isPattern, parse
 from nodeset.core.batch import MAX_QUEUED, MAX_QUEUED_BYTES, Level, Mode, Policy, Sub
 from nodeset.core.message import NodeMessage
 from nodeset.errors import BadMessage, InvalidAddressing, LocalError
 
-__all__ = ["LEVELS", "MODES", "RESERVED", "checkClass", "checkLevel", "checkReserved", "checkTimeout", "makeSub", "publishable"]
+__all__ = [
+    "LEVELS",
+    "MODES",
+    "RESERVED",
+    "checkClass",
+    "checkLevel",
+    "checkReserved",
+    "checkTimeout",
+    "makeSub",
+    "publishable",
+    "subscribable",
+]
 
 LEVELS: Final = {"accepted": Level.ACCEPTED, "delivered": Level.DELIVERED, "handled": Level.HANDLED}
 MODES: Final = {"all": Mode.ALL, "one": Mode.ONE}
@@ -30,6 +41,14 @@ def _checked(event_uri: str) -> str:
     if isPattern(parse(event_uri).eventName):
         raise InvalidAddressing(f"{event_uri!r} is a pattern: one subscribes to it, one publishes to a name")
     return event_uri
+
+
+def subscribable(name: str, node: str, host: str) -> str:
+    """The name or pattern that the node so named subscribes to. Raises `InvalidAddressing` for what is none, or another's."""
+    uri = parse(name) if isinstance(name, str) else EventURI(name)
+    if uri.nodeName not in (ANY_NODE, node) or uri.hostName not in (LOCALHOST, host):
+        raise InvalidAddressing(f"{name!r} is the address of another node than {node}@{host}")
+    return uri.eventName
 
 
 def checkClass(msg_class: object) -> None:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 import msgspec
 
 from nodeset.core.batch import NO_HEADERS, TARGET, Events, Level, Mode
 
-__all__ = ["EACH", "Block", "Terms"]
+__all__ = ["EACH", "GRAIN", "Block", "Terms", "begin", "makeRuns"]
 
 #: What each event takes up beside its payload: its length, at most. It bounds as well how many empty ones a block holds.
 EACH = 4
 #: Seconds by which the deadlines of events in one block may differ: the earlier are given up so much late.
-_GRAIN = 0.05
+GRAIN = 0.05
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -35,8 +35,8 @@ class Terms(msgspec.Struct, frozen=True):
 class Block(msgspec.Struct, eq=False, weakref=True):
     """Events under the same terms with sequence numbers `first`, `first + 1`, ...
 
-    `tokens` has None and `payloads` nothing in place of the `gone` ones. A msgspec struct, since events that are never alike
-    have a block each.
+    `tokens` has None and `payloads` nothing in place of the `gone` ones; both are empty when none is left. A msgspec struct,
+    since events that are never alike have a block each.
     """
 
     terms: Terms
@@ -83,15 +83,18 @@ class Block(msgspec.Struct, eq=False, weakref=True):
     def release(self, first: int, last: int) -> tuple[list[object], int]:
         """Those of `first..last` that are left are over: their tokens, the bytes of their payloads."""
         if first <= self.first and last >= self.last and not self.gone:
-            tokens, size, count = self.tokens, self.size, len(self.tokens)
-            self.tokens, self.payloads = [None] * count, [b""] * count
+            tokens, size = self.tokens, self.size
+            self.tokens, self.payloads = [], []
         else:
-            part = slice(max(first - self.first, 0), last - self.first + 1)
+            part = slice(max(first - self.first, 0), max(last - self.first + 1, 0))
             tokens = [token for token in self.tokens[part] if token is not None]
             size = sum(map(len, self.payloads[part]))
             count = len(self.tokens[part])
             self.tokens[part], self.payloads[part] = [None] * count, [b""] * count
-        self.gone += len(tokens)
+            self.gone += len(tokens)
+            if not self.left:
+                # It may be remembered for a while yet.
+                self.tokens, self.payloads, self.gone = [], [], 0
         self.size -= size
         return tokens, size
 
@@ -101,33 +104,56 @@ class Block(msgspec.Struct, eq=False, weakref=True):
             self.skip += 1
         return self.first + self.skip
 
-    def parts(self) -> Iterator[Block]:
-        """What is left, in blocks without a gap."""
+    def parts(self) -> Iterator[tuple[int, list[bytes]]]:
+        """The payloads that are left, as far as they follow each other, with the sequence number of the first."""
         if not self.gone:
-            yield self
+            if self.payloads:
+                yield self.first, self.payloads
             return
         for left, indices in groupby(range(len(self.tokens)), lambda index: self.tokens[index] is not None):
             if left:
                 found = list(indices)
-                begin, end = found[0], found[-1] + 1
-                payloads = self.payloads[begin:end]
-                size = sum(map(len, payloads))
-                tokens = self.tokens[begin:end]
-                yield Block(
-                    self.terms, self.first + begin, payloads, tokens, 0, size, self.deadline, self.until, sent=self.sent
-                )
-
-    def run(self, low: int) -> Events:
-        """All of it, as it is sent; there is no gap in it."""
-        terms, payloads = self.terms, self.payloads
-        lengths = list(map(len, payloads))
-        joined = b"".join(payloads) if len(payloads) > 1 else payloads[0]
-        return Events("", low, terms.mode, self.sent, terms.event, self.first, terms.level, lengths, terms.headers, joined)
+                yield self.first + found[0], self.payloads[found[0] : found[-1] + 1]
 
 
 def begin(
     terms: Terms, first: int, payloads: list[bytes], tokens: list[object], size: int, deadline: float | None, most: int = 0
 ) -> Block:
     """A block with its first events, of `size` bytes in all; it may take in as many as `most` bytes more."""
-    until = float("inf") if deadline is None else deadline + _GRAIN
+    until = float("inf") if deadline is None else deadline + GRAIN
     return Block(terms, first, payloads, tokens, min(most, TARGET - size - EACH * len(tokens)), size, deadline, until)
+
+
+def makeRuns(blocks: Iterable[Block], low: int) -> list[Events]:
+    """What is left in these, as it is sent: those under the same terms that follow each other share a run."""
+    runs: list[Events] = []
+    row: list[bytes] = []
+    head: Block | None = None
+    first = room = 0
+    for block in blocks:
+        for start, payloads in block.parts():
+            weight = block.size + EACH * len(payloads)
+            if (
+                head is not None
+                and block.terms is head.terms
+                and block.sent is head.sent
+                and start == first + len(row)
+                and weight <= room
+            ):
+                row += payloads
+            else:
+                if head is not None:
+                    runs.append(_makeRun(head, low, first, row))
+                head, first, row, room = block, start, [*payloads], TARGET
+            room -= weight
+    if head is not None:
+        runs.append(_makeRun(head, low, first, row))
+    return runs
+
+
+def _makeRun(block: Block, low: int, first: int, payloads: list[bytes]) -> Events:
+    terms = block.terms
+    joined = b"".join(payloads) if len(payloads) > 1 else payloads[0]
+    return Events(
+        "", low, terms.mode, block.sent, terms.event, first, terms.level, list(map(len, payloads)), terms.headers, joined
+    )

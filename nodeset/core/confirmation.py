@@ -22,11 +22,37 @@ _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 _Call = tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]]
 
 
+class _Returned:
+    """Gives Twisted what a callback returned as if the callback were called now; Twisted warns of some under its name."""
+
+    def __init__(self, confirmation: Confirmation, callback: Callable[..., Any], result: Any) -> None:
+        self._confirmation, self._callback, self._result = confirmation, callback, result
+        self.__module__ = callback.__module__
+        # Paused by its callback, a Deferred goes on to the next one all the same.
+        self._paused, confirmation.paused = confirmation.paused, 0
+
+    def __call__(self, before: Any) -> Any:
+        self._confirmation.paused = self._paused
+        return self._result
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._callback, name)
+
+
 def _passOn(result: Any) -> Any:
     return result
 
 
 _PASS_ON: Final[_Call] = (_passOn, (), _NOTHING)
+
+
+class _Callbacks:
+    """Makes Twisted's list when it is first asked for; from then on it is an attribute like any other."""
+
+    def __get__(self, confirmation: Confirmation, owner: type[Confirmation]) -> list[tuple[_Call, _Call]]:
+        calls = [] if confirmation._pair is None else [confirmation._pair]
+        confirmation._pair, confirmation._listed, confirmation._callbacks = None, True, calls
+        return calls
 
 
 class Confirmation(Deferred[Receipt]):
@@ -35,24 +61,15 @@ class Confirmation(Deferred[Receipt]):
     _canceller = None
     #: The only pair of calls so far, as Twisted's list would hold it.
     _pair: tuple[_Call, _Call] | None = None
-    #: Twisted's list, once it is needed.
-    _list: list[tuple[_Call, _Call]] | None = None
+    #: Whether there is Twisted's list instead.
+    _listed = False
+    _callbacks: Any = _Callbacks()
 
     def __init__(self) -> None:
         # What Deferred.__init__ sets is set when it is needed.
-        pass
-
-    @property
-    def _callbacks(self) -> list[Any]:
-        calls = self._list
-        if calls is None:
-            calls = self._list = [] if self._pair is None else [self._pair]
-            self._pair = None
-        return calls
-
-    @_callbacks.setter
-    def _callbacks(self, calls: list[Any]) -> None:
-        self._pair, self._list = None, calls
+        if self.debug:
+            super().__init__()
+            self._listed = True
 
     def addCallbacks(
         self,
@@ -64,28 +81,32 @@ class Confirmation(Deferred[Receipt]):
         errbackKeywords: Mapping[str, Any] = _NOTHING,
     ) -> Any:
         """See `Deferred`."""
-        if self._pair is None and self._list is None and not self.called:
-            self._pair = (callback, callbackArgs, callbackKeywords), (errback or _passOn, errbackArgs, errbackKeywords)
+        if self._pair is None and not self._listed and not self.called:
+            # Twisted takes None for nothing as well.
+            self._pair = (
+                (callback, callbackArgs or (), callbackKeywords or _NOTHING),
+                (_passOn if errback is None else errback, errbackArgs or (), errbackKeywords or _NOTHING),
+            )
             return self
         return super().addCallbacks(callback, errback, callbackArgs, callbackKeywords, errbackArgs, errbackKeywords)
 
     def addCallback(self, callback: Any, *args: Any, **kwargs: Any) -> Any:
         """See `Deferred`."""
-        if self._pair is None and self._list is None and not self.called:
+        if self._pair is None and not self._listed and not self.called:
             self._pair = (callback, args, kwargs), _PASS_ON
             return self
         return super().addCallback(callback, *args, **kwargs)
 
     def addErrback(self, errback: Any, *args: Any, **kwargs: Any) -> Any:
         """See `Deferred`."""
-        if self._pair is None and self._list is None and not self.called:
+        if self._pair is None and not self._listed and not self.called:
             self._pair = _PASS_ON, (errback, args, kwargs)
             return self
         return super().addErrback(errback, *args, **kwargs)
 
     def addBoth(self, callback: Any, *args: Any, **kwargs: Any) -> Any:
         """See `Deferred`."""
-        if self._pair is None and self._list is None and not self.called:
+        if self._pair is None and not self._listed and not self.called:
             call = (callback, args, kwargs)
             self._pair = call, call
             return self
@@ -93,7 +114,7 @@ class Confirmation(Deferred[Receipt]):
 
     def callback(self, result: Any) -> None:
         """See `Deferred`."""
-        if self._list is not None or self.called or self.paused or self.debug or type(result) is not Receipt:
+        if self._listed or self.called or self.paused or self.debug or type(result) is not Receipt:
             super().callback(result)
             return
         pair, self._pair = self._pair, None
@@ -105,20 +126,15 @@ class Confirmation(Deferred[Receipt]):
         try:
             result = callback(result, *args, **kwargs) if args or kwargs else callback(result)
         except BaseException:
-            result = Failure()
+            result = Failure(captureVars=self.debug)
         self._runningCallbacks = False
-        if result is not None and type(result) is not Receipt:
-            # Perhaps a Failure, perhaps another Deferred: Twisted is to see it as this callback's result.
-            self._callbacks.insert(0, ((lambda _: result, (), _NOTHING), _PASS_ON))
-            self.result = None
-        else:
+        if not self._listed and (result is None or type(result) is Receipt):
             self.result = result
-        self._runAdded()
-
-    def _runAdded(self) -> None:
-        """Run what the callback itself has added."""
-        if self._list is not None:
-            self._runCallbacks()
+            return
+        # More was added meanwhile, or the result is perhaps a Failure, perhaps another Deferred: that is Twisted's.
+        self._callbacks.insert(0, ((_Returned(self, callback, result), (), _NOTHING), _PASS_ON))
+        self.result = None
+        self._runCallbacks()
 
 
 def _works() -> bool:

@@ -22,19 +22,18 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from nodeset.core import codec
-from nodeset.core.address import ANY_NODE, LOCALHOST, EventURI, checkPart, parse
-from nodeset.core.arguments import checkClass, checkLevel, checkReserved, checkTimeout, makeSub, publishable
+from nodeset.core.address import checkPart
+from nodeset.core.arguments import checkClass, checkLevel, checkReserved, checkTimeout, makeSub, publishable, subscribable
 from nodeset.core.batch import MAX_QUEUED, MAX_QUEUED_BYTES, Sub
-from nodeset.core.blocks import Terms
 from nodeset.core.codec import MAX_EVENT, write
 from nodeset.core.handlers import Handlers
 from nodeset.core.interfaces import INode
 from nodeset.core.link import Transport
 from nodeset.core.message import NodeMessage, RawMessage
 from nodeset.core.peer import Peer
-from nodeset.core.shortcuts import Key, Shortcuts, findTerms
+from nodeset.core.shortcuts import TIMES, Key, Shortcuts, findTerms
 from nodeset.core.utils import catches
-from nodeset.errors import BadSettings, InvalidAddressing, LocalError, NodeSetError, NotRunning, Receipt, Refused
+from nodeset.errors import BadSettings, LocalError, NotRunning, Receipt, Refused
 from nodeset.settings import Settings, current
 
 __all__ = ["Node"]
@@ -131,7 +130,7 @@ class Node(Service):
             clock,
             handlers.deliverRun,
             self._opened,
-            self._failed,
+            self._tell,
             concurrency=self.concurrency,
         )
         self._peer = peer
@@ -205,9 +204,6 @@ class Node(Service):
         self.log.debug("{node} is linked", node=self.name)
         self._tell(self)
 
-    def _failed(self, error: NodeSetError) -> None:
-        self._tell(error)
-
     def _notReady(self, failure: Failure) -> None:
         self._obstacle = failure
         self.log.error("{node} cannot start: {reason}", node=self.name, reason=failure.getErrorMessage())
@@ -251,7 +247,8 @@ class Node(Service):
         try:
             known = self._shortcuts[event_uri, msgClass, level, timeout]
             payload = write(convert(fields, known.kind))
-            usual = known.mode is msgClass._delivery_mode and len(payload) <= MAX_EVENT  # type: ignore[union-attr]
+            mode = known.msg_class._delivery_mode
+            usual = len(payload) <= MAX_EVENT and mode is known.mode and (timeout is ... or type(timeout) in TIMES)
         except Exception:
             usual = False
         if not usual or self._peer is None:
@@ -263,12 +260,9 @@ class Node(Service):
         event_uri, msg_class, level, timeout = key
         checkReserved(fields)
         uri = publishable(event_uri)
-        try:
-            payload, mode = codec.encodeFields(msg_class, fields)
-        except (AttributeError, TypeError):
-            checkClass(msg_class)
-            raise
-        terms = self._findTerms(uri, mode, level, timeout)
+        checkClass(msg_class)
+        payload, mode = codec.encodeFields(msg_class, fields)
+        terms = findTerms(uri, mode, level, timeout, self._publish_timeout)
         if self._peer is None:
             return fail(self._notRunning())
         if "_delivery_mode" not in fields:
@@ -288,7 +282,7 @@ class Node(Service):
         uri = publishable(event_uri)
         checkClass(type(msg))
         payload, mode = codec.encode(msg), codec.deliveryMode(msg)
-        terms = self._findTerms(uri, mode, level, timeout, isinstance(msg, RawMessage))
+        terms = findTerms(uri, mode, level, timeout, self._publish_timeout, isinstance(msg, RawMessage))
         if self._peer is None:
             return fail(self._notRunning())
         return self._peer.publisher.publish(terms, payload, wait)
@@ -312,7 +306,8 @@ class Node(Service):
         try:
             known = self._shortcuts[event_uri, msgClass, level, timeout]
             payloads = [write(one) for one in convert(fields, known.kinds)]
-            usual = known.mode is msgClass._delivery_mode and max(map(len, payloads)) <= MAX_EVENT  # type: ignore[union-attr]
+            mode = known.msg_class._delivery_mode
+            usual = max(map(len, payloads)) <= MAX_EVENT and mode is known.mode and type(timeout) in TIMES
         except Exception:
             usual = False
         if not usual or self._peer is None:
@@ -325,7 +320,7 @@ class Node(Service):
         checkClass(msg_class)
         encoded = [codec.encodeFields(msg_class, fields) for fields in items]
         alike = [
-            (self._findTerms(uri, mode, level, timeout), [payload for payload, _mode in group])
+            (findTerms(uri, mode, level, timeout, self._publish_timeout), [payload for payload, _mode in group])
             for mode, group in groupby(encoded, lambda one: one[1])
         ]
         checkLevel(level), checkTimeout(timeout, self._publish_timeout)
@@ -334,10 +329,6 @@ class Node(Service):
         if len(alike) == 1 and not any("_delivery_mode" in fields for fields in items):
             self._shortcuts.learn(key, alike[0][0], encoded[0][1])
         return self._peer.publisher.publishMany(alike, wait)
-
-    def _findTerms(self, uri: str, mode: str, level: str, timeout: float | EllipsisType | None, raw: bool = False) -> Terms:
-        checkLevel(level)
-        return findTerms(uri, mode, level, checkTimeout(timeout, self._publish_timeout), raw)
 
     def _notRunning(self) -> NotRunning:
         return NotRunning(f"the node {self.name} is not running: call startService() before publish()")
@@ -362,7 +353,7 @@ class Node(Service):
             over every link. Fails with `Refused`, or `NotRunning` when the node stops.
         :raise InvalidAddressing: for what is no name or pattern.
         """
-        pattern = self._subscribable(name)
+        pattern = subscribable(name, self.name, self.host)
         sub = self._subscriptions[pattern] = makeSub(pattern, policy, max_events, max_bytes)
         if self._peer is None:
             waiting: Deferred[bool] = Deferred()
@@ -377,7 +368,7 @@ class Node(Service):
 
     def unsubscribe(self, name: str) -> Deferred[bool]:
         """Undo `subscribe`, or what `@catch` subscribed to. Fires with False when there was nothing to undo."""
-        pattern = self._subscribable(name)
+        pattern = subscribable(name, self.name, self.host)
         known = self._subscriptions.pop(pattern, None) is not None
         if self._peer is None:
             for waiting in self._early.pop(pattern, ()):
@@ -392,12 +383,6 @@ class Node(Service):
     def getSubscriptions(self) -> list[str]:
         """The names and patterns subscribed to, in order."""
         return list(self._subscriptions)
-
-    def _subscribable(self, name: str) -> str:
-        uri = parse(name) if isinstance(name, str) else EventURI(name)
-        if uri.nodeName not in (ANY_NODE, self.name) or uri.hostName not in (LOCALHOST, self.host):
-            raise InvalidAddressing(f"{name!r} is the address of another node than {self.name}@{self.host}")
-        return uri.eventName
 
     # -- being called
 

@@ -10,14 +10,15 @@ Events are kept by the block, so that most of the work is done once for hundreds
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable
 from itertools import accumulate
 
 import msgspec
 
 from nodeset.core.batch import MAX_EVENTS, TARGET, Events
-from nodeset.core.blocks import EACH, Block, Terms, begin
+from nodeset.core.blocks import EACH, Block, Terms, begin, makeRuns
+from nodeset.core.deadlines import Deadlines
 from nodeset.core.ranges import merged
 from nodeset.errors import Overloaded
 
@@ -41,6 +42,7 @@ class _Waiter(msgspec.Struct, eq=False):
     payload: bytes
     token: object
     deadline: float | None
+    left: int = 1
 
 
 class Outbox:
@@ -62,11 +64,8 @@ class Outbox:
         self._head = 0
         self._open: Block | None = None
         self._unsent: deque[Block] = deque()
-        self._waiting: deque[_Waiter] = deque()
-        # By time-out, in the order of the deadlines.
-        self._timeouts: dict[float, deque[Block]] = {}
-        #: When the first that waits is given up.
-        self._impatient = float("inf")
+        self._waiting: OrderedDict[_Waiter, None] = OrderedDict()
+        self._deadlines: Deadlines[Block | _Waiter] = Deadlines()
         self._count = self._bytes = self._waiting_bytes = self._sequence = 0
         #: The lowest unconfirmed sequence number; the next one when nothing is unconfirmed.
         self.low = 1
@@ -79,7 +78,7 @@ class Outbox:
     @property
     def unsent(self) -> bool:
         """Whether `take` would return something."""
-        return any(block.left for block in self._unsent)
+        return bool(self._unsent)
 
     # -- filling
 
@@ -89,7 +88,7 @@ class Outbox:
         Raises `Overloaded` in any case when as much is waiting as may be unconfirmed: who publishes without ever looking at
         the answers cannot fill the memory.
 
-        :return: False when it just joins others, so that neither `unsent` nor `nextDeadline` has changed.
+        :return: False when it just joins others: there was something `unsent` before, `nextDeadline` is no earlier.
         """
         if self._open is not None and self._open.join(terms, payload, token, deadline):
             return False  # the usual case; `_settle` counts it
@@ -151,12 +150,7 @@ class Outbox:
         self._blocks.append(block)
         self._firsts.append(block.first)
         self._unsent.append(block)
-        timeout = block.terms.timeout
-        if timeout is not None:
-            row = self._timeouts.get(timeout)
-            if row is None:
-                row = self._timeouts[timeout] = deque()
-            row.append(block)
+        self._deadlines.add(block)
 
     def _wait(self, waiter: _Waiter, size: int, wait: bool) -> None:
         event = waiter.terms.event
@@ -167,54 +161,54 @@ class Outbox:
                 f"{event!r} has no room even to wait: {len(self._waiting)} events wait behind {self._count} "
                 "unconfirmed ones; await what publish() returns"
             )
-        self._waiting.append(waiter)
+        self._waiting[waiter] = None
         self._waiting_bytes += size
-        if waiter.deadline is not None and waiter.deadline < self._impatient:
-            self._impatient = waiter.deadline
+        self._deadlines.add(waiter)
 
     def _admitWaiting(self) -> None:
-        waiting = self._waiting
-        while waiting:
-            waiter, size = waiting[0], len(waiting[0].payload)
+        while self._waiting:
+            waiter = next(iter(self._waiting))
+            size = len(waiter.payload)
             if self._open is None or not self._open.join(waiter.terms, waiter.payload, waiter.token, waiter.deadline):
                 self._close()
                 if not self._hasRoom(1, size):
                     return
                 self._admit(waiter.terms, waiter.payload, waiter.token, waiter.deadline, size)
-            waiting.popleft()
-            self._waiting_bytes -= size
-        if not waiting:
-            self._impatient = float("inf")
+            self._stopWaiting(waiter)
+
+    def _stopWaiting(self, waiter: _Waiter) -> Gone:
+        del self._waiting[waiter]
+        self._waiting_bytes -= len(waiter.payload)
+        waiter.left = 0
+        return waiter.terms, [waiter.token]
 
     # -- sending
 
     def take(self, max_bytes: int) -> list[Events]:
         """The next runs to send, about `max_bytes` with all that goes with them, or a single block; they count as sent."""
-        runs: list[Events] = []
+        blocks: list[Block] = []
         taken = 0
         self._close()
         while self._unsent:
             block = self._unsent[0]
             if block.left:
                 taken += block.weight
-                if runs and taken > max_bytes:
+                if blocks and taken > max_bytes:
                     break
-                runs.append(block.run(self.low))
-                block.sent = True
+                blocks.append(block)
             self._unsent.popleft()
+        runs = makeRuns(blocks, self.low)
+        for block in blocks:
+            block.sent = True
         return runs
 
     def rewind(self) -> None:
         """A new link: everything unconfirmed is to be sent again, in order."""
         self._close()
-        self._blocks = [part for block in self._blocks[self._head :] if block.left for part in block.parts()]
+        self._blocks = [block for block in self._blocks[self._head :] if block.left]
         self._head = 0
         self._firsts = [block.first for block in self._blocks]
         self._unsent = deque(self._blocks)
-        self._timeouts = {}
-        for block in self._blocks:
-            if block.terms.timeout is not None:
-                self._timeouts.setdefault(block.terms.timeout, deque()).append(block)
 
     # -- emptying
 
@@ -227,7 +221,7 @@ class Outbox:
             if last >= self.low and first <= self._sequence:
                 index = max(bisect_right(self._firsts, first, self._head) - 1, self._head)
                 while index < len(self._blocks) and (block := self._blocks[index]).first <= last:
-                    if block.sent:
+                    if block.sent and block.left:
                         self._release(block, first, last, gone)
                     index += 1
         self._tidy()
@@ -243,6 +237,8 @@ class Outbox:
     def _tidy(self) -> None:
         """Some events are over: forget blocks that are empty, let in what waits."""
         self._settle()
+        while self._unsent and not self._unsent[0].left:
+            self._unsent.popleft()
         blocks, head = self._blocks, self._head
         while head < len(blocks) and not blocks[head].left:
             head += 1
@@ -252,11 +248,7 @@ class Outbox:
             del self._firsts[:head]
             head = 0
         self._head = head
-        for timeout, row in list(self._timeouts.items()):
-            while row and not row[0].left:
-                row.popleft()
-            if not row:
-                del self._timeouts[timeout]
+        self._deadlines.tidy(len(blocks) - head + len(self._waiting))
         self._admitWaiting()
 
     def giveUpSent(self) -> list[Gone]:
@@ -274,8 +266,8 @@ class Outbox:
         self._close()
         for block in self._blocks[self._head :]:
             self._release(block, block.first, block.last, gone)
-        waited = self._giveUpWaiting(float("inf"))
-        self._unsent.clear()
+        waited = [self._stopWaiting(waiter) for waiter in list(self._waiting)]
+        self._deadlines = Deadlines()
         self._tidy()
         return gone, waited
 
@@ -283,34 +275,17 @@ class Outbox:
 
     def nextDeadline(self) -> float | None:
         """When to call `expire` next, in the caller's seconds; None when nothing will ever expire."""
-        deadlines = [next((block.deadline for block in row if block.left), None) for row in self._timeouts.values()]
-        first = min([deadline for deadline in deadlines if deadline is not None] + [self._impatient])
-        return None if first == float("inf") else first
+        return self._deadlines.next()
 
     def expire(self, now: float) -> tuple[list[Gone], list[Gone]]:
         """Give up what is past its deadline: returns what was admitted, what was waiting for that."""
         gone: list[Gone] = []
         self._close()
-        for row in self._timeouts.values():
-            for block in row:
-                if block.left:
-                    if (block.deadline or 0.0) > now:
-                        break
-                    self._release(block, block.first, block.last, gone)
-        waited = self._giveUpWaiting(now) if now >= self._impatient else []
+        waited: list[Gone] = []
+        for one in self._deadlines.due(now):
+            if isinstance(one, Block):
+                self._release(one, one.first, one.last, gone)
+            else:
+                waited.append(self._stopWaiting(one))
         self._tidy()
         return gone, waited
-
-    def _giveUpWaiting(self, now: float) -> list[Gone]:
-        waiting, self._waiting = self._waiting, deque()
-        self._waiting_bytes, self._impatient = 0, float("inf")
-        gone: list[Gone] = []
-        for waiter in waiting:
-            deadline = float("inf") if waiter.deadline is None else waiter.deadline
-            if deadline <= now:
-                gone.append((waiter.terms, [waiter.token]))
-            else:
-                self._waiting.append(waiter)
-                self._waiting_bytes += len(waiter.payload)
-                self._impatient = min(self._impatient, deadline)
-        return gone

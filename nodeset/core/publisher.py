@@ -147,7 +147,7 @@ class Publisher:
 
     @staticmethod
     def _confirm(tokens: list[Any], receipt: Receipt) -> None:
-        if tokens[0] is tokens[-1] and type(tokens[0]) is Tally:  # it is all theirs
+        if type(tokens[0]) is Tally and tokens[0] is tokens[-1]:  # its events follow each other
             tokens[0].callback(receipt, len(tokens))
             return
         for token in tokens:
@@ -157,6 +157,9 @@ class Publisher:
     @staticmethod
     def _fail(tokens: list[Any], error: type[NodeSetError], *about: object) -> None:
         """Fail them, each with an error of its own, since errors collect tracebacks."""
+        if type(tokens[0]) is Tally and tokens[0] is tokens[-1]:
+            tokens[0].errback(error(*about), len(tokens))
+            return
         for token in tokens:
             if type(token) is Tally or not token.called:
                 token.errback(error(*about))
@@ -172,10 +175,8 @@ class Publisher:
         self._givingUp = None
         for terms, tokens in self._outbox.giveUpSent():
             self._counters["outcome_unknown"] += len(tokens)
-            unknown = (
-                f"no dispatcher was there for {GIVE_UP:g} s after {terms.event!r} was sent: it may or may not have arrived"
-            )
-            self._fail(tokens, OutcomeUnknown, unknown)
+            alone = f"no dispatcher was there for {GIVE_UP:g} s after {terms.event!r} was sent"
+            self._fail(tokens, OutcomeUnknown, f"{alone}: it may or may not have arrived")
         self._changed()
 
     def stop(self) -> None:

@@ -3,38 +3,54 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from types import EllipsisType
-from typing import Any
+from types import EllipsisType, GenericAlias, NoneType
+from typing import Any, Final
 
 import attrs
 import msgspec
 
 from nodeset.core import codec
-from nodeset.core.arguments import LEVELS, MODES, RESERVED
+from nodeset.core.arguments import LEVELS, MODES, RESERVED, checkLevel, checkTimeout
 from nodeset.core.batch import NO_HEADERS, RAW_HEADERS
 from nodeset.core.blocks import Terms
 from nodeset.core.message import NodeMessage
 
-__all__ = ["Key", "Shortcut", "Shortcuts", "findTerms"]
+__all__ = ["TIMES", "Key", "Shortcut", "Shortcuts", "findTerms"]
 
 #: Calls that are remembered, all of them forgotten when there are more.
 _REMEMBERED = 1024
 
+#: Types of time-outs that are known by their value; what equals a number need not be one.
+TIMES: Final = frozenset({EllipsisType, NoneType, float, int})
 #: Event, class, level, time-out, as they were given.
 Key = tuple[str, type[NodeMessage] | None, str, float | EllipsisType | None]
 
 
+def findTerms(
+    event: str, mode: str, level: str, timeout: float | EllipsisType | None, usual: float, raw: bool = False
+) -> Terms:
+    """The terms of these arguments: the same ones each time, so that events share blocks.
+
+    Raises `LocalError` for a level or a time-out that is none; the others have been checked. `usual` is the time-out for `...`.
+    """
+    checkLevel(level)
+    return _findTerms(event, mode, level, checkTimeout(timeout, usual), raw)
+
+
 @lru_cache(maxsize=_REMEMBERED)
-def findTerms(event: str, mode: str, level: str, timeout: float | None, raw: bool = False) -> Terms:
-    """The terms of these arguments, which have been checked: the same ones each time, so that events share blocks."""
+def _findTerms(event: str, mode: str, level: str, timeout: float | None, raw: bool) -> Terms:
     return Terms(event, MODES[mode], LEVELS[level], timeout, RAW_HEADERS if raw else NO_HEADERS)
 
 
 @attrs.frozen(eq=False)
 class Shortcut:
-    """A call whose fields are all that is left to check: msgspec can, by `kind`, or `kinds` for a list of them."""
+    """A call whose fields are all that is left to check: msgspec can, by `kind`, or `kinds` for a list of them.
+
+    It holds while `mode` is still the very text that `msg_class` has, for a time-out whose type is in `TIMES`.
+    """
 
     terms: Terms
+    msg_class: type[NodeMessage]
     mode: str
     kind: type[msgspec.Struct]
     kinds: Any
@@ -50,4 +66,4 @@ class Shortcuts(dict[Key, Shortcut]):
         if msg_class is not None and kind is not None and RESERVED.isdisjoint(kind.__struct_fields__):
             if len(self) >= _REMEMBERED:
                 self.clear()
-            self[key] = Shortcut(terms, mode, kind, list[kind])  # type: ignore[valid-type]
+            self[key] = Shortcut(terms, msg_class, mode, kind, GenericAlias(list, (kind,)))

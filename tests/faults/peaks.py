@@ -50,8 +50,8 @@ class Peaks:
             self.highest[what] = amount
 
     def _samplePeer(self, peer: Peer) -> None:
-        outbox, inbox = peer._publisher._outbox, peer._inbox
-        self._note("unconfirmed", len(outbox._entries))
+        outbox, inbox = peer.publisher._outbox, peer._inbox
+        self._note("unconfirmed", outbox._count)
         self._note("span", outbox._sequence + 1 - outbox.low)
         self._note("inbox", len(inbox) + inbox.running)
         self._note("parked", len(inbox._parked))

@@ -86,8 +86,8 @@ def _lastToldWins(told: Callable[..., None], takers: Takers, stream: str, ranges
         takers._streams[stream].takers.put(first, last, (session, True))
 
 
-def _nearEnough(outbox: Outbox, size: int) -> bool:
-    return len(outbox._entries) <= outbox._most
+def _nearEnough(outbox: Outbox, count: int, size: int) -> bool:
+    return outbox._count <= outbox._most
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import attrs
@@ -15,11 +16,13 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from nodeset.core.batch import Level, Mode, Policy, Sub
+from nodeset.core.blocks import Terms
 from nodeset.core.dispatcher import EventDispatcher
 from nodeset.core.inbox import Delivery, Inbox
 from nodeset.core.link import Link, Receiver
 from nodeset.core.outbox import Outbox
 from nodeset.core.peer import Peer
+from nodeset.core.stretch import oneByOne
 from nodeset.errors import LinkLost, Receipt
 from nodeset.transport.memory import MemoryLink, MemoryTransport, MemoryWire
 from tests.faults.peaks import Limits, Peaks
@@ -29,6 +32,8 @@ __all__ = ["Publication", "Wire", "World", "WorldNode"]
 #: Bytes of one event: three of them fill a batch.
 _PAYLOAD = 20_000
 _QUEUE, _INBOX, _OUTBOX = 8, 6, 15
+#: The same terms each time, so that events share blocks as a node's do.
+_makeTerms = lru_cache(Terms)
 
 
 class Wire(MemoryWire):
@@ -91,7 +96,7 @@ class WorldNode:
             "localhost",
             self.transport,
             world.clock,
-            self._deliver,
+            oneByOne(self._deliver),
             self._opened,
             outbox=Outbox(_OUTBOX),
             inbox=Inbox(1, _INBOX),
@@ -143,7 +148,7 @@ class WorldNode:
             publication.over = world.now
             over.callback(None)
 
-        self.peer.publish(name, payload, mode, level, timeout).addBoth(fired)
+        self.peer.publisher.publish(_makeTerms(name, mode, level, timeout), payload).addBoth(fired)
         return over
 
     def _deliver(self, delivery: Delivery) -> Deferred[str | None] | None:
