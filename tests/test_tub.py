@@ -31,8 +31,8 @@ from nodeset.transport.faces import LinkFace
 from nodeset.transport.furl import Furl, newName, parse, parsePlace
 from nodeset.transport.rendezvous import claim, find
 from nodeset.transport.tub import TubAcceptor, TubTransport
+from tests.sites import Order, Quiet, Shop
 from tests.test_contract import until
-from tests.test_node import Order, Quiet, Shop
 from tests.test_restart import freePort
 
 reactor: Any = _reactor
