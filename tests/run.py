@@ -23,7 +23,7 @@ import attrs
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGING = "tests.test_packaging"
 #: Those that mostly wait for real processes; they run beside all others.
-WAITING = ("tests.test_faults", "tests.test_restart")
+WAITING = ("tests.test_cli", "tests.test_faults", "tests.test_restart")
 #: Seconds after which a part counts as hung.
 PATIENCE = 900.0
 #: Seconds that a process which was told to stop has to go.

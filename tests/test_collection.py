@@ -5,7 +5,7 @@ from __future__ import annotations
 from nodeset.core.collection import CollectionAdapter, NodeCollection
 from nodeset.core.node import Node
 from nodeset.errors import LocalError, NotRunning, Receipt
-from tests.test_node import Order, Quiet, Shop, SiteCase
+from tests.sites import Order, Quiet, Shop, SiteCase
 
 
 class CollectionTests(SiteCase):

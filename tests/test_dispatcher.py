@@ -35,7 +35,7 @@ from nodeset.core.queueing import STALL
 from nodeset.core.utils import catch
 from nodeset.errors import NodeSetError, NotRunning, OutcomeUnknown, ProtocolError, Receipt, Refused, Undelivered
 from nodeset.testing import Recorder, Site
-from tests.test_node import Order, Shop, SiteCase
+from tests.sites import Order, Shop, SiteCase
 
 
 class Slow(Node):

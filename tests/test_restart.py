@@ -18,8 +18,8 @@ from nodeset.errors import Receipt
 from nodeset.transport.rendezvous import find
 from nodeset.transport.tub import TubTransport
 from tests.children import Child
+from tests.sites import Order, Shop
 from tests.test_contract import until
-from tests.test_node import Order, Shop
 
 reactor: Any = _reactor
 

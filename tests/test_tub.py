@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
+import attrs
 from foolscap.api import Tub
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import TestCase
 
+from nodeset.cli.node import chooseEndpoints
 from nodeset.core import batch as wire
 from nodeset.core.batch import NO_HEADERS, Events, Level, Mode
 from nodeset.core.collection import NodeCollection
@@ -20,14 +24,15 @@ from nodeset.core.hello import Hello, packHello
 from nodeset.core.node import Node
 from nodeset.core.utils import catch
 from nodeset.errors import BadFurl, NodeSetError, PortTaken, Receipt, Refused, StateUnusable, WrongIdentity
+from nodeset.settings import Settings
 from nodeset.transport.certificate import createCertificate, tubId
 from nodeset.transport.clock import MonotonicClock
 from nodeset.transport.faces import LinkFace
 from nodeset.transport.furl import Furl, newName, parse, parsePlace
 from nodeset.transport.rendezvous import claim, find
 from nodeset.transport.tub import TubAcceptor, TubTransport
+from tests.sites import Order, Quiet, Shop
 from tests.test_contract import until
-from tests.test_node import Order, Quiet, Shop
 from tests.test_restart import freePort
 
 reactor: Any = _reactor
@@ -174,6 +179,33 @@ class TubTests(TubCase):
         await second.stopService()
         await self.node(Node).start()
         self.assertTrue(acceptor.running)
+
+    @played
+    async def test_defaultListen(self) -> None:
+        """A port that was free when a node looked, and is taken when it listens: a default gives way, the user's own fails."""
+        with socket.socket() as other:
+            # Bound by one that allows others, until it listens.
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            other.bind(("127.0.0.1", 0))
+            port = int(other.getsockname()[1])
+            chosen = Settings(listen=f"localhost:{port}")
+            default = self._listening(chosen)
+            own = self._listening(attrs.evolve(chosen, given=frozenset({"listen"})))
+            other.listen()
+            with capturedLogs() as logged:
+                await default.startTransport()
+            ports = [event["port"] for event in logged if "listening on port" in str(event["log_format"])]
+            self.assertEqual(len(ports), 1)
+            self.assertNotEqual(ports, [port])
+            error = await self.fails(PortTaken, own.startTransport())
+            self.assertIn(f"cannot listen on tcp:{port}:interface=127.0.0.1: ", str(error))
+
+    def _listening(self, found: Settings) -> TubTransport:
+        """A transport that listens where `nodeset-node` with these settings would."""
+        source = find(str(self.file), environ={}, state_directory=self.home)
+        transport = TubTransport(source, reactor, chooseEndpoints(reactor, found))
+        self.addCleanup(transport.stopTransport)
+        return transport
 
     async def _portOf(self) -> int:
         return int(parse(self.file.read_text().strip()).hints[0].rpartition(":")[2])

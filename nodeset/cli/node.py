@@ -15,10 +15,10 @@ from nodeset.cli.options import CommonOptions, twistdOptions
 from nodeset.cli.payload import makeMessage
 from nodeset.cli.service import Daemon, naming, prepare
 from nodeset.core.address import checkPattern, isPattern, parse
-from nodeset.errors import BadSettings, InvalidAddressing, NotThere, PortTaken
+from nodeset.errors import BadSettings, InvalidAddressing, NotThere
 from nodeset.settings import Settings
 
-__all__ = ["Options", "main", "makeService"]
+__all__ = ["Options", "chooseEndpoints", "main", "makeService"]
 
 _NAME = "nodeset-node"
 _EVENT = "simple_event"
@@ -147,7 +147,7 @@ def _build(options: Options, found: Settings, twistd: Mapping[str, Any], reactor
     daemon = Daemon(_NAME, found, twistd, reactor, is_script, prints=bool(options.role))
     if source.warning:
         daemon.log.warn("{warning}", warning=source.warning)
-    transport = TubTransport(source, reactor, _listen(reactor, found), identity)
+    transport = TubTransport(source, reactor, chooseEndpoints(reactor, found), identity)
     node: Present
     about: Any = {"name": found.name, "host": found.host, "settings": found, "transport": transport, "clock": reactor}
     about |= {"end": daemon.end, "fixed": isFixed(source)}
@@ -180,19 +180,20 @@ def _checkRole(options: Options, twistd: Mapping[str, Any]) -> str:
     return event
 
 
-def _listen(reactor: Any, found: Settings) -> str:
-    """The endpoint to listen on, any free port if nobody named one that is taken."""
+def chooseEndpoints(reactor: Any, found: Settings) -> tuple[str, ...]:
+    """Where to listen: where the user said, and nowhere else; else at the default, or on any free port when that is taken.
+
+    Raises PortTaken now if what the user said is taken.
+    """
     from nodeset.cli.listen import checkEndpoint, probe, readListen
 
     listening = readListen(found.listen, advertises=False)
     checkEndpoint(reactor, listening.endpoint)
-    try:
-        probe(listening)
-    except PortTaken:
-        if not found.listensByDefault():
-            raise
-        return readListen("localhost:0").endpoint
-    return listening.endpoint
+    if found.listensByDefault():
+        # Another node may take the default until we listen, so nobody looks before.
+        return listening.endpoint, readListen("localhost:0").endpoint
+    probe(listening)
+    return (listening.endpoint,)
 
 
 def main() -> None:

@@ -30,6 +30,6 @@ def makeTransport(
     )
     if source.warning is not None:
         _log.warn("{warning}", warning=source.warning)
-    endpoint = None if port is None else f"tcp:{port}" + (":interface=127.0.0.1" if host == "localhost" else "")
+    endpoints = () if port is None else (f"tcp:{port}" + (":interface=127.0.0.1" if host == "localhost" else ""),)
     identity = None if settings.identity is None else Path(settings.identity)
-    return TubTransport(source, reactor, endpoint, identity)
+    return TubTransport(source, reactor, endpoints, identity)

@@ -92,10 +92,13 @@ def _remoteError(copied: Any, what: str) -> NodeSetError:
 
 @implementer(IStreamServerEndpoint)
 class _Reported:
-    """An endpoint that tells how listening went: Foolscap's Listener drops a failure on the floor."""
+    """The first of some endpoints that is free.
 
-    def __init__(self, endpoint: IStreamServerEndpoint, description: str) -> None:
-        self._endpoint, self._description = endpoint, description
+    It tells how listening went: Foolscap's Listener drops a failure on the floor.
+    """
+
+    def __init__(self, descriptions: Sequence[str], reactor: Any) -> None:
+        self._endpoints = [(each, _parse(each, reactor)) for each in descriptions]
         self.listening: Deferred[IListeningPort] = Deferred()
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
@@ -105,23 +108,33 @@ class _Reported:
             forever.callback(port)
             self.listening.callback(port)
 
-        def failed(failure: Failure) -> None:
-            if failure.check(CannotListenError):
-                why = getattr(failure.value, "socketError", failure.value)
-                self.listening.errback(PortTaken(f"cannot listen on {self._description}: {why}"))
-            else:
-                self.listening.errback(failure)
-
-        self._endpoint.listen(protocolFactory).addCallbacks(listens, failed)
+        Deferred.fromCoroutine(self._first(protocolFactory)).addCallbacks(listens, self.listening.errback)
         return forever
 
+    async def _first(self, factory: IProtocolFactory) -> IListeningPort:
+        taken = []
+        for description, endpoint in self._endpoints:
+            try:
+                return await endpoint.listen(factory)
+            except CannotListenError as error:
+                taken.append(f"{description}: {getattr(error, 'socketError', error)}")
+        raise PortTaken(f"cannot listen on {', nor on '.join(taken)}")
 
-def _listen(tub: Any, description: str, reactor: Any) -> tuple[Any, Deferred[IListeningPort]]:
-    """Listen with `tub`; fires with the port, fails with `PortTaken`."""
+
+def _parse(description: str, reactor: Any) -> IStreamServerEndpoint:
     try:
-        endpoint = _Reported(serverFromString(reactor, description), description)
+        endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        return None, fail(PortTaken(f"{description!r} is not an endpoint to listen on: {error}"))
+        raise PortTaken(f"{description!r} is not an endpoint to listen on: {error}") from None
+    return endpoint
+
+
+def _listen(tub: Any, descriptions: Sequence[str], reactor: Any) -> tuple[Any, Deferred[IListeningPort]]:
+    """Listen with `tub` on the first of these that is free; fires with the port, fails with `PortTaken`."""
+    try:
+        endpoint = _Reported(descriptions, reactor)
+    except PortTaken as error:
+        return None, fail(error)
     listener = tub.listenOn(endpoint)
     return listener, endpoint.listening
 
@@ -130,14 +143,15 @@ class TubTransport:
     """How a node, or a collection, reaches its dispatcher.
 
     :param source: where the FURL is read anew before every attempt.
-    :param endpoint: where to listen for direct peers, a Twisted endpoint string; None is nowhere.
+    :param endpoints: where to listen for direct peers, Twisted endpoint strings: at the first that is free, nowhere if
+        there are none.
     :param identity: the file of a certificate to use, locked while we run; None makes a fresh one at each start.
     """
 
     log = Logger()
 
-    def __init__(self, source: FurlSource, reactor: Any, endpoint: str | None = None, identity: Path | None = None) -> None:
-        self._source, self._reactor, self._endpoint, self._identity = source, reactor, endpoint, identity
+    def __init__(self, source: FurlSource, reactor: Any, endpoints: tuple[str, ...] = (), identity: Path | None = None) -> None:
+        self._source, self._reactor, self._endpoints, self._identity = source, reactor, endpoints, identity
         self._releaseIdentity: Callable[[], None] = lambda: None
         self._tub: Any = None
         self._links: set[TubLink] = set()
@@ -154,9 +168,9 @@ class TubTransport:
                 return fail(error)
         self._tub = _makeTub(certificate, dispatcher=False)
         self._tub.startService()
-        if self._endpoint is None:
+        if not self._endpoints:
             return succeed(None)
-        _listener, listening = _listen(self._tub, self._endpoint, self._reactor)
+        _listener, listening = _listen(self._tub, self._endpoints, self._reactor)
 
         def listens(port: IListeningPort) -> None:
             address: Any = port.getHost()
@@ -266,7 +280,7 @@ class TubAcceptor(Service):
         self._tub.startService()
         self.dispatcher.startService()
         problem: list[Failure] = []
-        self._listener, listening = _listen(self._tub, self._endpoint, self._reactor)
+        self._listener, listening = _listen(self._tub, [self._endpoint], self._reactor)
         listening.addCallback(self._listens).addErrback(problem.append)
         if problem:
             problem[0].raiseException()
