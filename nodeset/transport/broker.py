@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from nodeset.core.batch import MAX_BATCH
 from nodeset.errors import ProtocolError
 from nodeset.transport.guard import TokenGuard
+from nodeset.transport.tls import startTls, takeApart
 
 __all__ = ["STRANGER_LIMIT", "BoundedBroker", "ImpatientNegotiation", "ReplacingNegotiation", "Seldom", "trust"]
 
@@ -126,6 +127,18 @@ class BoundedBroker(Broker):
         self._note("failed_calls")
         super().callFailed(failure, request, delivery)
 
+    def scheduleCall(self, delivery: Any, ready: Any) -> None:
+        """A call has come, whole."""
+        # What read it would hold itself, for ever, and us.
+        delivery.allargs.references.clear()
+        delivery.allargs.parent = None
+        super().scheduleCall(delivery, ready)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """It is over."""
+        super().connectionLost(reason)
+        takeApart(self, reason)
+
     def _cutOff(self, reason: str) -> None:
         self.connectionAbandoned = True
         self._note("cut_off")
@@ -160,6 +173,15 @@ class ImpatientNegotiation(Negotiation):
     """Foolscap's negotiation with a time limit that is no gift to who only connects."""
 
     SERVER_TIMEOUT = 20
+
+    def startTLS(self, certificate: object) -> None:
+        """Go on in TLS."""
+        startTls(self.tub, self.transport)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """It is over, before there was a broker."""
+        super().connectionLost(reason)
+        takeApart(self, reason)
 
     def negotiationTimedOut(self) -> None:
         """Time is up. Foolscap would wait for the peer to close TLS as well, which it need not ever do."""
