@@ -231,7 +231,7 @@ class EventDispatcher(Service):
             case Sub():
                 line.writer.write(self.exchange.subscribe(session, frame))
             case Unsub():
-                line.writer.write(self.exchange.unsubscribe(session, frame.pattern))
+                line.writer.write(self.exchange.unsubscribe(session, frame.pattern, now))
             case Bye():
                 self.exchange.retire(session, now)
             case Beat():
