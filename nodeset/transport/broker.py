@@ -2,7 +2,7 @@
 
 `BoundedBroker` puts a `TokenGuard` in front of Foolscap's parser. Strangers may send strings of 8 KiB; whoever has named a
 reference of ours that exists, which takes the secret in a FURL, may send batches. `ImpatientNegotiation` bounds the time till
-then.
+TLS stands, `PROOF_TIMEOUT` the time from there till such a name.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from foolscap.broker import Broker, PBRootUnslicer
 from foolscap.negotiate import Negotiation
 from foolscap.slicers.dict import DictUnslicer
 from foolscap.tokens import OPEN, STRING, VOCAB, BananaError, Violation
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -28,7 +29,8 @@ __all__ = ["STRANGER_LIMIT", "BoundedBroker", "ImpatientNegotiation", "Replacing
 
 #: Bytes in one token from a peer that has shown no capability (D8).
 STRANGER_LIMIT = 8 * 1024
-
+#: Seconds in which a peer has to name a reference of ours once TLS stands; with the negotiation's time this makes 30 (row 20).
+PROOF_TIMEOUT = 10.0
 
 #: What may be opened inside a call or an answer: all else (sets, copies of other classes, ...) nobody here says.
 _OPENED = {"arguments", "boolean", "copyable", "dict", "list", "none", "reference", "tuple", "unicode"}
@@ -90,6 +92,29 @@ class BoundedBroker(Broker):
     log = Logger()
     unslicerClass = _FewTypes
     connectionAbandoned: bool
+    _proving: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        """TLS stands; who is at the other end has little time to show a capability, if it is we who were connected to."""
+        super().connectionMade()
+        clock = getattr(self.tub, "clock", None)  # a dispatcher's Tub has one
+        if clock is not None:
+            self._proving = clock.callLater(PROOF_TIMEOUT, self._unproven)
+
+    def _unproven(self) -> None:
+        self._proving = None
+        self._cutOff(f"it named no reference of ours in {PROOF_TIMEOUT:.0f} s")
+
+    def trusted(self) -> None:
+        """The peer has shown a capability: it may stay, may send batches."""
+        # The string of a batch is all that may be as long; names and numbers around it are far below.
+        self.guard.limit = MAX_BATCH
+        self._stopProving()
+
+    def _stopProving(self) -> None:
+        if self._proving is not None:
+            self._proving.cancel()
+            self._proving = None
 
     def initReceive(self) -> None:
         """Prepare to receive."""
@@ -136,6 +161,7 @@ class BoundedBroker(Broker):
 
     def connectionLost(self, reason: Failure) -> None:
         """It is over."""
+        self._stopProving()
         super().connectionLost(reason)
         takeApart(self, reason)
 
@@ -165,8 +191,7 @@ class BoundedBroker(Broker):
 
 def trust(broker: BoundedBroker) -> None:
     """Take batches from this peer from now on."""
-    # The string of a batch is all that may be as long; names and numbers around it are far below.
-    broker.guard.limit = MAX_BATCH
+    broker.trusted()
 
 
 class ImpatientNegotiation(Negotiation):

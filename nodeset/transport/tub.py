@@ -258,7 +258,7 @@ class TubAcceptor(Service):
         """Listen. Raises `PortTaken` or `StateUnusable` when that fails at once, as it does for TCP."""
         Service.startService(self)
         self._tub = _makeTub(self._claim.certificate, dispatcher=True)
-        self._tub.note = self._note
+        self._tub.note, self._tub.clock = self._note, self._reactor
         door = LegacyDoor(self.dispatcher, self._reactor)
         faces = {name: LegacyFace(self.dispatcher, door) for name in (self._claim.member_name, self._claim.owner_name)}
         self._tub.registerNameLookupHandler(faces.get)
