@@ -11,7 +11,6 @@ import re
 import time
 from typing import Any
 
-import attrs
 from foolscap.broker import Broker, PBRootUnslicer
 from foolscap.negotiate import Negotiation
 from foolscap.slicers.dict import DictUnslicer
@@ -21,11 +20,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from nodeset.core.batch import MAX_BATCH
+from nodeset.core.seldom import Seldom
 from nodeset.errors import ProtocolError
 from nodeset.transport.guard import TokenGuard
 from nodeset.transport.tls import startTls, takeApart
 
-__all__ = ["STRANGER_LIMIT", "BoundedBroker", "ImpatientNegotiation", "ReplacingNegotiation", "Seldom", "trust"]
+__all__ = ["STRANGER_LIMIT", "BoundedBroker", "ImpatientNegotiation", "ReplacingNegotiation", "trust"]
 
 #: Bytes in one token from a peer that has shown no capability (D8).
 STRANGER_LIMIT = 8 * 1024
@@ -35,23 +35,6 @@ PROOF_TIMEOUT = 10.0
 #: What may be opened inside a call or an answer: all else (sets, copies of other classes, ...) nobody here says.
 _OPENED = {"arguments", "boolean", "copyable", "dict", "list", "none", "reference", "tuple", "unicode"}
 _OPENED |= {"my-reference", "their-reference", "your-reference"}
-
-
-@attrs.define
-class Seldom:
-    """Lets something be said once in `interval` seconds: whoever connects a thousand times a second fills no log."""
-
-    interval: float = 1.0
-    _next: float = attrs.field(default=float("-inf"), init=False)
-    _unsaid: int = attrs.field(default=0, init=False)
-
-    def mayI(self, now: float) -> int | None:
-        """How often it was not said since the last time, or None when it is not to be said now."""
-        if now < self._next:
-            self._unsaid += 1
-            return None
-        self._next, unsaid, self._unsaid = now + self.interval, self._unsaid, 0
-        return unsaid
 
 
 #: For all brokers of this process together.
