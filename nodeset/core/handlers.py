@@ -72,6 +72,10 @@ class Handlers:
         self._patience = Patience(clock, patience)
         self._plans: dict[str, _Plan] = {}
 
+    def rest(self, seconds: float) -> Deferred[None]:
+        """Fires when no handler works any more, after `seconds` at the latest."""
+        return self._patience.rest(seconds)
+
     def stop(self) -> None:
         """Wait for nobody any more."""
         self._patience.stop()

@@ -121,6 +121,11 @@ class Peer:
         """Whether a link was ever open: then another one may well come."""
         return bool(self._boot)
 
+    @property
+    def busy(self) -> bool:
+        """Whether a handler is being called just now."""
+        return self._busy
+
     def start(self) -> None:
         """Open a link, keep one open."""
         self._running = True
