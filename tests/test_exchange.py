@@ -5,8 +5,24 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from nodeset.core import exchange
-from nodeset.core.batch import MAX_REASON, WINDOW, Done, Events, Level, Mode, Policy, Result, Sub, Subbed, Took, pack, unpack
-from nodeset.core.exchange import MAX_SUBSCRIPTIONS, Exchange
+from nodeset.core.batch import (
+    MAX_REASON,
+    MAX_SUBSCRIPTIONS,
+    WINDOW,
+    Done,
+    Events,
+    Held,
+    Level,
+    Mode,
+    Policy,
+    Result,
+    Sub,
+    Subbed,
+    Took,
+    pack,
+    unpack,
+)
+from nodeset.core.exchange import MAX_HELD, Exchange
 from nodeset.errors import ProtocolError, Refused
 from tests.exchanges import ExchangeCase, makeHello, makeRun
 
@@ -19,6 +35,15 @@ class JoinTests(ExchangeCase):
         self.assertNotIn(victim.stream, str(error))
         self.assertIs(self.exchange.answers.sessions[victim.stream], victim)
         self.assertEqual(self.publish(makeRun(1)).to, ["victim"])
+
+    def test_heldTooMuch(self) -> None:
+        """Nobody holds events in a million ranges: who says so would fill the memory with it."""
+        node = self.join("n")
+        part = [(number, number) for number in range(1, 20_000, 2)]
+        for stream in range(MAX_HELD // len(part) - 1):
+            self.exchange.held(node, Held(f"stream{stream}", part, []), self.now)
+        with self.assertRaises(ProtocolError):
+            self.exchange.held(node, Held("one.more", part, part), self.now)
 
     def test_tooMany(self) -> None:
         """One node over the limit is refused; one that comes back is not one more, one that leaves makes room."""

@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from nodeset.core import batch as wire
 from nodeset.core.address import LOCALHOST
-from nodeset.core.batch import Beat, Bye, Confirm, Events, Frame, Sub, Took, Unsub
+from nodeset.core.batch import Beat, Bye, Confirm, Events, Frame, Held, Sub, Took, Unsub
 from nodeset.core.exchange import Exchange, Session
 from nodeset.core.heartbeat import INTERVAL, Heartbeat
 from nodeset.core.hello import Opened, packOpened, unpackHello
@@ -240,6 +240,8 @@ class EventDispatcher(Service):
                 line.writer.write(self.exchange.unsubscribe(session, frame.pattern, now))
             case Bye():
                 self.exchange.retire(session, now)
+            case Held():
+                self.exchange.held(session, frame, now)
             case Beat():
                 pass
             case _:

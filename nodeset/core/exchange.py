@@ -12,7 +12,20 @@ import attrs
 from nodeset.core.address import ANY_NODE, LOCALHOST, checkPart, isPattern, parse
 from nodeset.core.alarms import Alarms
 from nodeset.core.answers import Answers, Send
-from nodeset.core.batch import MAX_EVENT, MAX_REASON, TARGET, WINDOW, Bye, Confirm, Events, Sub, Subbed, Took
+from nodeset.core.batch import (
+    MAX_EVENT,
+    MAX_REASON,
+    MAX_SUBSCRIPTIONS,
+    TARGET,
+    WINDOW,
+    Bye,
+    Confirm,
+    Events,
+    Held,
+    Sub,
+    Subbed,
+    Took,
+)
 from nodeset.core.hello import Hello
 from nodeset.core.queueing import Queueing
 from nodeset.core.router import Router
@@ -21,7 +34,7 @@ from nodeset.core.session import Quota, Session
 from nodeset.core.takers import STREAM_EXPIRY, Takers
 from nodeset.errors import InvalidAddressing, ProtocolError, Refused
 
-__all__ = ["AWAY", "MAX_SUBSCRIPTIONS", "REJOIN", "SETTLE", "SETTLE_MOST", "Exchange", "Session"]
+__all__ = ["AWAY", "MAX_HELD", "REJOIN", "SETTLE", "SETTLE_MOST", "Exchange", "Session"]
 
 #: Seconds for which a node whose link is lost is *away*: back within them it gets all that it has not confirmed.
 AWAY = 2.0
@@ -29,8 +42,8 @@ AWAY = 2.0
 SETTLE = 2.0
 #: Nor for this long after a node that knew the dispatcher before comes back; but not longer than this altogether.
 REJOIN, SETTLE_MOST = 1.0, 30.0
-#: Subscriptions of one node: each costs a dispatcher about 1 KiB, and all have to be told again in a `Hello`.
-MAX_SUBSCRIPTIONS = 10_000
+#: Ranges of mode-`one` events that one node may say it holds over one link; ten publishers as far ahead as they may be.
+MAX_HELD = 1_000_000
 
 
 class Exchange:
@@ -123,9 +136,9 @@ class Exchange:
         refused = self._replaceSubscriptions(session, hello.subscriptions)
         for quota in session.quotas.values():
             quota.stalled = False
-        for stream, begun, unbegun in hello.holds:
-            self._takers.told(stream, begun, session.stream, True, now)
-            self._takers.told(stream, unbegun, session.stream, False, now)
+        session.told = 0
+        for hold in hello.holds:
+            self.held(session, Held(*hold), now)
         for run, quota in session.takeBack():
             for first, last in self._pending.within(run.stream, run.first, run.last, session.stream):
                 session.put(run.part(first, last), quota)
@@ -203,6 +216,14 @@ class Exchange:
 
     def _isHere(self, session: Session) -> bool:
         return self._sessions.get(session.stream) is session
+
+    def held(self, session: Session, held: Held, now: float) -> None:
+        """`session` says which mode-`one` events it holds. Raises `ProtocolError` for more than anybody can."""
+        session.told += len(held.begun) + len(held.unbegun) + 1
+        if session.told > MAX_HELD:
+            raise ProtocolError(f"a node cannot hold events in more than {MAX_HELD} ranges")
+        self._takers.told(held.stream, held.begun, session.stream, True, now)
+        self._takers.told(held.stream, held.unbegun, session.stream, False, now)
 
     # -- subscribing
 

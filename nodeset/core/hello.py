@@ -8,14 +8,27 @@ Both are msgpack maps; keys that one side does not know are ignored, features th
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Iterator
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from nodeset.core.batch import MAX_BATCH, MAX_EVENT, MAX_HELLO, VERSION, Name, Natural, Ranges, StreamId, Sub
+from nodeset.core.batch import (
+    MAX_BATCH,
+    MAX_EVENT,
+    MAX_HELLO,
+    MAX_SUBSCRIPTIONS,
+    VERSION,
+    Held,
+    Name,
+    Natural,
+    Ranges,
+    StreamId,
+    Sub,
+)
 from nodeset.errors import MessageTooLarge, ProtocolError
 
-__all__ = ["Hello", "Opened", "packHello", "packOpened", "unpackHello", "unpackOpened"]
+__all__ = ["Hello", "Opened", "fitted", "packHello", "packOpened", "unpackHello", "unpackOpened"]
 
 
 class Hello(msgspec.Struct, omit_defaults=True):
@@ -47,17 +60,44 @@ class Opened(msgspec.Struct, omit_defaults=True):
     software: str = ""
 
 
+#: Bytes of a `Hello` for all that is not in its lists.
+_REST = 16 * 1024
+
+T = TypeVar("T")
+
 _pack = msgspec.msgpack.Encoder().encode
 _hello = msgspec.msgpack.Decoder(Hello)
 _opened = msgspec.msgpack.Decoder(Opened)
 
 
 def packHello(hello: Hello) -> bytes:
-    """`hello` as bytes. Raises `MessageTooLarge` when it subscribes to more than `MAX_HELLO` bytes can say."""
+    """`hello` as bytes. Raises `MessageTooLarge` when it says more than `MAX_HELLO` bytes can; `fitted` prevents that."""
     packed = _pack(hello)
     if len(packed) > MAX_HELLO:
         raise MessageTooLarge(f"{len(hello.subscriptions)} subscriptions need {len(packed)} bytes, over {MAX_HELLO}")
     return packed
+
+
+def fitted(hello: Hello) -> tuple[Hello, list[Held]]:
+    """`hello` with as much of its subscriptions, then of what it holds, as a `Hello` has room for.
+
+    :return: that, with the rest of what it holds: for frames right after it. Subscriptions are asked for later in any case.
+    """
+    if len(hello.subscriptions) <= MAX_SUBSCRIPTIONS and len(_pack(hello)) <= MAX_HELLO:
+        return hello, []
+    room = MAX_HELLO - _REST
+    subscriptions = list(_thatFit(hello.subscriptions[:MAX_SUBSCRIPTIONS], room // 2))
+    holds = list(_thatFit(hello.holds, room // 2))
+    rest = [Held(*hold) for hold in hello.holds[len(holds) :]]
+    return msgspec.structs.replace(hello, subscriptions=subscriptions, holds=holds), rest
+
+
+def _thatFit(items: list[T], room: int) -> Iterator[T]:
+    for item in items:
+        room -= len(_pack(item))
+        if room < 0:
+            return
+        yield item
 
 
 def unpackHello(packed: bytes) -> Hello:

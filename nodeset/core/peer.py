@@ -17,10 +17,10 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from nodeset.core import batch as wire
-from nodeset.core.batch import Beat, Bye, Done, Events, Frame, Level, Mode, Outcome, Sub, Subbed, Took
+from nodeset.core.batch import Beat, Bye, Done, Events, Frame, Held, Level, Mode, Outcome, Sub, Subbed, Took
 from nodeset.core.handlers import Refusal
 from nodeset.core.heartbeat import INTERVAL, Heartbeat
-from nodeset.core.hello import Hello, packHello, unpackOpened
+from nodeset.core.hello import Hello, fitted, packHello, unpackOpened
 from nodeset.core.inbox import Delivery, Inbox
 from nodeset.core.link import Link, Transport
 from nodeset.core.outbox import Outbox
@@ -101,6 +101,7 @@ class Peer:
         self._link: Link | None = None
         self._ear = _Ear(self)
         self._told: list[Sub] = []
+        self._untold: list[Held] = []
         self._boot = ""
         self._leaving = False
         self._running = False
@@ -215,17 +216,18 @@ class Peer:
     def dial(self) -> Deferred[tuple[Link, bytes]]:
         """Try once to open a link, telling all that we subscribe to."""
         self._ear = _Ear(self)
-        self._told = self._subscriptions.held()
-        hello = Hello(
+        whole = Hello(
             stream=self.stream,
             name=self.name,
             host=self.host,
             features=sorted(wire.FEATURES),
-            subscriptions=self._told,
+            subscriptions=self._subscriptions.held(),
             holds=self._inbox.holds(),
             boot=self._boot,
             software=f"nodeset {__version__}",
         )
+        hello, self._untold = fitted(whole)
+        self._told = hello.subscriptions
         try:
             return self._transport.dial(packHello(hello), self._ear)
         except NodeSetError as error:
@@ -241,6 +243,8 @@ class Peer:
         self._link, self._boot, self._leaving, self._complaint = link, opened.boot, False, ""
         self._heartbeat.heard(_DISPATCHER, self._clock.seconds())
         self._writer.attach(link)
+        for held in self._untold:
+            self._writer.write(held if opened.known else Held(held.stream, held.begun, []))
         self.log.info("{name} is linked to its dispatcher at {where}", name=self.name, where=self._transport.describe())
         self._subscriptions.opened(self._told, dict(opened.refused))
         self._publisher.linkOpened()

@@ -62,7 +62,8 @@ class Session:
 
     `entries` are its routes by the pattern as it was written; `spellings` has for each route all patterns that mean it (`ev`
     and `localhost/ev`, say), each with whether it wants the node's own events. `away_since` is None while a link is open.
-    `arrived` holds the batches that it published and that were not routed, the first one from `position` on.
+    `arrived` holds the batches that it published and that were not routed, the first one from `position` on; `told` counts the
+    ranges that it said to hold.
     """
 
     stream: str
@@ -79,6 +80,7 @@ class Session:
     credit: int = WINDOW
     arrived: deque[list[Events]] = attrs.field(factory=deque)
     position: int = 0
+    told: int = 0
     _queue: deque[_Queued] = attrs.field(factory=deque)
     _by_quota: dict[int, deque[_Queued]] = attrs.field(factory=dict)
     _holes: int = 0
