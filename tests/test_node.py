@@ -1062,7 +1062,6 @@ class ResendTests(SiteCase):
     def test_longHello(self) -> None:
         """Workers that hold more than one hello can say find their way back all the same; each event runs once."""
         self.patch(hello, "MAX_HELLO", 400)
-        self.patch(hello, "_REST", 150)
         crew = [self.site.node(Crew) for _ in range(2)]
         for worker in crew:
             worker.pace = 4.0

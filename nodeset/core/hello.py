@@ -17,7 +17,6 @@ from nodeset.core.batch import (
     MAX_BATCH,
     MAX_EVENT,
     MAX_HELLO,
-    MAX_SUBSCRIPTIONS,
     VERSION,
     Held,
     Name,
@@ -60,8 +59,8 @@ class Opened(msgspec.Struct, omit_defaults=True):
     software: str = ""
 
 
-#: Bytes of a `Hello` for all that is not in its lists.
-_REST = 16 * 1024
+#: Bytes for the name and the length of a list.
+_LISTS = 16
 
 T = TypeVar("T")
 
@@ -78,18 +77,18 @@ def packHello(hello: Hello) -> bytes:
     return packed
 
 
-def fitted(hello: Hello) -> tuple[Hello, list[Held]]:
-    """`hello` with as much of its subscriptions, then of what it holds, as a `Hello` has room for.
+def fitted(hello: Hello) -> tuple[bytes, list[Held]]:
+    """`hello`, packed, with as much of what it holds as it has room for, and the rest of that: for frames right after it.
 
-    :return: that, with the rest of what it holds: for frames right after it. Subscriptions are asked for later in any case.
+    Subscriptions are not cut: whoever is back without one of them would miss what comes before it is asked for. Raises
+    `MessageTooLarge` for too many of them.
     """
-    if len(hello.subscriptions) <= MAX_SUBSCRIPTIONS and len(_pack(hello)) <= MAX_HELLO:
-        return hello, []
-    room = MAX_HELLO - _REST
-    subscriptions = list(_thatFit(hello.subscriptions[:MAX_SUBSCRIPTIONS], room // 2))
-    holds = list(_thatFit(hello.holds, room // 2))
-    rest = [Held(*hold) for hold in hello.holds[len(holds) :]]
-    return msgspec.structs.replace(hello, subscriptions=subscriptions, holds=holds), rest
+    packed = _pack(hello)
+    if len(packed) <= MAX_HELLO:
+        return packed, []
+    bare = msgspec.structs.replace(hello, holds=[])
+    holds = list(_thatFit(hello.holds, MAX_HELLO - len(_pack(bare)) - _LISTS))
+    return packHello(msgspec.structs.replace(bare, holds=holds)), [Held(*hold) for hold in hello.holds[len(holds) :]]
 
 
 def _thatFit(items: list[T], room: int) -> Iterator[T]:

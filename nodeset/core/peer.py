@@ -18,9 +18,10 @@ from twisted.logger import Logger
 
 from nodeset.core import batch as wire
 from nodeset.core.batch import Beat, Bye, Done, Events, Frame, Held, Level, Mode, Outcome, Sub, Subbed, Took
+from nodeset.core.ear import Ear
 from nodeset.core.handlers import Refusal
 from nodeset.core.heartbeat import INTERVAL, Heartbeat
-from nodeset.core.hello import Hello, fitted, packHello, unpackOpened
+from nodeset.core.hello import Hello, fitted, unpackOpened
 from nodeset.core.inbox import Delivery, Inbox
 from nodeset.core.link import Link, Transport
 from nodeset.core.outbox import Outbox
@@ -37,25 +38,6 @@ __all__ = ["Peer"]
 _SLICE = 0.01
 #: The one whose heart we listen to.
 _DISPATCHER = "dispatcher"
-
-
-class _Ear:
-    """Hears one link for its peer; what an older link still says falls on a deaf one."""
-
-    def __init__(self, peer: Peer) -> None:
-        self._peer: Peer | None = peer
-
-    def batchReceived(self, batch: bytes) -> None:
-        if self._peer is not None:
-            self._peer.batchReceived(batch)
-
-    def linkLost(self, reason: NodeSetError) -> None:
-        peer, self._peer = self._peer, None
-        if peer is not None:
-            peer.linkLost(reason)
-
-    def deafen(self) -> None:
-        self._peer = None
 
 
 class Peer:
@@ -99,7 +81,7 @@ class Peer:
         self._beating = LoopingCall(self._beat)
         self._beating.clock = clock
         self._link: Link | None = None
-        self._ear = _Ear(self)
+        self._ear = Ear(self)
         self._told: list[Sub] = []
         self._untold: list[Held] = []
         self._boot = ""
@@ -215,21 +197,21 @@ class Peer:
 
     def dial(self) -> Deferred[tuple[Link, bytes]]:
         """Try once to open a link, telling all that we subscribe to."""
-        self._ear = _Ear(self)
-        whole = Hello(
+        self._ear = Ear(self)
+        self._told = self._subscriptions.held()
+        hello = Hello(
             stream=self.stream,
             name=self.name,
             host=self.host,
             features=sorted(wire.FEATURES),
-            subscriptions=self._subscriptions.held(),
+            subscriptions=self._told,
             holds=self._inbox.holds(),
             boot=self._boot,
             software=f"nodeset {__version__}",
         )
-        hello, self._untold = fitted(whole)
-        self._told = hello.subscriptions
         try:
-            return self._transport.dial(packHello(hello), self._ear)
+            packed, self._untold = fitted(hello)
+            return self._transport.dial(packed, self._ear)
         except NodeSetError as error:
             return fail(error)
 

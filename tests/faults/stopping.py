@@ -67,7 +67,7 @@ def stopNode(findings: Findings) -> None:
         # What the stopped one was given it sat on; the last such event tells when it became suspect.
         dealt = dealer.answers()
         sat = [one.published - at for one in dealt if at < one.published < woken and (one.answered or 0) - one.published > 1]
-        unmoved = sum(answer.result != "ok" or not answer.delivered for answer in dealt)
+        unmoved = sum(answer.result != "ok" or not (answer.delivered or answer.dropped) for answer in dealt)
         # The other's promise alone: a drop or a loss at the stopped one is its own affair.
         total = tally(answers, got)
         missed = len({answer.number for answer in answers} - {one.number for one in got})
