@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from nodeset.core import exchange
@@ -44,6 +46,22 @@ class JoinTests(ExchangeCase):
             self.exchange.held(node, Held(f"stream{stream}", part, []), self.now)
         with self.assertRaises(ProtocolError):
             self.exchange.held(node, Held("one.more", part, part), self.now)
+
+    def test_churn(self) -> None:
+        """Subscriptions that went leave no memory behind, be they ever so many."""
+        node = self.join("n", "ev")
+
+        def size() -> int:
+            return sum(map(sys.getsizeof, (node.entries, node.spellings, node.quotas)))
+
+        before = size()
+        for _ in range(3):
+            for number in range(1000):
+                self.exchange.subscribe(node, Sub(f"ev.{number}"))
+            for number in range(1000):
+                self.exchange.unsubscribe(node, f"ev.{number}", self.now)
+            self.assertLess(size(), 5 * before)
+            self.assertEqual(self.publish(makeRun(self.publisher.highest + 1)).to, ["n"])
 
     def test_tooMany(self) -> None:
         """One node over the limit is refused; one that comes back is not one more, one that leaves makes room."""

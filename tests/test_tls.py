@@ -48,11 +48,12 @@ class TlsTests(TubCase):
     @played
     async def test_stopped(self) -> None:
         """A node that stops leaves nothing in its dispatcher's memory, without help of Python's cyclic collector."""
-        await self.acceptor()
+        acceptor = await self.acceptor()
         for _ in range(5):
             node = await self._link()
             await node.stopService()
         await until(lambda: held() <= self.held)
+        self.assertEqual(acceptor._tub.master_table, {})
 
     @played
     async def test_aborted(self) -> None:

@@ -267,6 +267,7 @@ class Exchange:
             return False
         quota = session.quotas.pop(entry)
         del session.spellings[entry]
+        session.shrink()
         self.table.remove(entry)
         return quota.blocks
 

@@ -81,6 +81,7 @@ class Session:
     arrived: deque[list[Events]] = attrs.field(factory=deque)
     position: int = 0
     told: int = 0
+    _most: int = 16
     _queue: deque[_Queued] = attrs.field(factory=deque)
     _by_quota: dict[int, deque[_Queued]] = attrs.field(factory=dict)
     _holes: int = 0
@@ -100,6 +101,14 @@ class Session:
     def queued(self) -> bool:
         """Whether something waits to be sent."""
         return len(self._queue) > self._holes
+
+    def shrink(self) -> None:
+        """Give back the memory of subscriptions that are gone: a dictionary keeps its size when it is emptied."""
+        count = len(self.entries)
+        self._most = max(self._most, count)
+        if 2 * count < self._most:
+            self._most = max(16, count)
+            self.entries, self.spellings, self.quotas = dict(self.entries), dict(self.spellings), dict(self.quotas)
 
     def put(self, run: Events, quota: Quota) -> None:
         """Queue `run`."""

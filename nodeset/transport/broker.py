@@ -146,6 +146,9 @@ class BoundedBroker(Broker):
         """It is over."""
         self._stopProving()
         super().connectionLost(reason)
+        if self.remote_tubref is not None and hasattr(self.tub, "note"):
+            # How often this Tub has connected, kept for ever; the newest connection wins here whatever that says.
+            self.tub.master_table.pop(self.remote_tubref.getTubID(), None)
         takeApart(self, reason)
 
     def _cutOff(self, reason: str) -> None:
