@@ -110,8 +110,8 @@ def killDispatcher(findings: Findings) -> None:
 @scenario(
     "kill -9 subscriber",
     "kill -9 of a subscriber every 2 s, mode one, 4 workers, 60 s, levels handled, then delivered",
-    "handled: confirmed lost 0; delivered: lost only what was in the killed process; twice only if its worker died; shares fair "
-    "+-10 %",
+    "handled: confirmed lost 0; delivered: lost only what was in the killed process; twice only if its worker died; shares "
+    "fair +-10 %",
 )
 def killWorkers(findings: Findings) -> None:
     """Workers that die, others in their places."""
