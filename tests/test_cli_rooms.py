@@ -203,12 +203,12 @@ class LogTests(SynchronousTestCase):
         """The log of a daemon rotates daily; a rotation that fails half way is made up for."""
         path = Path(self.mktemp())
         path.mkdir()
+        today = [2026, 11, 22]
+        self.patch(DailyLogFile, "toDate", lambda self, *args: tuple(today))
         observer: Any = logs.makeObserver({"rundir": str(path)}, "info", "nodeset-x")
         observer(event("today"))
         log = path / "nodeset-x.log"
         self.assertIn("today", log.read_text())
-        today = [2026, 11, 22]
-        self.patch(DailyLogFile, "toDate", lambda self, *args: tuple(today))
         observer(event("still today"))
         rename = os.rename
         self.patch(os, "rename", lambda *args: (_ for _ in ()).throw(OSError(errno.EIO, "broken")))
