@@ -226,7 +226,7 @@ class Peer:
         self._heartbeat.heard(_DISPATCHER, self._clock.seconds())
         self._writer.attach(link)
         for held in self._untold:
-            self._writer.write(held if opened.known else Held(held.stream, held.begun, []))
+            self._writer.write(held)
         self.log.info("{name} is linked to its dispatcher at {where}", name=self.name, where=self._transport.describe())
         self._subscriptions.opened(self._told, dict(opened.refused))
         self._publisher.linkOpened()
