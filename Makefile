@@ -1,7 +1,7 @@
 # make demo    events between real processes, compared with their ledgers
 # make test    all that a contributor must see pass
 # make bench   NodeSet beside the brokers that one would pick else; QUICK=1 for two minutes of it, OPTIONS=--help for more
-# make faults  every fault scenario, twenty minutes; make faults QUICK=1 is the short version
+# make faults  every fault scenario, half an hour; make faults QUICK=1 is the short version
 # make lint    ruff, mypy: the quick half of it
 # make clean   back to a fresh clone, .venv included
 

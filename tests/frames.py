@@ -20,6 +20,7 @@ from nodeset.core.batch import (
     Done,
     Events,
     Frame,
+    Held,
     Level,
     Mode,
     Outcome,
@@ -73,6 +74,7 @@ frames: st.SearchStrategy[Frame] = st.one_of(
     st.builds(Subbed, texts, st.booleans(), texts),
     st.just(Beat()),
     st.builds(Bye, texts),
+    st.builds(Held, texts, ranges, ranges),
 )
 
 

@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 
 import msgspec
 from twisted.internet.defer import Deferred
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
+from zope.interface import implementer
 
 from nodeset.core import batch as wire
 from nodeset.core import peer
@@ -146,6 +148,24 @@ class HostileTests(SiteCase):
         self.assertEqual(self.site.dispatcher.getStats()["nodes"], 2)
         self.assertEqual(self.site.dispatcher.getStats()["protocol_errors"], len(bad))
         self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_seldomSaid(self) -> None:
+        """However many break the protocol, the log warns of it once a second, with their number."""
+        said: list[str] = []
+
+        @implementer(ILogObserver)
+        def note(event: LogEvent) -> None:
+            if "breaks the protocol" in event.get("log_format", ""):
+                said.append(formatEvent(event))
+
+        globalLogPublisher.addObserver(note)
+        self.addCleanup(globalLogPublisher.removeObserver, note)
+        for _ in range(50):
+            RawNode(self.site).sendBytes(b"garbage")
+        self.assertEqual(len(said), 1)
+        self.site.advance(1.1)
+        RawNode(self.site).sendBytes(b"garbage")
+        self.assertIn("49 more", said[-1])
 
     def test_badPayloads(self) -> None:
         """Payloads and headers that nobody can read are refused by who gets them, whose link stays."""

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import sys
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from nodeset.core import exchange
-from nodeset.core.batch import MAX_REASON, WINDOW, Done, Events, Level, Mode, Policy, Result, Sub, Subbed, Took, pack, unpack
-from nodeset.core.exchange import Exchange
+from nodeset.core.batch import (
+    MAX_REASON,
+    MAX_SUBSCRIPTIONS,
+    WINDOW,
+    Done,
+    Events,
+    Held,
+    Level,
+    Mode,
+    Policy,
+    Result,
+    Sub,
+    Subbed,
+    Took,
+    pack,
+    unpack,
+)
+from nodeset.core.exchange import MAX_HELD, Exchange
 from nodeset.errors import ProtocolError, Refused
 from tests.exchanges import ExchangeCase, makeHello, makeRun
 
@@ -19,6 +37,31 @@ class JoinTests(ExchangeCase):
         self.assertNotIn(victim.stream, str(error))
         self.assertIs(self.exchange.answers.sessions[victim.stream], victim)
         self.assertEqual(self.publish(makeRun(1)).to, ["victim"])
+
+    def test_heldTooMuch(self) -> None:
+        """Nobody holds events in a million ranges: who says so would fill the memory with it."""
+        node = self.join("n")
+        part = [(number, number) for number in range(1, 20_000, 2)]
+        for stream in range(MAX_HELD // len(part) - 1):
+            self.exchange.held(node, Held(f"stream{stream}", part, []), self.now)
+        with self.assertRaises(ProtocolError):
+            self.exchange.held(node, Held("one.more", part, part), self.now)
+
+    def test_churn(self) -> None:
+        """Subscriptions that went leave no memory behind, be they ever so many."""
+        node = self.join("n", "ev")
+
+        def size() -> int:
+            return sum(map(sys.getsizeof, (node.entries, node.spellings, node.quotas)))
+
+        before = size()
+        for _ in range(3):
+            for number in range(1000):
+                self.exchange.subscribe(node, Sub(f"ev.{number}"))
+            for number in range(1000):
+                self.exchange.unsubscribe(node, f"ev.{number}", self.now)
+            self.assertLess(size(), 5 * before)
+            self.assertEqual(self.publish(makeRun(self.publisher.highest + 1)).to, ["n"])
 
     def test_tooMany(self) -> None:
         """One node over the limit is refused; one that comes back is not one more, one that leaves makes room."""
@@ -97,19 +140,32 @@ class SubscribeTests(ExchangeCase):
     def test_unsubscribe(self) -> None:
         """Unsubscribing ends one subscription and no other; doing it again, or without one, is answered the same."""
         node = self.join("n", "ev", "ev.*")
-        self.assertEqual(self.exchange.unsubscribe(node, "ev"), Subbed("ev", False))
-        self.assertEqual(self.exchange.unsubscribe(node, "ev"), Subbed("ev", False))
-        self.assertEqual(self.exchange.unsubscribe(node, "never\n"), Subbed("never\n", False))
+        self.assertEqual(self.exchange.unsubscribe(node, "ev", self.now), Subbed("ev", False))
+        self.assertEqual(self.exchange.unsubscribe(node, "ev", self.now), Subbed("ev", False))
+        self.assertEqual(self.exchange.unsubscribe(node, "never\n", self.now), Subbed("never\n", False))
         self.assertEqual([self.publish(makeRun(1)).to, self.publish(makeRun(2, event="ev.x")).to], [[], ["n"]])
+
+    def test_tooMany(self) -> None:
+        """A node may have 10,000 subscriptions; one more is refused with a reason, the others stay as they are."""
+        node = self.join("n", *[f"ev.{number}" for number in range(MAX_SUBSCRIPTIONS - 1)])
+        self.assertTrue(self.exchange.subscribe(node, Sub("last")).active)
+        self.assertIn("use patterns", self.exchange.subscribe(node, Sub("one.more")).refused)
+        self.assertTrue(self.exchange.subscribe(node, Sub("last", True, Policy.DROP_NEWEST)).active)
+        self.exchange.unsubscribe(node, "ev.0", self.now)
+        self.assertTrue(self.exchange.subscribe(node, Sub("one.more")).active)
+        _session, _known, refused = self.exchange.join(
+            "tub-m", makeHello("m", *[f"ev.{number}" for number in range(MAX_SUBSCRIPTIONS + 3)]), self.now
+        )
+        self.assertEqual(len(refused), 3)
 
     def test_spellings(self) -> None:
         """Two spellings of one address are two subscriptions for one event: the route stays until both are gone."""
         node = self.join("n", "ev", "/ev", "n@localhost/ev")
         self.assertEqual(self.publish(makeRun(1)).to, ["n"])
-        self.exchange.unsubscribe(node, "ev")
-        self.exchange.unsubscribe(node, "/ev")
+        self.exchange.unsubscribe(node, "ev", self.now)
+        self.exchange.unsubscribe(node, "/ev", self.now)
         self.assertEqual(self.publish(makeRun(2)).to, ["n"])
-        self.exchange.unsubscribe(node, "n@localhost/ev")
+        self.exchange.unsubscribe(node, "n@localhost/ev", self.now)
         self.assertEqual(self.publish(makeRun(3)).to, [])
         self.assertEqual((node.quotas, node.spellings), ({}, {}))
         self.join("m", "x.y.*", "localhost/x.y.*", "z", "/z")
@@ -139,7 +195,7 @@ class SubscribeTests(ExchangeCase):
             node = self.join(f"n{number}", *wishes)
             self.assertEqual(self.publish(makeRun(1), node).to, [node.name])
             explicit = next(pattern for pattern, own in wishes if own)
-            self.exchange.unsubscribe(node, explicit)
+            self.exchange.unsubscribe(node, explicit, self.now)
             self.assertEqual(self.publish(makeRun(2), node).to, [])
             self.leave(node)
         node = self.join("again", ("ev", False))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nodeset.core.batch import MAX_QUEUED, WINDOW, Bye, Done, Events, Level, Mode, Outcome, Policy, Result, Sub, Took
+from nodeset.core.batch import MAX_QUEUED, WINDOW, Bye, Confirm, Done, Events, Level, Mode, Outcome, Policy, Result, Sub, Took
 from nodeset.core.exchange import AWAY, REJOIN, SETTLE, SETTLE_MOST
 from nodeset.core.queueing import STALL
 from nodeset.core.takers import STREAM_EXPIRY
@@ -276,6 +276,23 @@ class AwayTests(ExchangeCase):
         self.advance(STALL)
         self.assertEqual((self.exchange._blocked, self.exchange.underWay), ({}, 0))
 
+    def test_unsubscribed(self) -> None:
+        """Who waits for a queue goes on at once when its node unsubscribes, or says goodbye."""
+        for go in (
+            lambda slow: self.exchange.unsubscribe(slow, "ev", self.now),
+            lambda slow: self.exchange.retire(slow, self.now),
+        ):
+            slow = self.fill()
+            first = self.publisher.highest + 1
+            self.publish(makeRun(first, 4))
+            self.publish(makeRun(first + 4))
+            self.assertIn(self.publisher.stream, self.exchange._blocked)
+            go(slow)
+            out = self.carryOut()
+            self.assertEqual((self.exchange._blocked, out.other(Took)), ({}, [("pub", Took(1))]))
+            self.assertEqual(out.done, [("pub", Done([(first + 4, first + 4)], Result.OK, 0, 0, 0))])
+            self.leave(slow)
+
 
 class RetireTests(ExchangeCase):
     def test_idle(self) -> None:
@@ -332,6 +349,30 @@ class RetireTests(ExchangeCase):
         self.carryOut()
         self.assertEqual(self.answer(a, 1, 1).other(Bye), [])
         self.assertEqual(self.publish(makeRun(2)).to, ["a"])
+
+    def test_speaksOn(self) -> None:
+        """What a node says in one breath with its goodbye leaves no trace: no route to nobody, no event of nobody."""
+        a, b = self.join("a", "ev"), self.join("b", "ev")
+        self.exchange.retire(a, self.now)
+        answer = self.exchange.subscribe(a, Sub("ev"))
+        self.assertEqual((answer.active, answer.refused), (False, "a has left"))
+        self.exchange.unsubscribe(a, "ev", self.now)
+        self.exchange.arrive(a, [makeRun(1)], self.now)
+        self.exchange.confirm(a, Confirm(self.publisher.stream, [(1, 1)], Outcome.OK), self.now)
+        self.exchange.took(a, 1, self.now)
+        self.exchange.retire(a, self.now)
+        self.assertEqual(self.carryOut().frames, [("a", Bye("goodbye"))])
+        self.assertEqual(self.publish(makeRun(1)).to, ["b"])
+        self.confirm(b, 1, 1)
+        self.assertEmpty()
+
+    def test_wantsMore(self) -> None:
+        """Whoever has said goodbye subscribes to nothing any more."""
+        a = self.join("a", "ev")
+        self.publish(makeRun(1))
+        self.exchange.retire(a, self.now)
+        self.assertFalse(self.exchange.subscribe(a, Sub("other")).active)
+        self.assertEqual(self.publish(makeRun(2, event="other")).to, [])
 
 
 class ExpiryTests(ExchangeCase):

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from nodeset.core.batch import Level, Sub
+from nodeset.core import peer
+from nodeset.core.batch import Held, Level, Sub
 from nodeset.core.blocks import Terms
 from nodeset.core.dispatcher import EventDispatcher
+from nodeset.core.hello import Hello, packHello
 from nodeset.core.peer import Peer
 from nodeset.core.stretch import oneByOne
 from nodeset.errors import Receipt, Undelivered
@@ -61,6 +64,16 @@ class SeedTests(SynchronousTestCase):
     def test_outage(self) -> None:
         """A dispatcher that is away for 75 s loses nothing that was confirmed."""
         self._sweep("outage")
+
+    def test_longHello(self) -> None:
+        """They hold when a hello has no room for what its node holds, so that all of it is told right after."""
+
+        def fitted(hello: Hello) -> tuple[bytes, list[Held]]:
+            return packHello(msgspec.structs.replace(hello, holds=[])), [Held(*hold) for hold in hello.holds]
+
+        self.patch(peer, "fitted", fitted)
+        for name in ("mixed/126", "outage/213", *(f"mixed/{number}" for number in range(20))):
+            self.assertEqual(play(name).violations, [], name)
 
     def test_sameAgain(self) -> None:
         """A seed is one story: played again, it is the same to the millisecond, and can be read."""

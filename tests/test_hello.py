@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from nodeset.core.batch import MAX_EVENTS, MAX_HELLO, MAX_RANGES, Mode, Policy, Sub
-from nodeset.core.hello import Hello, Opened, packHello, packOpened, unpackHello, unpackOpened
+from nodeset.core.hello import Hello, Opened, fitted, packHello, packOpened, unpackHello, unpackOpened
 from nodeset.core.inbox import Inbox
 from nodeset.errors import MessageTooLarge, ProtocolError
 from tests.exchanges import makeRun
@@ -40,6 +40,21 @@ class HelloTests(SynchronousTestCase):
         self.assertEqual((hello.subscriptions, hello.holds, hello.boot), ([], [], ""))
         answer = unpackOpened(encode({"boot": "b", "version": 1, "mood": None}))
         self.assertEqual((answer.boot, answer.known, answer.refused), ("b", False, []))
+
+    def test_fitted(self) -> None:
+        """What a hello has no room for is left out of it, to be said later: nothing of it is lost, nothing said twice."""
+        small = Hello(**_good(), subscriptions=[Sub("ev")], holds=[("s", [(1, 2)], [])])
+        self.assertEqual(fitted(small), (packHello(small), []))
+        wanted = [Sub(f"{number}.{'x' * 100}") for number in range(5_000)]
+        apart = [(number, number) for number in range(1, 2 * MAX_RANGES, 2)]
+        holds: list[tuple[str, Any, Any]] = [(f"stream{number}", apart, apart) for number in range(20)]
+        packed, rest = fitted(Hello(**_good(), subscriptions=wanted, holds=holds))
+        hello = unpackHello(packed)
+        self.assertEqual(hello.holds + [(one.stream, one.begun, one.unbegun) for one in rest], holds)
+        self.assertTrue(hello.holds)
+        self.assertEqual(hello.subscriptions, wanted)
+        with self.assertRaises(MessageTooLarge):
+            fitted(Hello(**_good(), subscriptions=wanted * 3, holds=holds))
 
     def test_refused(self) -> None:
         """A hello without its fields, with a stream id that one could guess, too large, or no bytes, is refused."""

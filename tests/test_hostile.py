@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 from foolscap.api import Copyable
+from foolscap.referenceable import SturdyRef
 from foolscap.slicer import BaseSlicer
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,6 +28,7 @@ from zope.interface import implementer
 from nodeset.core import batch as wire
 from nodeset.core.batch import Beat, Confirm, Done, Events, Level, Mode, Outcome, Result, Sub
 from nodeset.core.hello import Hello, packHello
+from nodeset.transport import broker
 from nodeset.transport.broker import ImpatientNegotiation
 from nodeset.transport.faces import LinkFace
 from nodeset.transport.legacylink import MAX_OUTSTANDING, MAX_WAITING
@@ -508,6 +510,25 @@ class StrangerTests(HostileCase):
             halfway.transport.write(b"GET /id/" + tub_id + b" HTTP/1.1\r\nUpgrade: TLS/1.0\r\nConnection: Upgrade\r\n\r\n")
             slow.transport.write(b"GET /id/")
             await until(lambda: silent.closed and halfway.closed and slow.closed, 5.0)
+
+        return self.withBystanders(scenario)
+
+    def test_neverNames(self) -> Deferred[None]:
+        """Who makes its way through TLS and then names nothing of ours, or nothing that exists, is cut off; a node is not."""
+        self.patch(broker, "PROOF_TIMEOUT", 0.3)
+
+        async def scenario(ground: Ground) -> None:
+            known = await ground.stock()
+            strangers = [Stock(ground.furl.rpartition("/")[0] + "/" + "a" * 32) for _ in range(2)]
+            for stranger in strangers:
+                self.addCleanup(stranger.stop)
+                stranger.tub.startService()
+            silent, guessing = strangers
+            await refusal(guessing.tub.getReference(guessing._furl))
+            await silent.tub.getBrokerForTubRef(SturdyRef(silent._furl).getTubRef())
+            await until(lambda: not silent.tub.brokers and not guessing.tub.brokers)
+            self.assertEqual(ground.stats()["cut_off"], 2)
+            self.assertIs(await known.call("publish", "a", {"x": 1}), True)
 
         return self.withBystanders(scenario)
 

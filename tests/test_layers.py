@@ -43,6 +43,7 @@ PURE = {
     "nodeset.core.ranges",
     "nodeset.core.router",
     "nodeset.core.routing",
+    "nodeset.core.seldom",
     "nodeset.core.session",
     "nodeset.core.spans",
     "nodeset.core.takers",

@@ -286,6 +286,20 @@ class LeavingTests(SiteCase):
         self.assertEqual({self.site.wait(receipt) for receipt in receipts}, {Receipt(1, 1, 0)})
         self.assertEqual(crew.finished, list(range(20)))
 
+    def test_stillWorking(self) -> None:
+        """A handler that was called at level `delivered` may finish before stopService fires, within drain_timeout."""
+        for patience, finished in ((10, [1]), (0.5, [])):
+            crew = self.site.node(Crew, settings=Settings(drain_timeout=patience))
+            crew.pace = 1.0
+            publisher = self.site.node(Node)
+            self.assertEqual(self.site.wait(publisher.publish("jobs", Order, id=1)), Receipt(1, 1, 0))
+            stopped = crew.stopService()
+            self.site.advance(0.4)
+            self.assertNoResult(stopped)
+            self.site.wait(stopped)
+            self.assertEqual(crew.finished, finished)
+            self.site.advance(1.0)
+
     def test_whileAway(self) -> None:
         """A node that stops while its dispatcher is being restarted waits for it, no longer than drain_timeout."""
         shop, publisher = self.site.node(Shop), self.site.node(Node, settings=Settings(drain_timeout=6))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nodeset.core import peer
+from nodeset.core import hello, peer
 from nodeset.core.node import Node
 from nodeset.core.outbox import Outbox
 from nodeset.core.utils import catch
@@ -173,6 +173,24 @@ class ResendTests(SiteCase):
             self.assertEqual({self.site.wait(receipt) for receipt in receipts}, {Receipt(1, 1, 0)})
             self.assertEqual(worker.orders, list(range(10)))
             self.site.wait(worker.stopService())
+
+    def test_longHello(self) -> None:
+        """Workers that hold more than one hello can say find their way back all the same; each event runs once."""
+        self.patch(hello, "MAX_HELLO", 400)
+        crew = [self.site.node(Crew) for _ in range(2)]
+        for worker in crew:
+            worker.pace = 4.0
+        publishers = [self.site.node(Node) for _ in range(30)]
+        receipts = [receipt for publisher in publishers for receipt in self.jobs(publisher, 3, mode="one", level="handled")]
+        self.site.advance(0.5)
+        self.site.killDispatcher()
+        self.site.advance(0.5)
+        self.site.startDispatcher()
+        self.assertEqual({self.site.wait(receipt) for receipt in receipts}, {Receipt(1, 1, 0)})
+        for worker in crew:
+            assert worker._peer is not None
+            self.assertTrue(worker._peer._untold)
+        self.assertEqual(sum(len(worker.orders) for worker in crew), 90)
 
     def cutFor(self, seconds: float, tub: str) -> None:
         """Let one node have no link for so long, while the others keep theirs."""

@@ -71,7 +71,7 @@ class ResentTests(ExchangeCase):
         a, _b = self.join("a", "ev"), self.join("b", "ev")
         self.publish(makeRun(1, mode=Mode.ONE))
         self.confirm(a, 1, 1)
-        self.exchange.unsubscribe(a, "ev")
+        self.exchange.unsubscribe(a, "ev", self.now)
         self.assertEqual(self.resend(makeRun(1, mode=Mode.ONE)).runs, [("a", 1, 1)])
         self.assertEqual(self.confirm(a, 1, 1), [Done([(1, 1)], Result.OK, 1, 1, 0)])
         self.assertTrue(a.idle)

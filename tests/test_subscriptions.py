@@ -5,7 +5,8 @@ from __future__ import annotations
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from nodeset.core.batch import Frame, Policy, Sub, Subbed, Unsub
+from nodeset.core.batch import MAX_HELLO, MAX_SUBSCRIPTIONS, Frame, Policy, Sub, Subbed, Unsub
+from nodeset.core.hello import Hello, packHello
 from nodeset.core.subscriptions import Subscriptions
 from nodeset.errors import NotRunning, ProtocolError, Refused
 
@@ -45,6 +46,25 @@ class Case(SynchronousTestCase):
     def assertFired(self, deferred: Deferred[bool], expected: bool) -> None:
         """It has fired with `expected`."""
         self.assertIs(self.successResultOf(deferred), expected)
+
+
+class LimitTests(Case):
+    def test_tooMany(self) -> None:
+        """One over 10,000, or over what a hello can say, is refused at once; the others stay; when one went there is room."""
+        for pattern, most in (("{}", MAX_SUBSCRIPTIONS), ("{:0250}", None)):
+            self.list = Subscriptions(self._write, lambda pattern, reason: self.refused.append((pattern, reason)))
+            self.refused.clear()
+            held = 0
+            while not self.refused:
+                last = self.list.subscribe(Sub(pattern.format(held)))
+                held += 1
+            self.failureResultOf(last, Refused)
+            self.assertEqual(len(self.list.held()), held - 1)
+            self.assertEqual(most or held - 1, held - 1)
+            hello = Hello("s" * 64, "n" * 255, "h" * 255, subscriptions=self.list.held())
+            self.assertLess(len(packHello(hello)), MAX_HELLO)
+            self.list.unsubscribe(pattern.format(0))
+            self.assertNoResult(self.list.subscribe(Sub("another")))
 
 
 class LinkedTests(Case):

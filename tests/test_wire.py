@@ -20,11 +20,11 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from nodeset.transport import wire
-from nodeset.transport.broker import SharedContext
 from nodeset.transport.certificate import createCertificate
 from nodeset.transport.fastpath import FastBroker
 from nodeset.transport.inlet import Inlet
 from nodeset.transport.outlet import Outlet
+from nodeset.transport.tls import makeContext
 from nodeset.transport.wire import isOurs
 
 
@@ -368,7 +368,7 @@ class ContextTests(SynchronousTestCase):
 
     def test_noResumption(self) -> None:
         """Each connection shakes hands in full and proves its certificate: no session of an earlier one is taken up again."""
-        shared = SharedContext(PrivateCertificate.loadPEM(createCertificate()))
+        shared = makeContext(PrivateCertificate.loadPEM(createCertificate()))
         self.assertIs(shared.getContext(), shared.getContext())
         for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -378,7 +378,7 @@ class ContextTests(SynchronousTestCase):
             again = self._shake(shared, context, first.session)
             self.assertEqual((first.session_reused, again.session_reused), (False, False))
 
-    def _shake(self, shared: SharedContext, context: ssl.SSLContext, session: ssl.SSLSession | None) -> ssl.SSLObject:
+    def _shake(self, shared: Any, context: ssl.SSLContext, session: ssl.SSLSession | None) -> ssl.SSLObject:
         server = SSL.Connection(shared.getContext(), None)
         server.set_accept_state()
         come, gone = ssl.MemoryBIO(), ssl.MemoryBIO()

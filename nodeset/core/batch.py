@@ -43,6 +43,7 @@ __all__ = [
     "MAX_RANGES",
     "MAX_REASON",
     "MAX_SEQUENCE",
+    "MAX_SUBSCRIPTIONS",
     "NO_HEADERS",
     "RAW_HEADERS",
     "RESERVED_HEADERS",
@@ -55,6 +56,7 @@ __all__ = [
     "Done",
     "Events",
     "Frame",
+    "Held",
     "Level",
     "Mode",
     "Outcome",
@@ -72,7 +74,7 @@ __all__ = [
 #: The protocol's version; version N speaks N - 1 as well.
 VERSION: Final = 1
 #: Feature names are agreed on in `open`: what both sides know is used, the rest is ignored.
-FEATURES: Final = frozenset({"events", "beat", "bye"})
+FEATURES: Final = frozenset({"events", "beat", "bye", "held"})
 
 #: One event, encoded, as well as all payloads of one run. NATS and most brokers draw the line at the same megabyte.
 MAX_EVENT: Final = 1024 * 1024
@@ -92,6 +94,8 @@ MAX_QUEUED: Final = 10_000
 MAX_QUEUED_BYTES: Final = 8 * 1024 * 1024
 #: A hello: room for a few thousand subscriptions.
 MAX_HELLO: Final = 1024 * 1024
+#: Subscriptions of one node: each costs a dispatcher about 1 KiB, and all are told anew over every link.
+MAX_SUBSCRIPTIONS: Final = 10_000
 #: Ranges in one confirm or its answer.
 MAX_RANGES: Final = MAX_EVENTS
 #: Characters of a reason.
@@ -275,7 +279,15 @@ class Bye(msgspec.Struct, array_like=True, tag=8):
     reason: Reason = ""
 
 
-Frame = Events | Took | Confirm | Done | Sub | Unsub | Subbed | Beat | Bye
+class Held(msgspec.Struct, array_like=True, tag=9):
+    """Mode-`one` events that I hold, begun (or over) and not begun: what my `Hello` had no room for, said right after it."""
+
+    stream: StreamId
+    begun: Ranges
+    unbegun: Ranges
+
+
+Frame = Events | Took | Confirm | Done | Sub | Unsub | Subbed | Beat | Bye | Held
 
 
 _pack = msgspec.msgpack.Encoder().encode

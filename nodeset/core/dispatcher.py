@@ -18,12 +18,13 @@ from zope.interface import implementer
 
 from nodeset.core import batch as wire
 from nodeset.core.address import LOCALHOST
-from nodeset.core.batch import Beat, Bye, Confirm, Events, Frame, Sub, Took, Unsub
+from nodeset.core.batch import Beat, Bye, Confirm, Events, Frame, Held, Sub, Took, Unsub
 from nodeset.core.exchange import Exchange, Session
 from nodeset.core.heartbeat import INTERVAL, Heartbeat
 from nodeset.core.hello import Opened, packOpened, unpackHello
 from nodeset.core.interfaces import IEventDispatcher
 from nodeset.core.link import Link, Receiver
+from nodeset.core.seldom import Seldom
 from nodeset.core.writer import BatchWriter
 from nodeset.errors import LinkLost, NodeSetError, NotRunning, ProtocolError, Refused
 from nodeset.version import __version__
@@ -90,6 +91,7 @@ class EventDispatcher(Service):
         self._lines: dict[str, _Line] = {}
         self._tubs: Counter[str] = Counter()
         self._heartbeat = Heartbeat(interval=_LOOK)
+        self._seldom = Seldom()
         self._looks = 0
         self._beating = LoopingCall(self._beat)
         self._beating.clock = clock
@@ -213,7 +215,11 @@ class EventDispatcher(Service):
                 self.exchange.arrive(line.session, events, now)
         except ProtocolError as error:
             self.exchange.answers.counters["protocol_errors"] += 1
-            self.log.warn("{node} breaks the protocol, is cut off: {reason}", node=line.session.name, reason=str(error))
+            unsaid = self._seldom.mayI(now)
+            if unsaid is not None:
+                more = f" ({unsaid} more did since the last such line)" if unsaid else ""
+                reason = f"{error}{more}"
+                self.log.warn("{node} breaks the protocol, is cut off: {reason}", node=line.session.name, reason=reason)
             self._cutOff(line, error)
         self._carryOut()
 
@@ -231,9 +237,11 @@ class EventDispatcher(Service):
             case Sub():
                 line.writer.write(self.exchange.subscribe(session, frame))
             case Unsub():
-                line.writer.write(self.exchange.unsubscribe(session, frame.pattern))
+                line.writer.write(self.exchange.unsubscribe(session, frame.pattern, now))
             case Bye():
                 self.exchange.retire(session, now)
+            case Held():
+                self.exchange.held(session, frame, now)
             case Beat():
                 pass
             case _:

@@ -12,7 +12,20 @@ import attrs
 from nodeset.core.address import ANY_NODE, LOCALHOST, checkPart, isPattern, parse
 from nodeset.core.alarms import Alarms
 from nodeset.core.answers import Answers, Send
-from nodeset.core.batch import MAX_EVENT, MAX_REASON, TARGET, WINDOW, Bye, Confirm, Events, Sub, Subbed, Took
+from nodeset.core.batch import (
+    MAX_EVENT,
+    MAX_REASON,
+    MAX_SUBSCRIPTIONS,
+    TARGET,
+    WINDOW,
+    Bye,
+    Confirm,
+    Events,
+    Held,
+    Sub,
+    Subbed,
+    Took,
+)
 from nodeset.core.hello import Hello
 from nodeset.core.queueing import Queueing
 from nodeset.core.router import Router
@@ -21,7 +34,7 @@ from nodeset.core.session import Quota, Session
 from nodeset.core.takers import STREAM_EXPIRY, Takers
 from nodeset.errors import InvalidAddressing, ProtocolError, Refused
 
-__all__ = ["AWAY", "REJOIN", "SETTLE", "SETTLE_MOST", "Exchange", "Session"]
+__all__ = ["AWAY", "MAX_HELD", "REJOIN", "SETTLE", "SETTLE_MOST", "Exchange", "Session"]
 
 #: Seconds for which a node whose link is lost is *away*: back within them it gets all that it has not confirmed.
 AWAY = 2.0
@@ -29,6 +42,8 @@ AWAY = 2.0
 SETTLE = 2.0
 #: Nor for this long after a node that knew the dispatcher before comes back; but not longer than this altogether.
 REJOIN, SETTLE_MOST = 1.0, 30.0
+#: Ranges of mode-`one` events that one node may say it holds over one link; ten publishers as far ahead as they may be.
+MAX_HELD = 1_000_000
 
 
 class Exchange:
@@ -121,9 +136,9 @@ class Exchange:
         refused = self._replaceSubscriptions(session, hello.subscriptions)
         for quota in session.quotas.values():
             quota.stalled = False
-        for stream, begun, unbegun in hello.holds:
-            self._takers.told(stream, begun, session.stream, True, now)
-            self._takers.told(stream, unbegun, session.stream, False, now)
+        session.told = 0
+        for hold in hello.holds:
+            self.held(session, Held(*hold), now)
         for run, quota in session.takeBack():
             for first, last in self._pending.within(run.stream, run.first, run.last, session.stream):
                 session.put(run.part(first, last), quota)
@@ -150,13 +165,13 @@ class Exchange:
     def _replaceSubscriptions(self, session: Session, subscriptions: list[Sub]) -> list[tuple[str, str]]:
         wanted = {sub.pattern for sub in subscriptions}
         for pattern in [pattern for pattern in session.entries if pattern not in wanted]:
-            self.unsubscribe(session, pattern)
+            self._unsubscribe(session, pattern)
         answers = [self.subscribe(session, sub) for sub in subscriptions]
         return [(answer.pattern, answer.refused) for answer in answers if answer.refused]
 
     def lost(self, session: Session, now: float) -> None:
         """The link of `session` is lost: it is away for a while, then gone."""
-        if self._sessions.get(session.stream) is not session or session.away:
+        if not self._isHere(session) or session.away:
             return
         if session.retiring:
             self.leave(session, now, "it left")
@@ -175,18 +190,19 @@ class Exchange:
     def retire(self, session: Session, now: float) -> None:
         """`session` wants to leave: it gets nothing new; when it has answered for all that it got, it is told goodbye."""
         for pattern in list(session.entries):
-            self.unsubscribe(session, pattern)
+            self._unsubscribe(session, pattern)
         session.retiring = True
+        self._kick(now)
         self._retireIfIdle(session, now)
 
     def _retireIfIdle(self, session: Session, now: float) -> None:
-        if session.retiring and session.idle and self._sessions.get(session.stream) is session:
+        if session.retiring and session.idle and self._isHere(session):
             self.answers.sends.append((session, Bye("goodbye")))
             self.leave(session, now, "it left")
 
     def leave(self, session: Session, now: float, reason: str) -> None:
         """`session` is gone: its routes go; mode `one` moves to others, all else that it has not confirmed is lost to it."""
-        if self._sessions.get(session.stream) is not session:
+        if not self._isHere(session):
             return
         del self._sessions[session.stream]
         self._blocked.pop(session.stream, None)
@@ -197,6 +213,17 @@ class Exchange:
         for run, _quota in session.takeBack():
             self._router.giveUp(session, run, f"{session.name}: {reason}"[:MAX_REASON], now)
         self._kick(now)
+
+    def _isHere(self, session: Session) -> bool:
+        return self._sessions.get(session.stream) is session
+
+    def held(self, session: Session, held: Held, now: float) -> None:
+        """`session` says which mode-`one` events it holds. Raises `ProtocolError` for more than anybody can."""
+        session.told += len(held.begun) + len(held.unbegun) + 1
+        if session.told > MAX_HELD:
+            raise ProtocolError(f"a node cannot hold events in more than {MAX_HELD} ranges")
+        self._takers.told(held.stream, held.begun, session.stream, True, now)
+        self._takers.told(held.stream, held.unbegun, session.stream, False, now)
 
     # -- subscribing
 
@@ -209,6 +236,10 @@ class Exchange:
         if uri.nodeName not in (ANY_NODE, session.name) or uri.hostName not in (LOCALHOST, self.table.site, session.host):
             reason = f"{sub.pattern!r} is not an address of this node, {session.name}@{session.host}"
             return Subbed(sub.pattern, False, reason[:MAX_REASON])
+        if session.retiring or not self._isHere(session):
+            return Subbed(sub.pattern, False, f"{session.name} has left")
+        if sub.pattern not in session.entries and len(session.entries) >= MAX_SUBSCRIPTIONS:
+            return Subbed(sub.pattern, False, f"a node may have {MAX_SUBSCRIPTIONS} subscriptions: use patterns")
         entry = RouteEntry(session.stream, uri.eventName, session.name, session.host)
         spellings = session.spellings.setdefault(entry, {})
         spellings[sub.pattern] = sub.own
@@ -218,18 +249,27 @@ class Exchange:
         quota.policy, quota.max_events, quota.max_bytes = sub.policy, sub.max_events, sub.max_bytes
         return Subbed(sub.pattern, True)
 
-    def unsubscribe(self, session: Session, pattern: str) -> Subbed:
-        """Undo `subscribe`; what is on its way still comes."""
-        entry = session.entries.pop(pattern, None)
-        if entry is not None:
-            spellings = session.spellings[entry]
-            del spellings[pattern]
-            if spellings:
-                self.table.add(attrs.evolve(entry, own=any(spellings.values())))
-            else:
-                del session.spellings[entry], session.quotas[entry]
-                self.table.remove(entry)
+    def unsubscribe(self, session: Session, pattern: str, now: float) -> Subbed:
+        """Undo `subscribe`; what is on its way still comes. Publishers that waited for its queue go on."""
+        if self._unsubscribe(session, pattern):
+            self._kick(now)
         return Subbed(pattern, False)
+
+    def _unsubscribe(self, session: Session, pattern: str) -> bool:
+        """The same; whether somebody may have waited for it."""
+        entry = session.entries.pop(pattern, None)
+        if entry is None:
+            return False
+        spellings = session.spellings[entry]
+        del spellings[pattern]
+        if spellings:
+            self.table.add(attrs.evolve(entry, own=any(spellings.values())))
+            return False
+        quota = session.quotas.pop(entry)
+        del session.spellings[entry]
+        session.shrink()
+        self.table.remove(entry)
+        return quota.blocks
 
     # -- publishing
 
@@ -238,6 +278,8 @@ class Exchange:
 
         :raise ProtocolError: it has no business sending this; it shall lose its link.
         """
+        if not self._isHere(session):
+            return  # said in one breath with its goodbye
         if len(session.arrived) >= WINDOW:
             raise ProtocolError(f"more than {WINDOW} batches came without credit")
         for run in batch:

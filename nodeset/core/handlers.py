@@ -76,6 +76,10 @@ class Handlers:
         self._deliverEach = oneByOne(self.deliver)
         self._stopped = False
 
+    def rest(self, seconds: float) -> Deferred[None]:
+        """Fires when no handler works any more, after `seconds` at the latest."""
+        return self._patience.rest(seconds)
+
     def stop(self) -> None:
         """Wait for nobody any more."""
         self._stopped = True

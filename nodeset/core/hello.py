@@ -8,14 +8,26 @@ Both are msgpack maps; keys that one side does not know are ignored, features th
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Iterator
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from nodeset.core.batch import MAX_BATCH, MAX_EVENT, MAX_HELLO, VERSION, Name, Natural, Ranges, StreamId, Sub
+from nodeset.core.batch import (
+    MAX_BATCH,
+    MAX_EVENT,
+    MAX_HELLO,
+    VERSION,
+    Held,
+    Name,
+    Natural,
+    Ranges,
+    StreamId,
+    Sub,
+)
 from nodeset.errors import MessageTooLarge, ProtocolError
 
-__all__ = ["Hello", "Opened", "packHello", "packOpened", "unpackHello", "unpackOpened"]
+__all__ = ["Hello", "Opened", "fitted", "packHello", "packOpened", "unpackHello", "unpackOpened"]
 
 
 class Hello(msgspec.Struct, omit_defaults=True):
@@ -47,17 +59,44 @@ class Opened(msgspec.Struct, omit_defaults=True):
     software: str = ""
 
 
+#: Bytes for the name and the length of a list.
+_LISTS = 16
+
+T = TypeVar("T")
+
 _pack = msgspec.msgpack.Encoder().encode
 _hello = msgspec.msgpack.Decoder(Hello)
 _opened = msgspec.msgpack.Decoder(Opened)
 
 
 def packHello(hello: Hello) -> bytes:
-    """`hello` as bytes. Raises `MessageTooLarge` when it subscribes to more than `MAX_HELLO` bytes can say."""
+    """`hello` as bytes. Raises `MessageTooLarge` when it says more than `MAX_HELLO` bytes can; `fitted` prevents that."""
     packed = _pack(hello)
     if len(packed) > MAX_HELLO:
         raise MessageTooLarge(f"{len(hello.subscriptions)} subscriptions need {len(packed)} bytes, over {MAX_HELLO}")
     return packed
+
+
+def fitted(hello: Hello) -> tuple[bytes, list[Held]]:
+    """`hello`, packed, with as much of what it holds as it has room for, and the rest of that: for frames right after it.
+
+    Subscriptions are not cut: whoever is back without one of them would miss what comes before it is asked for. Raises
+    `MessageTooLarge` for too many of them.
+    """
+    packed = _pack(hello)
+    if len(packed) <= MAX_HELLO:
+        return packed, []
+    bare = msgspec.structs.replace(hello, holds=[])
+    holds = list(_thatFit(hello.holds, MAX_HELLO - len(_pack(bare)) - _LISTS))
+    return packHello(msgspec.structs.replace(bare, holds=holds)), [Held(*hold) for hold in hello.holds[len(holds) :]]
+
+
+def _thatFit(items: list[T], room: int) -> Iterator[T]:
+    for item in items:
+        room -= len(_pack(item))
+        if room < 0:
+            return
+        yield item
 
 
 def unpackHello(packed: bytes) -> Hello:

@@ -155,14 +155,20 @@ class Node(Service):
     stop = stopService
 
     async def _stop(self) -> None:
-        peer = self._peer
+        peer, handlers = self._peer, self._handlers
+        end = self._findClock().seconds() + self.settings.drain_timeout
+        # A handler that stops its node may well wait for that itself.
+        alone = peer is None or not peer.busy
         if peer is not None and peer.met:
             await peer.retire(self.settings.drain_timeout)
         if peer is not None and self._peer is peer:
             self._peer = None
             peer.stop()
-            if self._handlers is not None:
-                self._handlers.stop()
+            if handlers is not None:
+                if alone:
+                    # An event that was answered when its handler was called may still have it at work.
+                    await handlers.rest(end - self._findClock().seconds())
+                handlers.stop()
             if not self._shared and self._transport is not None:
                 await self._transport.stopTransport()
         early, self._early = self._early, {}

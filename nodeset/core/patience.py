@@ -18,6 +18,7 @@ class Patience:
     def __init__(self, clock: IReactorTime, seconds: float) -> None:
         self._clock, self._seconds = clock, seconds
         self._timers: set[IDelayedCall] = set()
+        self._resting: Deferred[None] | None = None
 
     def watch(self, deferred: Deferred[Any], report: Callable[[Failure], str]) -> Deferred[str | None]:
         """Fires when `deferred` has: with None, or with what `report` makes of its failure.
@@ -30,6 +31,7 @@ class Patience:
             self._timers.discard(timer)
             watched.callback(report(Failure(TimeoutError(self._seconds, "handler"))))
             deferred.cancel()
+            self._look()
 
         def ended(result: Any) -> None:
             if not watched.called:
@@ -37,11 +39,27 @@ class Patience:
                 if timer.active():
                     timer.cancel()
                 watched.callback(report(result) if isinstance(result, Failure) else None)
+                self._look()
 
         timer = self._clock.callLater(self._seconds, cut)
         self._timers.add(timer)
         deferred.addBoth(ended)
         return watched
+
+    def rest(self, seconds: float) -> Deferred[None]:
+        """Fires when nobody is waited for any more, after `seconds` at the latest."""
+        resting: Deferred[None] = Deferred()
+        if not self._timers or seconds <= 0:
+            resting.callback(None)
+            return resting
+        self._resting = resting
+        return resting.addTimeout(seconds, self._clock, onTimeoutCancel=lambda result, seconds: None)
+
+    def _look(self) -> None:
+        if self._resting is not None and not self._timers:
+            resting, self._resting = self._resting, None
+            if not resting.called:
+                resting.callback(None)
 
     def stop(self) -> None:
         """Hurry nobody any more: the handlers that still work come to their own ends."""

@@ -16,10 +16,11 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from nodeset.core import batch as wire
-from nodeset.core.batch import Beat, Bye, Done, Events, Frame, Level, Outcome, Sub, Subbed, Took
+from nodeset.core.batch import Beat, Bye, Done, Events, Frame, Held, Level, Outcome, Sub, Subbed, Took
+from nodeset.core.ear import Ear
 from nodeset.core.handlers import Refusal
 from nodeset.core.heartbeat import INTERVAL, Heartbeat
-from nodeset.core.hello import Hello, packHello, unpackOpened
+from nodeset.core.hello import Hello, fitted, unpackOpened
 from nodeset.core.inbox import Delivery, Inbox
 from nodeset.core.link import Link, Transport
 from nodeset.core.outbox import Outbox
@@ -37,25 +38,6 @@ __all__ = ["Peer"]
 _SLICE = 0.01
 #: The one whose heart we listen to.
 _DISPATCHER = "dispatcher"
-
-
-class _Ear:
-    """Hears one link for its peer; what an older link still says falls on a deaf one."""
-
-    def __init__(self, peer: Peer) -> None:
-        self._peer: Peer | None = peer
-
-    def batchReceived(self, batch: bytes) -> None:
-        if self._peer is not None:
-            self._peer.batchReceived(batch)
-
-    def linkLost(self, reason: NodeSetError) -> None:
-        peer, self._peer = self._peer, None
-        if peer is not None:
-            peer.linkLost(reason)
-
-    def deafen(self) -> None:
-        self._peer = None
 
 
 class Peer:
@@ -98,8 +80,9 @@ class Peer:
         self._beating = LoopingCall(self._beat)
         self._beating.clock = clock
         self._link: Link | None = None
-        self._ear = _Ear(self)
+        self._ear = Ear(self)
         self._told: list[Sub] = []
+        self._untold: list[Held] = []
         self._boot = ""
         self._leaving = False
         self._running = False
@@ -120,6 +103,11 @@ class Peer:
     def met(self) -> bool:
         """Whether a link was ever open: then another one may well come."""
         return bool(self._boot)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a handler is being called just now."""
+        return self._busy
 
     def start(self) -> None:
         """Open a link, keep one open."""
@@ -190,7 +178,7 @@ class Peer:
 
     def dial(self) -> Deferred[tuple[Link, bytes]]:
         """Try once to open a link, telling all that we subscribe to."""
-        self._ear = _Ear(self)
+        self._ear = Ear(self)
         self._told = self._subscriptions.held()
         hello = Hello(
             stream=self.stream,
@@ -203,7 +191,8 @@ class Peer:
             software=f"nodeset {__version__}",
         )
         try:
-            return self._transport.dial(packHello(hello), self._ear)
+            packed, self._untold = fitted(hello)
+            return self._transport.dial(packed, self._ear)
         except NodeSetError as error:
             return fail(error)
 
@@ -217,6 +206,8 @@ class Peer:
         self._link, self._boot, self._leaving, self._complaint = link, opened.boot, False, ""
         self._heartbeat.heard(_DISPATCHER, self._clock.seconds())
         self._writer.attach(link)
+        for held in self._untold:
+            self._writer.write(held)
         self.log.info("{name} is linked to its dispatcher at {where}", name=self.name, where=self._transport.describe())
         self._subscriptions.opened(self._told, dict(opened.refused))
         self.publisher.linkOpened()

@@ -68,7 +68,7 @@ class Session:
     `entries` are its routes by the pattern as it was written; `spellings` has for each route all patterns that mean it (`ev`
     and `localhost/ev`, say), each with whether it wants the node's own events. `away_since` is None while a link is open.
     `arrived` holds the batches that it published and that were not routed, the first one from `position` on; `blocker` is the
-    quota that must have room before it is worth while to try again.
+    quota that must have room before it is worth while to try again. `told` counts the ranges that it said to hold.
     """
 
     stream: str
@@ -86,6 +86,8 @@ class Session:
     arrived: list[list[Events]] = attrs.field(factory=list)
     position: int = 0
     blocker: Quota | None = None
+    told: int = 0
+    _most: int = 16
     _queue: deque[_Queued] = attrs.field(default=_NOTHING)
     _by_quota: dict[int, deque[_Queued]] = attrs.field(factory=dict)
     _holes: int = 0
@@ -105,6 +107,14 @@ class Session:
     def queued(self) -> bool:
         """Whether something waits to be sent."""
         return len(self._queue) > self._holes
+
+    def shrink(self) -> None:
+        """Give back the memory of subscriptions that are gone: a dictionary keeps its size when it is emptied."""
+        count = len(self.entries)
+        self._most = max(self._most, count)
+        if 2 * count < self._most:
+            self._most = max(16, count)
+            self.entries, self.spellings, self.quotas = dict(self.entries), dict(self.spellings), dict(self.quotas)
 
     def put(self, run: Events, quota: Quota) -> None:
         """Queue `run`."""

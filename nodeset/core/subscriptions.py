@@ -9,12 +9,21 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 
-from nodeset.core.batch import Frame, Sub, Subbed, Unsub
+from nodeset.core.batch import MAX_HELLO, MAX_SUBSCRIPTIONS, Frame, Sub, Subbed, Unsub
 from nodeset.errors import NotRunning, ProtocolError, Refused
 
 __all__ = ["Subscriptions"]
+
+
+#: Bytes of all subscriptions together: they have to be told in one `Hello`, with room for what else is in it.
+_ROOM = MAX_HELLO * 3 // 4
+
+
+def _weigh(pattern: str) -> int:
+    """The bytes that a subscription takes at most."""
+    return len(pattern.encode()) + 32
 
 
 class Subscriptions:
@@ -27,6 +36,7 @@ class Subscriptions:
     def __init__(self, write: Callable[[Frame], None], refused: Callable[[str, str], None]) -> None:
         self._write, self._refused = write, refused
         self._held: dict[str, Sub] = {}
+        self._weight = 0
         self._active: set[str] = set()
         self._awaited: dict[str, list[Deferred[bool]]] = {}
         self._asked: deque[tuple[str, Deferred[bool] | None]] = deque()
@@ -37,11 +47,20 @@ class Subscriptions:
         return list(self._held.values())
 
     def subscribe(self, sub: Sub) -> Deferred[bool]:
-        """Hold `sub`; fires with True once it is active, fails with `Refused`. Again is fine; `own` only grows."""
+        """Hold `sub`; fires with True once it is active, fails with `Refused`. Again is fine; `own` only grows.
+
+        One that is too many is refused at once: a hello that says more than it may would keep us from every link.
+        """
         pattern = sub.pattern
         held = self._held.get(pattern)
+        if held is None and (len(self._held) >= MAX_SUBSCRIPTIONS or self._weight + _weigh(pattern) > _ROOM):
+            reason = f"a node may have {MAX_SUBSCRIPTIONS} subscriptions, {_ROOM} bytes of them: use patterns"
+            self._refused(pattern, reason)
+            return fail(Refused(f"the subscription to {pattern!r} is one too many: {reason}"))
         if held is not None and held.own and not sub.own:
             sub = Sub(pattern, True, sub.policy, sub.max_events, sub.max_bytes)
+        if held is None:
+            self._weight += _weigh(pattern)
         if sub != held:
             self._held[pattern] = sub
             self._active.discard(pattern)
@@ -54,7 +73,7 @@ class Subscriptions:
 
     def unsubscribe(self, pattern: str) -> Deferred[bool]:
         """Hold `pattern` no longer; fires with False when it was not held, else with True once it is over."""
-        if self._held.pop(pattern, None) is None:
+        if not self._drop(pattern):
             return succeed(False)
         self._active.discard(pattern)
         for waiting in self._awaited.pop(pattern, ()):
@@ -104,8 +123,14 @@ class Subscriptions:
         for waiting in self._awaited.pop(pattern, ()):
             waiting.callback(True)
 
+    def _drop(self, pattern: str) -> bool:
+        held = self._held.pop(pattern, None) is not None
+        if held:
+            self._weight -= _weigh(pattern)
+        return held
+
     def _refuse(self, pattern: str, reason: str) -> None:
-        self._held.pop(pattern, None)
+        self._drop(pattern)
         waiting = self._awaited.pop(pattern, [])
         self._refused(pattern, reason)
         for deferred in waiting:

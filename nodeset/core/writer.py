@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from nodeset.core.batch import TARGET, WINDOW, Bye, Confirm, Done, Events, Frame, Sub, Subbed, Took, Unsub, pack
+from nodeset.core.batch import TARGET, WINDOW, Bye, Confirm, Done, Events, Frame, Held, Sub, Subbed, Took, Unsub, pack
 from nodeset.core.link import Link
 
 __all__ = ["TARGET", "BatchWriter"]
@@ -35,6 +35,8 @@ def _weigh(frame: Frame) -> int:
             return _OVERHEAD + 19 * len(frame.ranges) + 4 * len(frame.reason)
         case Subbed():
             return _OVERHEAD + 4 * len(frame.pattern) + 4 * len(frame.refused)
+        case Held():
+            return _OVERHEAD + 19 * (len(frame.begun) + len(frame.unbegun)) + len(frame.stream)
         case Sub() | Unsub():
             return _OVERHEAD + 4 * len(frame.pattern)
         case Bye():

@@ -2,7 +2,7 @@
 
 `BoundedBroker` puts a `TokenGuard` in front of Foolscap's parser. Strangers may send strings of 8 KiB; whoever has named a
 reference of ours that exists, which takes the secret in a FURL, may send batches. `ImpatientNegotiation` bounds the time till
-then.
+TLS stands, `PROOF_TIMEOUT` the time from there till such a name.
 """
 
 from __future__ import annotations
@@ -12,55 +12,30 @@ import time
 from functools import cache
 from typing import Any
 
-import attrs
 from foolscap.broker import Broker, PBRootUnslicer
-from foolscap.crypto import FoolscapContextFactory
 from foolscap.negotiate import Negotiation
 from foolscap.slicers.dict import DictUnslicer
 from foolscap.tokens import OPEN, STRING, VOCAB, BananaError, Violation
-from twisted.internet.interfaces import IOpenSSLContextFactory
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from nodeset.core.batch import MAX_BATCH
+from nodeset.core.seldom import Seldom
 from nodeset.errors import ProtocolError
 from nodeset.transport.guard import TokenGuard
+from nodeset.transport.tls import startTls, takeApart
 
-__all__ = [
-    "STRANGER_LIMIT",
-    "BoundedBroker",
-    "ImpatientNegotiation",
-    "ReplacingNegotiation",
-    "Seldom",
-    "SharedContext",
-    "trust",
-]
+__all__ = ["STRANGER_LIMIT", "BoundedBroker", "ImpatientNegotiation", "ReplacingNegotiation", "trust"]
 
 #: Bytes in one token from a peer that has shown no capability (D8).
 STRANGER_LIMIT = 8 * 1024
-
+#: Seconds in which a peer has to name a reference of ours once TLS stands; with the negotiation's time this makes 30 (row 20).
+PROOF_TIMEOUT = 10.0
 
 #: What may be opened inside a call or an answer: all else (sets, copies of other classes, ...) nobody here says.
 _OPENED = {"arguments", "boolean", "copyable", "dict", "list", "none", "reference", "tuple", "unicode"}
 _OPENED |= {"my-reference", "their-reference", "your-reference"}
-
-
-@attrs.define
-class Seldom:
-    """Lets something be said once in `interval` seconds: whoever connects a thousand times a second fills no log."""
-
-    interval: float = 1.0
-    _next: float = attrs.field(default=float("-inf"), init=False)
-    _unsaid: int = attrs.field(default=0, init=False)
-
-    def mayI(self, now: float) -> int | None:
-        """How often it was not said since the last time, or None when it is not to be said now."""
-        if now < self._next:
-            self._unsaid += 1
-            return None
-        self._next, unsaid, self._unsaid = now + self.interval, self._unsaid, 0
-        return unsaid
 
 
 #: For all brokers of this process together.
@@ -106,6 +81,29 @@ class BoundedBroker(Broker):
     log = Logger()
     unslicerClass = _FewTypes
     connectionAbandoned: bool
+    _proving: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        """TLS stands; who is at the other end has little time to show a capability, if it is we who were connected to."""
+        super().connectionMade()
+        clock = getattr(self.tub, "clock", None)  # a dispatcher's Tub has one
+        if clock is not None:
+            self._proving = clock.callLater(PROOF_TIMEOUT, self._unproven)
+
+    def _unproven(self) -> None:
+        self._proving = None
+        self._cutOff(f"it named no reference of ours in {PROOF_TIMEOUT:.0f} s")
+
+    def trusted(self) -> None:
+        """The peer has shown a capability: it may stay, may send batches."""
+        # The string of a batch is all that may be as long; names and numbers around it are far below.
+        self.guard.limit = MAX_BATCH
+        self._stopProving()
+
+    def _stopProving(self) -> None:
+        if self._proving is not None:
+            self._proving.cancel()
+            self._proving = None
 
     def populateVocabTable(self, vocabStrings: list[bytes]) -> None:
         """Share the tables of words with all other connections that begin with the same; each would take two kilobytes."""
@@ -161,6 +159,22 @@ class BoundedBroker(Broker):
         self._note("failed_calls")
         super().callFailed(failure, request, delivery)
 
+    def scheduleCall(self, delivery: Any, ready: Any) -> None:
+        """A call has come, whole."""
+        # What read it would hold itself, for ever, and us.
+        delivery.allargs.references.clear()
+        delivery.allargs.parent = None
+        super().scheduleCall(delivery, ready)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """It is over."""
+        self._stopProving()
+        super().connectionLost(reason)
+        if self.remote_tubref is not None and hasattr(self.tub, "note"):
+            # How often this Tub has connected, kept for ever; the newest connection wins here whatever that says.
+            self.tub.master_table.pop(self.remote_tubref.getTubID(), None)
+        takeApart(self, reason)
+
     def _cutOff(self, reason: str) -> None:
         self.connectionAbandoned = True
         self._note("cut_off")
@@ -187,24 +201,7 @@ class BoundedBroker(Broker):
 
 def trust(broker: BoundedBroker) -> None:
     """Take batches from this peer from now on."""
-    # The string of a batch is all that may be as long; names and numbers around it are far below.
-    broker.guard.limit = MAX_BATCH
-
-
-@implementer(IOpenSSLContextFactory)
-class SharedContext:
-    """Foolscap's TLS for all connections of a Tub together; it would make a context for each, of 17 KiB.
-
-    :param certificate: the Tub's own, as Foolscap keeps it.
-    """
-
-    def __init__(self, certificate: Any) -> None:
-        options = FoolscapContextFactory(privateKey=certificate.privateKey.original, certificate=certificate.original)
-        self._context = options.getContext()
-
-    def getContext(self) -> Any:
-        """The context, always the same."""
-        return self._context
+    broker.trusted()
 
 
 class ImpatientNegotiation(Negotiation):
@@ -212,14 +209,14 @@ class ImpatientNegotiation(Negotiation):
 
     SERVER_TIMEOUT = 20
 
-    def startTLS(self, certificate: Any) -> None:
-        """Speak TLS by the one context of our Tub."""
-        shared = getattr(self.tub, "tls", None)
-        if shared is None:
-            base: Any = super()
-            base.startTLS(certificate)
-        else:
-            self.transport.startTLS(shared)
+    def startTLS(self, certificate: object) -> None:
+        """Go on in TLS."""
+        startTls(self.tub, self.transport)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """It is over, before there was a broker."""
+        super().connectionLost(reason)
+        takeApart(self, reason)
 
     def negotiationTimedOut(self) -> None:
         """Time is up. Foolscap would wait for the peer to close TLS as well, which it need not ever do."""

@@ -159,6 +159,7 @@ class TubLink:
             return
         self._lost = True
         self._reference.dontNotifyOnDisconnect(self._marker)
+        self._marker = None  # which holds us
         receiver = self._face.end()
         self._over(self)
         if receiver is not None:

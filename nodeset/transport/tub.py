@@ -26,7 +26,7 @@ from zope.interface import implementer
 from nodeset.core.dispatcher import EventDispatcher
 from nodeset.core.link import Link, Receiver
 from nodeset.errors import LinkLost, NodeSetError, NotRunning, PortTaken, ProtocolError, Refused, StateUnusable, WrongIdentity
-from nodeset.transport.broker import ImpatientNegotiation, ReplacingNegotiation, SharedContext, trust
+from nodeset.transport.broker import ImpatientNegotiation, ReplacingNegotiation, trust
 from nodeset.transport.certificate import createCertificate
 from nodeset.transport.faces import LinkFace, TubLink
 from nodeset.transport.fastpath import brokerClass
@@ -48,7 +48,6 @@ def _makeTub(certificate: bytes, dispatcher: bool) -> Any:
     tub = Tub(certData=certificate, _test_options={"connect_timeout": DIAL_TIMEOUT})
     tub.setOption("expose-remote-exception-types", False)
     tub.unsafeTracebacks = False
-    tub.tls = SharedContext(tub.myCertificate)
     tub.brokerClass = brokerClass()
     tub.negotiationClass = ReplacingNegotiation if dispatcher else ImpatientNegotiation
     tub.keepaliveTimeout = None
@@ -273,7 +272,7 @@ class TubAcceptor(Service):
         """Listen. Raises `PortTaken` or `StateUnusable` when that fails at once, as it does for TCP."""
         Service.startService(self)
         self._tub = _makeTub(self._claim.certificate, dispatcher=True)
-        self._tub.note = self._note
+        self._tub.note, self._tub.clock = self._note, self._reactor
         door = LegacyDoor(self.dispatcher, self._reactor)
         faces = {name: LegacyFace(self.dispatcher, door) for name in (self._claim.member_name, self._claim.owner_name)}
         self._tub.registerNameLookupHandler(faces.get)

@@ -47,7 +47,7 @@ def _settle(stage: Stage, child: Child, most: float) -> float:
 @scenario(
     "herd",
     "500 nodes x 20 subscriptions come back at once; then 20,000 connects; then 100,000 subscribe and unsubscribe",
-    "the 500 linked <= 30 s, loop lag <= 1 s; after each, RSS back to +-5 %",
+    "the 500 linked <= 30 s, loop lag <= 1 s all the time; after each, RSS back to +-5 %",
 )
 def herd(findings: Findings) -> None:
     """The dispatcher is restarted under a crowd."""
@@ -61,24 +61,19 @@ def herd(findings: Findings) -> None:
         began = time.monotonic()
         stage.wait("all are back", lambda: crowd.count("l") >= had + nodes, 120)
         spent, lag = time.monotonic() - began, _lag(dispatcher)
-        # A round of each first: what is made once is made then, dead connections wait for the cyclic collector from then on.
-        crowd.order(f"connect {max(1600, connects // 10)}")
-        stage.wait("it is warm", lambda: crowd.count("connected") == 1, 300)
-        crowd.order(f"churn {churn // 10}")
-        stage.wait("it is warm", lambda: crowd.count("churned") == 1, 300)
         base = dispatcher.rss
         crowd.order(f"connect {connects}")
-        connected = stage.wait("they came and went", lambda: crowd.count("connected") == 2, 900)
+        connected = stage.wait("they came and went", lambda: crowd.count("connected"), 900)
         after_connects = _settle(stage, dispatcher, base * 1.05)
         crowd.order(f"churn {churn}")
-        churned = stage.wait("they subscribed and unsubscribed", lambda: crowd.count("churned") == 2, 300)
+        churned = stage.wait("they subscribed and unsubscribed", lambda: crowd.count("churned"), 300)
         after_churn = _settle(stage, dispatcher, after_connects * 1.05)
         last = _lag(dispatcher)
     findings.measure(f"{nodes} linked in {spent:.1f} s, lag {lag:.2f} s")
     findings.measure(f"{connects} connects in {connected:.0f} s: RSS {base:.0f} -> {after_connects:.0f} MiB")
     findings.measure(f"{churn} churned in {churned:.0f} s: RSS -> {after_churn:.0f} MiB; worst lag of all {last:.2f} s")
     findings.must(spent <= 30, f"{nodes} linked after {spent:.1f} s")
-    findings.must(lag <= 1, f"loop lag {lag:.2f} s")
+    findings.must(max(lag, last) <= 1, f"loop lag {max(lag, last):.2f} s")
     findings.must(after_connects <= base * 1.05, f"RSS after the connects {after_connects / base - 1:+.1%}")
     findings.must(after_churn <= after_connects * 1.05, f"RSS after the churn {after_churn / after_connects - 1:+.1%}")
 

@@ -73,7 +73,7 @@ def fewDescriptors(findings: Findings) -> None:
     )
     findings.must(alive, "the dispatcher ended")
     findings.must(busy <= 0.5, f"CPU {busy:.0%}")
-    findings.must(served >= 300 and links == 1, f"{served} events in 5 s, {links} links")
+    findings.must(served >= 450 and links == 1, f"{served} events in 5 s, {links} links")
     findings.must(entered <= 2, f"the late one was in after {entered:.1f} s")
     findings.must(total.clean and not total.unknown, str(total))
 

@@ -29,6 +29,11 @@ class Findings:
         """How many, how long."""
         return quick if self.quick else full
 
+    @property
+    def floor(self) -> float:
+        """Seconds below which a latency is good enough: a quick run has too few events for its noise to even out."""
+        return 0.02 if self.quick else 0.0
+
     def measure(self, text: str) -> None:
         """A figure for the table."""
         self.measured.append(text)
