@@ -269,7 +269,8 @@ class Exchange:
         del session.spellings[entry]
         session.shrink()
         self.table.remove(entry)
-        return quota.blocks
+        awaited, quota.closed = quota.blocks, True
+        return awaited
 
     # -- publishing
 

@@ -17,7 +17,10 @@ __all__ = ["Quota", "Session"]
 
 @attrs.define(eq=False)
 class Quota:
-    """How much may be queued for one subscription, how much is; `full_since` is when it last became full."""
+    """How much may be queued for one subscription, how much is; `full_since` is when it last became full.
+
+    It is `closed` when its subscription is over: what is queued still goes out, nothing new comes.
+    """
 
     policy: Policy = Policy.BLOCK
     max_events: int = MAX_QUEUED
@@ -26,6 +29,7 @@ class Quota:
     bytes: int = 0
     full_since: float | None = None
     stalled: bool = False
+    closed: bool = False
 
     @property
     def full(self) -> bool:
@@ -35,7 +39,7 @@ class Quota:
     @property
     def blocks(self) -> bool:
         """Whether a publisher has to wait for it."""
-        return self.policy is Policy.BLOCK and not self.stalled and self.full
+        return self.policy is Policy.BLOCK and not self.stalled and not self.closed and self.full
 
     def count(self, run: Events, sign: int) -> None:
         """A run comes in (1) or goes out (-1)."""
