@@ -63,6 +63,8 @@ class Boom(Exception):
 
 def describe(value: object) -> object:
     """What can be compared of a value between two plays."""
+    if isinstance(value, Failure) and value.check(RecursionError):
+        return "for ever"
     if isinstance(value, Failure):
         return type(value.value).__name__, str(value.value)
     if isinstance(value, Deferred):
@@ -80,6 +82,7 @@ class Play:
         self.others: list[object] = []
         self.clock = Clock()
         self.names = 0
+        self.awaited = False
 
     def tell(self, steps: list[Any]) -> list[object]:
         """Do all of it."""
@@ -90,6 +93,9 @@ class Play:
                     self._do(*step)
                 except AlreadyCalledError as error:
                     self.log.append(f"{step[0]} is too late: {error}")
+                except RecursionError:
+                    # So it goes when one that waits for itself is cancelled.
+                    self.log.append("for ever")
                 self.log.append((step[0], *self._look()))
         return [*self.log, [(str(each.message), each.filename, each.lineno) for each in caught]]
 
@@ -116,6 +122,7 @@ class Play:
             if self.subject.paused > 0:
                 self.subject.unpause()
         elif what == "await":
+            self.awaited = True
             self.others.append(Deferred.fromCoroutine(self._await()))
         elif what == "chain":
             other: Deferred[Any] = Deferred()
@@ -179,6 +186,9 @@ class Play:
                 return self.inner[-1]
             case "self":
                 return self.subject
+            case "pause" if self.awaited:
+                # Twisted runs a coroutine for ever that awaits what its callback pauses.
+                return result
             case "pause" | "cancel":
                 getattr(self.subject, behaviour)()
                 return result
