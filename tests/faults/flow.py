@@ -69,7 +69,7 @@ def slowReaders(findings: Findings) -> None:
 
 
 def _slowReaders(findings: Findings, policy: str) -> None:
-    count, size = findings.pick(20_000, 2_000), 10_000
+    count, size = findings.pick(21_000, 2_000), 10_000
     with Stage() as stage:
         dispatcher = stage.dispatcher()
         port = freePort()
