@@ -130,7 +130,7 @@ class TakeTests(Case):
 
     def test_everything(self) -> None:
         """All that is unsent leaves, a batch at a time, in order, with its headers."""
-        for _ in range(300):
+        for _ in range(1200):
             self.publish(payload=b"x" * 1000, headers=RAW_HEADERS, mode=Mode.ONE, level=Level.ACCEPTED)
         runs: list[Events] = []
         while batch := self.publisher.take():
@@ -138,7 +138,7 @@ class TakeTests(Case):
             runs += batch
             self.publisher.took(1)
         self.assertGreater(len(runs), 3)
-        self.assertEqual([number for run in runs for number in range(run.first, run.last + 1)], list(range(1, 301)))
+        self.assertEqual([number for run in runs for number in range(run.first, run.last + 1)], list(range(1, 1201)))
         self.assertEqual(
             (runs[0].headers, runs[0].mode, runs[0].level, runs[0].low), (RAW_HEADERS, Mode.ONE, Level.ACCEPTED, 1)
         )

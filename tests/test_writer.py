@@ -239,7 +239,7 @@ class WriterTests(SynchronousTestCase):
     def test_target(self) -> None:
         """Batches stay near the target, so that the other side begins while we still write; a large event gets its own."""
         self.writer.attach(self.link)
-        sizes = [1000] * 200 + [MAX_EVENT] + [1000] * 10
+        sizes = [1000] * 800 + [MAX_EVENT] + [1000] * 10
         for first, size in enumerate(sizes, 1):
             self.writer.write(_run(first, size))
         self.clock.advance(0)

@@ -7,12 +7,12 @@ from itertools import groupby
 
 import msgspec
 
-from nodeset.core.batch import NO_HEADERS, TARGET, Events, Level, Mode
+from nodeset.core.batch import MAX_EVENTS, NO_HEADERS, TARGET, Events, Level, Mode
 
 __all__ = ["EACH", "GRAIN", "Block", "Terms", "begin", "makeRuns"]
 
-#: What each event takes up beside its payload: its length, at most. It bounds as well how many empty ones a block holds.
-EACH = 4
+#: What each event takes up beside its payload: more than its length does, so that no block of empty ones is too long for a run.
+EACH = TARGET // MAX_EVENTS
 #: Seconds by which the deadlines of events in one block may differ: the earlier are given up so much late.
 GRAIN = 0.05
 

@@ -90,10 +90,16 @@ class Outbox:
 
         :return: False when it just joins others: there was something `unsent` before, `nextDeadline` is no earlier.
         """
-        if self._open is not None and self._open.join(terms, payload, token, deadline):
-            return False  # the usual case; `_settle` counts it
-        self._close()
         size = len(payload)
+        block = self._open
+        if block is not None and terms is block.terms and size < block.room and (deadline is None or deadline <= block.until):
+            # The usual case, which is `Block.join` without the call; `_settle` counts it.
+            block.payloads.append(payload)
+            block.tokens.append(token)
+            block.room -= size + EACH
+            block.deadline = deadline
+            return False
+        self._close()
         if self._waiting or not self._hasRoom(1, size):
             self._wait(_Waiter(terms, payload, token, deadline), size, wait)
         else:
@@ -179,8 +185,10 @@ class Outbox:
     def _stopWaiting(self, waiter: _Waiter) -> Gone:
         del self._waiting[waiter]
         self._waiting_bytes -= len(waiter.payload)
-        waiter.left = 0
-        return waiter.terms, [waiter.token]
+        token = waiter.token
+        # It may be remembered until its deadline.
+        waiter.left, waiter.payload, waiter.token = 0, b"", None
+        return waiter.terms, [token]
 
     # -- sending
 

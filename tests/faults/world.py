@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from nodeset.core.batch import Level, Mode, Policy, Sub
+from nodeset.core.batch import TARGET, Level, Mode, Policy, Sub
 from nodeset.core.blocks import Terms
 from nodeset.core.dispatcher import EventDispatcher
 from nodeset.core.inbox import Delivery, Inbox
@@ -30,7 +30,7 @@ from tests.faults.peaks import Limits, Peaks
 __all__ = ["Publication", "Wire", "World", "WorldNode"]
 
 #: Bytes of one event: three of them fill a batch.
-_PAYLOAD = 20_000
+_PAYLOAD = TARGET * 3 // 10
 _QUEUE, _INBOX, _OUTBOX = 8, 6, 15
 #: The same terms each time, so that events share blocks as a node's do.
 _makeTerms = lru_cache(Terms)
