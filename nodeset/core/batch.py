@@ -80,8 +80,8 @@ FEATURES: Final = frozenset({"events", "beat", "bye", "held"})
 MAX_EVENT: Final = 1024 * 1024
 #: One batch. Twice an event, so that a full event and its frame always fit.
 MAX_BATCH: Final = 2 * MAX_EVENT
-#: Bytes after which a batch is closed, so that the other side can begin. Measured: with a quarter of it publishMany does a fifth
-#: fewer events/s, events of mixed sizes come through at two thirds of the rate.
+#: Bytes after which a batch is closed, so that the other side can begin. Measured: with a quarter of it publishMany does
+#: a fifth fewer events/s, events of mixed sizes come through at two thirds of the rate.
 TARGET: Final = 256 * 1024
 #: All headers of a run.
 MAX_HEADERS: Final = 8 * 1024
