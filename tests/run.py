@@ -22,8 +22,11 @@ import attrs
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGING = "tests.test_packaging"
-#: Those that mostly wait for real processes; they run beside all others.
-WAITING = ("tests.test_cli", "tests.test_faults", "tests.test_restart")
+#: Those that mostly wait for real processes, in rows that run beside each other and beside all the rest.
+WAITING = {
+    "commands": ("tests.test_cli", "tests.test_cli_bad", "tests.test_cli_node"),
+    "faults": ("tests.test_faults", "tests.test_restart"),
+}
 #: Seconds after which a part counts as hung.
 PATIENCE = 900.0
 #: Seconds that a process which was told to stop has to go.
@@ -55,14 +58,13 @@ def listParts(temp: Path) -> list[list[Part]]:
     python = [sys.executable, "-m"]
     trial = [*python, "twisted.trial", "--temp-directory"]
     suite = listSuite(ROOT)
+    rows = {"trial": [name for name in suite if not any(name in row for row in WAITING.values())]}
+    rows |= {row: [name for name in suite if name in names] for row, names in WAITING.items()}
     return [
         [Part("ruff check", [*python, "ruff", "check", "."])],
         [Part("ruff format", [*python, "ruff", "format", "--check", "."])],
         [Part("mypy", [*python, "mypy"])],
-        [
-            Part("trial", [*trial, str(temp / "trial"), *(name for name in suite if name not in WAITING)], is_trial=True),
-            Part("waiting", [*trial, str(temp / "waiting"), *(name for name in suite if name in WAITING)], is_trial=True),
-        ],
+        [Part(row, [*trial, str(temp / row), *names], is_trial=True) for row, names in rows.items()],
         [Part("packaging", [*trial, str(temp / "packaging"), PACKAGING], is_trial=True)],
     ]
 
