@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from nodeset.errors import Receipt
@@ -51,7 +51,8 @@ class _Callbacks:
 
     def __get__(self, confirmation: Confirmation, owner: type[Confirmation]) -> list[tuple[_Call, _Call]]:
         calls = [] if confirmation._pair is None else [confirmation._pair]
-        confirmation._pair, confirmation._listed, confirmation._callbacks = None, True, calls
+        calls += confirmation._more
+        confirmation._pair, confirmation._more, confirmation._listed, confirmation._callbacks = None, (), True, calls
         return calls
 
 
@@ -59,8 +60,9 @@ class Confirmation(Deferred[Receipt]):
     """A Deferred in all that it does; see there. It has no canceller: who cancels it hears no more, the event goes its way."""
 
     _canceller = None
-    #: The only pair of calls so far, as Twisted's list would hold it.
+    #: The first pair of calls, as Twisted's list would hold it; those behind it.
     _pair: tuple[_Call, _Call] | None = None
+    _more: tuple[tuple[_Call, _Call], ...] = ()
     #: Whether there is Twisted's list instead.
     _listed = False
     _callbacks: Any = _Callbacks()
@@ -81,36 +83,42 @@ class Confirmation(Deferred[Receipt]):
         errbackKeywords: Mapping[str, Any] = _NOTHING,
     ) -> Any:
         """See `Deferred`."""
-        if self._pair is None and not self._listed and not self.called:
-            # Twisted takes None for nothing as well.
-            self._pair = (
-                (callback, callbackArgs or (), callbackKeywords or _NOTHING),
-                (_passOn if errback is None else errback, errbackArgs or (), errbackKeywords or _NOTHING),
-            )
-            return self
-        return super().addCallbacks(callback, errback, callbackArgs, callbackKeywords, errbackArgs, errbackKeywords)
+        if self._listed or self.called:
+            return super().addCallbacks(callback, errback, callbackArgs, callbackKeywords, errbackArgs, errbackKeywords)
+        # Twisted takes None for nothing as well.
+        return self._add(
+            (callback, callbackArgs or (), callbackKeywords or _NOTHING),
+            (_passOn if errback is None else errback, errbackArgs or (), errbackKeywords or _NOTHING),
+        )
 
     def addCallback(self, callback: Any, *args: Any, **kwargs: Any) -> Any:
         """See `Deferred`."""
-        if self._pair is None and not self._listed and not self.called:
+        if self._listed or self.called:
+            return super().addCallback(callback, *args, **kwargs)
+        if self._pair is None:  # what `_add` does, without the call
             self._pair = (callback, args, kwargs), _PASS_ON
             return self
-        return super().addCallback(callback, *args, **kwargs)
+        return self._add((callback, args, kwargs), _PASS_ON)
 
     def addErrback(self, errback: Any, *args: Any, **kwargs: Any) -> Any:
         """See `Deferred`."""
-        if self._pair is None and not self._listed and not self.called:
-            self._pair = _PASS_ON, (errback, args, kwargs)
-            return self
-        return super().addErrback(errback, *args, **kwargs)
+        if self._listed or self.called:
+            return super().addErrback(errback, *args, **kwargs)
+        return self._add(_PASS_ON, (errback, args, kwargs))
 
     def addBoth(self, callback: Any, *args: Any, **kwargs: Any) -> Any:
         """See `Deferred`."""
-        if self._pair is None and not self._listed and not self.called:
-            call = (callback, args, kwargs)
-            self._pair = call, call
-            return self
-        return super().addBoth(callback, *args, **kwargs)
+        if self._listed or self.called:
+            return super().addBoth(callback, *args, **kwargs)
+        call = (callback, args, kwargs)
+        return self._add(call, call)
+
+    def _add(self, callback: _Call, errback: _Call) -> Confirmation:
+        if self._pair is None:
+            self._pair = callback, errback
+        else:
+            self._more += ((callback, errback),)
+        return self
 
     def callback(self, result: Any) -> None:
         """See `Deferred`."""
@@ -121,16 +129,21 @@ class Confirmation(Deferred[Receipt]):
         self.called, self.result = True, result
         if pair is None:
             return
-        callback, args, kwargs = pair[0]
-        self._runningCallbacks = True
-        try:
-            result = callback(result, *args, **kwargs) if args or kwargs else callback(result)
-        except BaseException:
-            result = Failure(captureVars=self.debug)
-        self._runningCallbacks = False
-        if not self._listed and (result is None or type(result) is Receipt):
-            self.result = result
-            return
+        while True:
+            callback, args, kwargs = pair[0]
+            if callback is not _passOn:
+                self._runningCallbacks = True
+                try:
+                    result = callback(result, *args, **kwargs) if args or kwargs else callback(result)
+                except BaseException:
+                    result = Failure(captureVars=self.debug)
+                self._runningCallbacks = False
+                if self._listed or self.paused or (result is not None and type(result) is not Receipt):
+                    break
+                self.result = result
+            if not self._more:
+                return
+            pair, self._more = self._more[0], self._more[1:]
         # More was added meanwhile, or the result is perhaps a Failure, perhaps another Deferred: that is Twisted's.
         self._callbacks.insert(0, ((_Returned(self, callback, result), (), _NOTHING), _PASS_ON))
         self.result = None
@@ -142,12 +155,11 @@ def _works() -> bool:
     try:
         seen: list[object] = []
         receipt = Receipt(1, 1, 0)
-        for count in (1, 2):
+        for first in (_passOn, succeed):  # the second one goes Twisted's way
             confirmation = Confirmation()
-            for _ in range(count):
-                confirmation.addCallback(seen.append)
+            confirmation.addCallback(first).addCallback(seen.append)
             confirmation.callback(receipt)
-        return seen == [receipt, receipt, None] and Deferred[Receipt]()._callbacks == []
+        return seen == [receipt, receipt] and Deferred[Receipt]()._callbacks == []
     except Exception:
         return False
 
