@@ -133,7 +133,7 @@ class EventURI:
         return hash(self._text)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def parse(raw: str) -> EventURI:
     """The `EventURI` of `raw`, remembered, since the same few are used for ever. Raises `InvalidAddressing`."""
     return EventURI(raw)

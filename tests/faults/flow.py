@@ -39,19 +39,23 @@ def cycles(findings: Findings) -> None:
             everyone = [first, *members]
             stage.wait("the first are answered", partial(first.count, "done"), 60)
 
-            def settled(everyone: list[Child] = everyone) -> bool:
-                counts = [(child.count("p"), child.count("r")) for child in everyone]
-                return all(asked == answered for asked, answered in counts)
+            results: Counter[str] = Counter()
 
-            stage.wait("all is answered", settled, 600)
+            def answered(everyone: list[Child] = everyone, results: Counter[str] = results) -> bool:
+                # What was given up may still be in a queue: handled later, it is published on.
+                results.clear()
+                results.update(answer.result or "no answer" for child in everyone for answer in child.answers())
+                return not results["no answer"]
+
+            stage.wait("all is answered", answered, 600)
             spent = time.monotonic() - began
             last.order("publish 10")
             stage.wait("they work on", partial(last.count, "done"), 30)
-            results = Counter(answer.result or "no answer" for child in everyone for answer in child.answers())
+            stage.wait("all is answered still", answered, 60)
+            del results["no answer"]
             after = Counter(answer.result for answer in last.answers())
             twice = sum(tally([], child.got(), ordered=False).duplicate for child in members)
         findings.measure(f"{len(names)} nodes: {dict(results)} within {spent:.0f} s, then {dict(after)}")
-        findings.must(not results["no answer"], f"{len(names)} nodes: {results['no answer']} without an answer")
         findings.must(after == Counter({"ok": 10}), f"{len(names)} nodes: afterwards {dict(after)}")
         findings.must(not twice, f"{len(names)} nodes: {twice} calls too many")
 
