@@ -238,7 +238,7 @@ class Node(Service):
         :param event_uri: `event`, or `host/event`, or `node@host/event`; a name, not a pattern.
         :param level: when to say so: `accepted` (queued for every match), `delivered` (the handler of every match was
             called), `handled` (every handler has finished).
-        :param timeout: seconds until it fails with `OutcomeUnknown`, else the settings' `publish_timeout` (60); None is never.
+        :param timeout: seconds until it fails with `OutcomeUnknown`, 50 ms late at most; else the settings' (60); None: never.
         :param wait: when the outbox is full wait for room, or with False fail with `Overloaded`.
         :return: fires with a `Receipt`, always true; nobody subscribed is `Receipt(0, 0, 0)`. Fails with `Undelivered` (a match
             is gone), `HandlerFailed`, `OutcomeUnknown` (the link or the time was lost before the answer), `Overloaded`,
@@ -329,7 +329,7 @@ class Node(Service):
             (findTerms(uri, mode, level, timeout, self._publish_timeout), [payload for payload, _mode in group])
             for mode, group in groupby(encoded, lambda one: one[1])
         ]
-        checkLevel(level), checkTimeout(timeout, self._publish_timeout)
+        checkLevel(level), checkTimeout(timeout, self._publish_timeout)  # for no items at all, nobody has
         if self._peer is None:
             return fail(self._notRunning())
         if len(alike) == 1 and not any("_delivery_mode" in fields for fields in items):
