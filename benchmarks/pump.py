@@ -14,7 +14,7 @@ TOGETHER: Final = 500
 class Pump:
     """Publishes so many events with a call for each, as long as few enough wait for their receipts.
 
-    :param send: publishes the event of this number.
+    :param send: publishes the events of these numbers, from the first up to the last, with these callbacks for each receipt.
     :param matches: how many subscribers each must reach.
     :param done: called when all are confirmed.
     :param later: calls a function in so many seconds.
@@ -22,7 +22,7 @@ class Pump:
 
     def __init__(
         self,
-        send: Callable[[int], Any],
+        send: Callable[[int, int, Callable[[Any], None], Callable[[Any], None]], None],
         count: int,
         window: int,
         matches: int,
@@ -33,33 +33,36 @@ class Pump:
         self._done, self._later = done, later
         self.sent = self.confirmed = 0
         self.wrong: object = ""
-        self._asleep = False
+        #: What is done when so many are confirmed.
+        self._next, self._then = count, done
 
     def turn(self) -> None:
         """Publish what there is room for, then let the reactor run."""
         self.publishUpTo(self.sent + TOGETHER)
-        if self.sent < self._count:
-            self._asleep = self.sent >= self.confirmed + self._window
-            if not self._asleep:
-                self._later(0, self.turn)
+        if self.sent >= self._count:
+            self._next, self._then = self._count, self._done
+        elif self.sent >= self.confirmed + self._window:
+            self._next, self._then = self.sent - self._window // 2, self._wake
+        else:
+            self._later(0, self.turn)
 
     def publishUpTo(self, due: int) -> None:
         """Publish until `due` events have been sent, or all, or the window is full."""
         last = min(self._count, due, self.confirmed + self._window)
-        send, confirm, fail = self._send, self._confirm, self._fail
-        for number in range(self.sent, last):
-            send(number).addCallbacks(confirm, fail)
-        self.sent = max(self.sent, last)
+        if last > self.sent:
+            first, self.sent = self.sent, last
+            self._send(first, last, self._confirm, self._fail)
+
+    def _wake(self) -> None:
+        self._next, self._then = self._count, self._done
+        self._later(0, self.turn)
 
     def _confirm(self, receipt: Any) -> None:
         if receipt[1] != self._matches:
             self.wrong = self.wrong or receipt
-        self.confirmed += 1
-        if self._asleep and self.sent - self.confirmed <= self._window // 2:
-            self._asleep = False
-            self._later(0, self.turn)
-        if self.confirmed == self._count:
-            self._done()
+        self.confirmed = confirmed = self.confirmed + 1
+        if confirmed == self._next:
+            self._then()
 
     def _fail(self, failure: Any) -> None:
         self.wrong = self.wrong or failure.getErrorMessage()

@@ -241,10 +241,11 @@ class PumpTests(SynchronousTestCase):
     def makePump(self, count: int, window: int) -> Pump:
         """A pump whose turns wait in `turns`."""
 
-        def send(number: int) -> Waiting:
-            self.assertEqual(number, len(self.sent))
-            self.sent.append(Waiting())
-            return self.sent[-1]
+        def send(first: int, last: int, confirm: Callable[[Any], None], fail: Callable[[Any], None]) -> None:
+            self.assertEqual(first, len(self.sent))
+            for _ in range(first, last):
+                self.sent.append(Waiting())
+                self.sent[-1].addCallbacks(confirm, fail)
 
         return Pump(send, count, window, 1, lambda: self.over.append(1), lambda _, call: self.turns.append(call))
 

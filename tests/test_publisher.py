@@ -18,7 +18,9 @@ from tests.test_outbox import makeTerms
 
 
 class Case(SynchronousTestCase):
-    """A publisher with a link, whose outbox holds five events and lets five more wait."""
+    """A publisher, whose outbox holds five events and lets five more wait."""
+
+    linked = True
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -26,7 +28,8 @@ class Case(SynchronousTestCase):
         self.pokes = 0
         self.outbox = Outbox(max_events=5, max_waiting=5)
         self.publisher = Publisher(self.outbox, self.clock, self._poke, self.counters)
-        self.publisher.linkOpened()
+        if self.linked:
+            self.publisher.linkOpened()
 
     def _poke(self) -> None:
         self.pokes += 1
@@ -226,24 +229,58 @@ class TimeTests(Case):
         self.assertNoResult(never)
         self.assertEqual(self.counters["timed_out"], 2)
 
-    def test_together(self) -> None:
-        """Events published within 50 ms may fail together, none of them early, with the timer for all of them."""
+    def test_longTurn(self) -> None:
+        """However long a turn takes, its events have their time-out from its end: none of them fails early."""
         published = [self.publish(timeout=1.0)]
-        self.clock.advance(GRAIN)
+        self.clock.rightNow += 5.0
         published.append(self.publish(timeout=1.0))
-        self.clock.advance(1.0 - GRAIN)
-        self.assertNoResult(published[1])
-        self.clock.advance(GRAIN)
+        self.assertEqual([run.lengths for run in self.publisher.take()], [[1, 1]])
+        self.clock.advance(0.99)
+        for one in published:
+            self.assertNoResult(one)
+        self.clock.advance(0.01)
         for one in published:
             self.failureResultOf(one, OutcomeUnknown)
-        self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_unsent(self) -> None:
-        """An event that never found a link fails after its time-out as well, and is not sent when a link comes."""
+    def test_longTurnNoCredit(self) -> None:
+        """So it is when nothing may be sent at that turn's end, whatever else is published in it."""
+        while self.publisher._credit:
+            self.publish(timeout=None).addErrback(lambda failure: None)
+            self.publisher.take()
         published = self.publish(timeout=1.0)
+        self.clock.rightNow += 5.0
+        other = self.publish(timeout=2.0)
+        self.assertEqual(self.publisher.take(), [])
+        self.clock.advance(0.99)
+        self.assertNoResult(published)
+        self.clock.advance(0.01)
+        self.failureResultOf(published, OutcomeUnknown)
+        self.assertNoResult(other.addErrback(lambda failure: None))
+
+    def test_expiredInTurn(self) -> None:
+        """One that is published just before others expire, in the same turn, does not go with them."""
+        self.publish(timeout=1.0).addErrback(lambda failure: None)
+        self.publisher.take()
+        self.clock.rightNow = 0.5
+        published = self.publish(timeout=1.0)
+        self.clock.rightNow = 2.0
+        self.clock.advance(0)
+        self.assertNoResult(published)
+        self.publisher.take()
         self.clock.advance(1.0)
         self.failureResultOf(published, OutcomeUnknown)
-        self.assertEqual(self.publisher.take(), [])
+
+    def test_leaving(self) -> None:
+        """A dispatcher that is about to leave takes nothing more: what is published then keeps its own time-out."""
+        self.publisher.linkLeaving()
+        early = self.publish(timeout=1.0)
+        self.clock.advance(0.9)
+        late = self.publish(timeout=1.0)
+        self.clock.advance(0.1)
+        self.failureResultOf(early, OutcomeUnknown)
+        self.assertNoResult(late)
+        self.clock.advance(0.9)
+        self.failureResultOf(late, OutcomeUnknown)
 
     def test_noRoom(self) -> None:
         """One that waited for room all the time says so."""
@@ -279,6 +316,30 @@ class TimeTests(Case):
         self.clock.advance(1.0)
         self.done(1, 1)
         self.failureResultOf(published, OutcomeUnknown)
+
+
+class UnlinkedTimeTests(Case):
+    linked = False
+
+    def test_together(self) -> None:
+        """Events published within 50 ms may fail together, none of them early, with the timer for all of them."""
+        published = [self.publish(timeout=1.0)]
+        self.clock.advance(GRAIN)
+        published.append(self.publish(timeout=1.0))
+        self.clock.advance(1.0 - GRAIN)
+        self.assertNoResult(published[1])
+        self.clock.advance(GRAIN)
+        for one in published:
+            self.failureResultOf(one, OutcomeUnknown)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_unsent(self) -> None:
+        """An event that never found a link fails after its time-out as well, and is not sent when a link comes."""
+        published = self.publish(timeout=1.0)
+        self.clock.advance(1.0)
+        self.failureResultOf(published, OutcomeUnknown)
+        self.publisher.linkOpened()
+        self.assertEqual(self.publisher.take(), [])
 
     def test_publishWhenExpired(self) -> None:
         """Who publishes again at a time-out gets a time-out of its own."""

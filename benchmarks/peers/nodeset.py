@@ -137,33 +137,36 @@ def publisher(desk: Desk, place: Place) -> None:
     _reactor().run()
 
 
-def _sender(work: Work, node: Any, message: Any, source: int) -> Callable[[int], Any]:
-    publish, monotonic = node.publish, time.monotonic
+def _sender(work: Work, node: Any, message: Any, source: int) -> Callable[[int, int, Any, Any], None]:
+    publish, publishMany, monotonic = node.publish, node.publishMany, time.monotonic
 
-    def sendOne(number: int) -> Any:
-        return publish(EVENT, message, number=number, text=TEXT, stamp=monotonic(), source=source, note=NOTE)
+    def sendEach(first: int, last: int, confirm: Any, fail: Any) -> None:
+        for number in range(first, last):
+            publish(EVENT, message, number=number, text=TEXT, stamp=monotonic(), source=source, note=NOTE).addCallbacks(
+                confirm, fail
+            )
 
-    def sendMany(number: int) -> Any:
-        first = number * BATCH
-        return node.publishMany(
-            EVENT,
-            message,
-            [
-                {"number": first + index, "text": TEXT, "stamp": monotonic(), "source": source, "note": NOTE}
-                for index in range(BATCH)
-            ],
-        )
+    def sendMany(first: int, last: int, confirm: Any, fail: Any) -> None:
+        for number in range(first * BATCH, last * BATCH, BATCH):
+            items = [
+                {"number": one, "text": TEXT, "stamp": monotonic(), "source": source, "note": NOTE}
+                for one in range(number, number + BATCH)
+            ]
+            publishMany(EVENT, message, items).addCallbacks(confirm, fail)
 
     if work.kind == "many":
         return sendMany
     if work.kind != "mixed":
-        return sendOne
+        return sendEach
     sizes = drawSizes(work.count)[source :: work.publishers]
     names = [f"{MIXED}.{index}" for index in range(NAMES)]
 
-    def sendMixed(number: int) -> Any:
-        note = FILL[: max(0, sizes[number] - 90)]
-        return publish(names[number % NAMES], message, number=number, text=TEXT, stamp=monotonic(), source=source, note=note)
+    def sendMixed(first: int, last: int, confirm: Any, fail: Any) -> None:
+        for number in range(first, last):
+            name, note = names[number % NAMES], FILL[: max(0, sizes[number] - 90)]
+            publish(name, message, number=number, text=TEXT, stamp=monotonic(), source=source, note=note).addCallbacks(
+                confirm, fail
+            )
 
     return sendMixed
 

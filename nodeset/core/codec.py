@@ -313,7 +313,8 @@ def _compile(cls: type[NodeMessage]) -> Plan:
     express: type[msgspec.Struct] | None = None
     quick = None
     if flat and direct and not shape.factories:
-        express = msgspec.defstruct(cls.__name__, entries, kw_only=True, forbid_unknown_fields=True)
+        # It holds nothing that could hold it: no work for the garbage collector.
+        express = msgspec.defstruct(cls.__name__, entries, kw_only=True, forbid_unknown_fields=True, gc=False)
         quick = msgspec.json.Decoder(express).decode
     shape.plan = plan = Plan(wire, read, express, quick, reread, loose, flat, direct)
     return plan

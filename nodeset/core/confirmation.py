@@ -86,10 +86,14 @@ class Confirmation(Deferred[Receipt]):
         if self._listed or self.called:
             return super().addCallbacks(callback, errback, callbackArgs, callbackKeywords, errbackArgs, errbackKeywords)
         # Twisted takes None for nothing as well.
-        return self._add(
+        pair = (
             (callback, callbackArgs or (), callbackKeywords or _NOTHING),
             (_passOn if errback is None else errback, errbackArgs or (), errbackKeywords or _NOTHING),
         )
+        if self._pair is None:  # what `_add` does, without the call
+            self._pair = pair
+            return self
+        return self._add(*pair)
 
     def addCallback(self, callback: Any, *args: Any, **kwargs: Any) -> Any:
         """See `Deferred`."""

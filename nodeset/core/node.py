@@ -8,39 +8,33 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterable, Mapping
-from itertools import groupby
-from types import EllipsisType
 from typing import Any, ClassVar
 
-from msgspec import convert
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from nodeset.core import codec
 from nodeset.core.address import checkPart
-from nodeset.core.arguments import checkClass, checkLevel, checkReserved, checkTimeout, makeSub, publishable, subscribable
+from nodeset.core.arguments import makeSub, subscribable
 from nodeset.core.batch import MAX_QUEUED, MAX_QUEUED_BYTES, Sub
-from nodeset.core.codec import MAX_EVENT, write
 from nodeset.core.handlers import Handlers
 from nodeset.core.interfaces import INode
 from nodeset.core.link import Transport
-from nodeset.core.message import NodeMessage, RawMessage
+from nodeset.core.message import NodeMessage
 from nodeset.core.peer import Peer
-from nodeset.core.shortcuts import TIMES, Key, Shortcuts, findTerms
+from nodeset.core.publishing import Publishing
 from nodeset.core.utils import catches
-from nodeset.errors import BadSettings, LocalError, NotRunning, Receipt, Refused
+from nodeset.errors import BadSettings, LocalError, NotRunning, Refused
 from nodeset.settings import Settings, current
 
 __all__ = ["Node"]
 
 
 @implementer(INode)
-class Node(Service):
+class Node(Publishing, Service):
     """A peer on the bus: it publishes, subscribes, is called with what it subscribed to.
 
     :param port: TCP port to listen on for direct peers; 0 takes any, None listens nowhere.
@@ -72,7 +66,7 @@ class Node(Service):
         clock: IReactorTime | None = None,
     ) -> None:
         self.settings = current() if settings is None else settings
-        self._publish_timeout = self.settings.publish_timeout
+        super().__init__(self.settings.publish_timeout)
         if port is not None and not (isinstance(port, int) and 0 <= port <= 65535):
             raise BadSettings(f"port must be a number from 0 to 65535, or None, not {port!r:.60}")
         if dispatcher_url is not None and transport is None:
@@ -89,7 +83,6 @@ class Node(Service):
         self._linked: list[Deferred[Any]] = []
         self._early: dict[str, list[Any]] = {}
         self._caught = catches(type(self))
-        self._shortcuts = Shortcuts()
         self._handlers: Handlers | None = None
         if self.autosubscribe:
             for caught in self._caught:
@@ -134,6 +127,7 @@ class Node(Service):
             concurrency=self.concurrency,
         )
         self._peer = peer
+        self.publishBy(peer.publisher)
         for pattern, sub in list(self._subscriptions.items()):
             for waiting in self._early.pop(pattern, [None]):
                 # A refusal that nobody waits for has been logged by the peer.
@@ -163,6 +157,7 @@ class Node(Service):
             await peer.retire(self.settings.drain_timeout)
         if peer is not None and self._peer is peer:
             self._peer = None
+            self.publishBy(None)
             peer.stop()
             if handlers is not None:
                 if alone:
@@ -220,124 +215,6 @@ class Node(Service):
         for deferred in linked:
             if not deferred.called:
                 deferred.callback(result) if not isinstance(result, (Exception, Failure)) else deferred.errback(result)
-
-    # -- publishing
-
-    def publish(
-        self,
-        event_uri: str,
-        msgClass: type[NodeMessage] | None = None,
-        *,
-        level: str = "delivered",
-        timeout: float | EllipsisType | None = ...,
-        wait: bool = True,
-        **fields: Any,
-    ) -> Deferred[Receipt]:
-        """Publish a message of `msgClass` (None: of any fields) with `fields`.
-
-        :param event_uri: `event`, or `host/event`, or `node@host/event`; a name, not a pattern.
-        :param level: when to say so: `accepted` (queued for every match), `delivered` (the handler of every match was
-            called), `handled` (every handler has finished).
-        :param timeout: seconds until it fails with `OutcomeUnknown`, 50 ms late at most; else the settings' (60); None: never.
-        :param wait: when the outbox is full wait for room, or with False fail with `Overloaded`.
-        :return: fires with a `Receipt`, always true; nobody subscribed is `Receipt(0, 0, 0)`. Fails with `Undelivered` (a match
-            is gone), `HandlerFailed`, `OutcomeUnknown` (the link or the time was lost before the answer), `Overloaded`,
-            `NotRunning`.
-        :raise InvalidAddressing: for an address that is none, or a pattern.
-        :raise UnknownField: for a field that the class does not have.
-        :raise BadMessage: for a value that cannot be sent.
-
-        Fields that bear the name of an argument go by `publishMessage`. Before a dispatcher is there, what is published
-        waits, bounded by the outbox, for as long as `timeout`.
-        """
-        try:
-            known = self._shortcuts[event_uri, msgClass, level, timeout]
-            payload = write(convert(fields, known.kind))
-            mode = known.msg_class._delivery_mode
-            usual = len(payload) <= MAX_EVENT and mode is known.mode and (timeout is ... or type(timeout) in TIMES)
-        except Exception:
-            usual = False
-        if not usual or self._peer is None:
-            # Not met before, or unusual, or wrong: the long way finds out.
-            return self._publishLong((event_uri, msgClass, level, timeout), wait, fields)
-        return self._peer.publisher.publish(known.terms, payload, wait)
-
-    def _publishLong(self, key: Key, wait: bool, fields: dict[str, Any]) -> Deferred[Receipt]:
-        event_uri, msg_class, level, timeout = key
-        checkReserved(fields)
-        uri = publishable(event_uri)
-        checkClass(msg_class)
-        payload, mode = codec.encodeFields(msg_class, fields)
-        terms = findTerms(uri, mode, level, timeout, self._publish_timeout)
-        if self._peer is None:
-            return fail(self._notRunning())
-        if "_delivery_mode" not in fields:
-            self._shortcuts.learn(key, terms, mode)
-        return self._peer.publisher.publish(terms, payload, wait)
-
-    def publishMessage(
-        self,
-        event_uri: str,
-        msg: NodeMessage,
-        *,
-        level: str = "delivered",
-        timeout: float | EllipsisType | None = ...,
-        wait: bool = True,
-    ) -> Deferred[Receipt]:
-        """Publish a message that exists; it is encoded now, so changing it later changes nothing. Else like `publish`."""
-        uri = publishable(event_uri)
-        checkClass(type(msg))
-        payload, mode = codec.encode(msg), codec.deliveryMode(msg)
-        terms = findTerms(uri, mode, level, timeout, self._publish_timeout, isinstance(msg, RawMessage))
-        if self._peer is None:
-            return fail(self._notRunning())
-        return self._peer.publisher.publish(terms, payload, wait)
-
-    def publishMany(
-        self,
-        event_uri: str,
-        msgClass: type[NodeMessage] | None,
-        items: Iterable[Mapping[str, Any]],
-        *,
-        level: str = "delivered",
-        timeout: float | EllipsisType | None = ...,
-        wait: bool = True,
-    ) -> Deferred[Receipt]:
-        """Publish one message for each of `items`, the fields of one, with one answer for all.
-
-        All are checked before the first is published. Fires when every one is answered, with the sums; fails then with
-        the error of the first that failed. Else like `publish`.
-        """
-        fields = list(items)
-        try:
-            known = self._shortcuts[event_uri, msgClass, level, timeout]
-            payloads = [write(one) for one in convert(fields, known.kinds)]
-            mode = known.msg_class._delivery_mode
-            usual = max(map(len, payloads)) <= MAX_EVENT and mode is known.mode and type(timeout) in TIMES
-        except Exception:
-            usual = False
-        if not usual or self._peer is None:
-            return self._publishManyLong((event_uri, msgClass, level, timeout), wait, fields)
-        return self._peer.publisher.publishMany([(known.terms, payloads)], wait)
-
-    def _publishManyLong(self, key: Key, wait: bool, items: list[Mapping[str, Any]]) -> Deferred[Receipt]:
-        event_uri, msg_class, level, timeout = key
-        uri = publishable(event_uri)
-        checkClass(msg_class)
-        encoded = [codec.encodeFields(msg_class, fields) for fields in items]
-        alike = [
-            (findTerms(uri, mode, level, timeout, self._publish_timeout), [payload for payload, _mode in group])
-            for mode, group in groupby(encoded, lambda one: one[1])
-        ]
-        checkLevel(level), checkTimeout(timeout, self._publish_timeout)  # for no items at all, nobody has
-        if self._peer is None:
-            return fail(self._notRunning())
-        if len(alike) == 1 and not any("_delivery_mode" in fields for fields in items):
-            self._shortcuts.learn(key, alike[0][0], encoded[0][1])
-        return self._peer.publisher.publishMany(alike, wait)
-
-    def _notRunning(self) -> NotRunning:
-        return NotRunning(f"the node {self.name} is not running: call startService() before publish()")
 
     # -- subscribing
 

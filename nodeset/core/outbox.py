@@ -82,6 +82,30 @@ class Outbox:
 
     # -- filling
 
+    def join(self, terms: Terms, payload: bytes, token: object) -> bool:
+        """Admit an event if it is like the newest ones, whose block is not closed; returns whether it was.
+
+        It does not look at the clock: its time-out is counted from `close`, which must follow in the same turn.
+        """
+        block = self._open
+        if block is None or terms is not block.terms:
+            return False
+        size = len(payload)
+        if size >= block.room:
+            return False
+        # `_settle` counts it.
+        block.payloads.append(payload)
+        block.tokens.append(token)
+        block.room -= size + EACH
+        return True
+
+    def close(self, now: float) -> None:
+        """What joined has its deadline from here on; the next event begins another block."""
+        block = self._open
+        if block is not None and block.deadline is not None and block.terms.timeout is not None:
+            block.deadline = max(block.deadline, now + block.terms.timeout)
+        self._close()
+
     def add(self, terms: Terms, payload: bytes, token: object, deadline: float | None = None, wait: bool = True) -> bool:
         """Admit an event; when there is no room it waits for some, or with `wait=False` raises `Overloaded`.
 
@@ -90,16 +114,10 @@ class Outbox:
 
         :return: False when it just joins others: there was something `unsent` before, `nextDeadline` is no earlier.
         """
-        size = len(payload)
-        block = self._open
-        if block is not None and terms is block.terms and size < block.room and (deadline is None or deadline <= block.until):
-            # The usual case, which is `Block.join` without the call; `_settle` counts it.
-            block.payloads.append(payload)
-            block.tokens.append(token)
-            block.room -= size + EACH
-            block.deadline = deadline
+        if self._open is not None and self._open.join(terms, payload, token, deadline):
             return False
         self._close()
+        size = len(payload)
         if self._waiting or not self._hasRoom(1, size):
             self._wait(_Waiter(terms, payload, token, deadline), size, wait)
         else:

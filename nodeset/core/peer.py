@@ -296,6 +296,7 @@ class Peer:
                 self._retired()
             case Bye():
                 self._leaving = True
+                self.publisher.linkLeaving()
                 self.log.info("{name}: the dispatcher is about to leave: {reason}", name=self.name, reason=frame.reason)
             case _:
                 raise ProtocolError(f"a dispatcher does not send {type(frame).__name__}")

@@ -58,12 +58,14 @@ class Tally:
 class Publisher:
     """Owns an outbox, with the clock by which its entries expire.
 
-    :param poke: called when there is something to `take`.
+    :param poke: called when there is something to `take`: while there is a link, to be taken before the reactor's turn is over.
     """
 
     def __init__(self, outbox: Outbox, clock: IReactorTime, poke: Callable[[], None], counters: Counter[str]) -> None:
         self._outbox, self._clock, self._poke, self._counters = outbox, clock, poke, counters
-        self._seconds = clock.seconds
+        self._seconds, self._join = clock.seconds, outbox.join
+        #: Whether `take` comes at the end of every turn in which there is something new.
+        self._joins = False
         self._credit = 0
         self._poked = False
         self._expires = float("inf")
@@ -74,15 +76,22 @@ class Publisher:
     def publish(self, terms: Terms, payload: bytes, wait: bool = True) -> Deferred[Receipt]:
         """Put one event into the outbox; fires and fails as `Node.publish` says. The arguments have been checked."""
         token = makeConfirmation()
-        timeout = terms.timeout
-        deadline = None if timeout is None else self._seconds() + timeout
-        try:
-            if self._outbox.add(terms, payload, token, deadline, wait):
-                self._added(deadline)
-        except Overloaded as error:
-            self._counters["overloaded"] += 1
-            return fail(error)
+        if not (self._joins and self._join(terms, payload, token)):
+            now = self._seconds()
+            self._closeTurn(now)
+            deadline = None if terms.timeout is None else now + terms.timeout
+            try:
+                if self._outbox.add(terms, payload, token, deadline, wait):
+                    self._added(deadline)
+            except Overloaded as error:
+                self._counters["overloaded"] += 1
+                return fail(error)
         return token
+
+    def _closeTurn(self, now: float) -> None:
+        """What joined in this turn has its deadline from now on."""
+        if self._joins:
+            self._outbox.close(now)
 
     def publishMany(self, events: list[tuple[Terms, list[bytes]]], wait: bool = True) -> Deferred[Receipt]:
         """Put many events into the outbox, those under the same terms together; fires and fails as `Node.publishMany` says."""
@@ -109,6 +118,7 @@ class Publisher:
     def take(self) -> list[Events]:
         """The runs of the next batch, empty when there is nothing to send or no credit; they count as sent from here on."""
         self._poked = False
+        self._closeTurn(self._seconds())
         if self._credit <= 0:
             return []
         runs = self._outbox.take(TARGET)
@@ -125,11 +135,17 @@ class Publisher:
         """Everything that is not confirmed goes out, in order, whether or not it was sent before."""
         self._credit = WINDOW
         self._poked = False
+        self._joins = True
         self._outbox.rewind()
         if self._givingUp is not None:
             self._givingUp.cancel()
             self._givingUp = None
         self._changed()
+
+    def linkLeaving(self) -> None:
+        """Nothing more is taken before the next link."""
+        self._closeTurn(self._seconds())
+        self._joins = False
 
     def done(self, frame: Done) -> None:
         """The dispatcher says what became of events."""
@@ -166,6 +182,7 @@ class Publisher:
 
     def linkLost(self) -> None:
         """Everything waits for the next link; what was sent already, not for ever."""
+        self.linkLeaving()
         self._credit = 0
         self._poked = False
         if self._givingUp is None:
@@ -217,7 +234,9 @@ class Publisher:
 
     def _expire(self) -> None:
         self._expiring = None
-        for gone, what in zip(self._outbox.expire(self._seconds()), _EXPIRED, strict=True):
+        now = self._seconds()
+        self._closeTurn(now)
+        for gone, what in zip(self._outbox.expire(now), _EXPIRED, strict=True):
             for terms, tokens in gone:
                 self._counters["timed_out"] += len(tokens)
                 expired = f"{terms.event!r} {what} within {terms.timeout:g} s; it is not sent again"

@@ -1,10 +1,10 @@
-"""What is known of publish calls that were made before, so that it is not found out for every event."""
+"""What is known of publish calls without options that were made before, so that it is not found out for every event."""
 
 from __future__ import annotations
 
 from functools import lru_cache
-from types import EllipsisType, GenericAlias, NoneType
-from typing import Any, Final
+from types import EllipsisType, GenericAlias
+from typing import Any
 
 import attrs
 import msgspec
@@ -15,15 +15,13 @@ from nodeset.core.batch import NO_HEADERS, RAW_HEADERS
 from nodeset.core.blocks import Terms
 from nodeset.core.message import NodeMessage
 
-__all__ = ["TIMES", "Key", "Shortcut", "Shortcuts", "findTerms"]
+__all__ = ["Key", "Shortcut", "Shortcuts", "findTerms"]
 
 #: Calls that are remembered, all of them forgotten when there are more.
 _REMEMBERED = 1024
 
-#: Types of time-outs that are known by their value; what equals a number need not be one.
-TIMES: Final = frozenset({EllipsisType, NoneType, float, int})
-#: Event, class, level, time-out, as they were given.
-Key = tuple[str, type[NodeMessage] | None, str, float | EllipsisType | None]
+#: Event, class, as they were given.
+Key = tuple[str, type[NodeMessage] | None]
 
 
 def findTerms(
@@ -46,7 +44,7 @@ def _findTerms(event: str, mode: str, level: str, timeout: float | None, raw: bo
 class Shortcut:
     """A call whose fields are all that is left to check: msgspec can, by `kind`, or `kinds` for a list of them.
 
-    It holds while `mode` is still the very text that `msg_class` has, for a time-out whose type is in `TIMES`.
+    It holds while `mode` is still the very text that `msg_class` has.
     """
 
     terms: Terms
@@ -60,7 +58,7 @@ class Shortcuts(dict[Key, Shortcut]):
     """The shortcut for each such call."""
 
     def learn(self, key: Key, terms: Terms, mode: str) -> None:
-        """A call with these arguments went well."""
+        """A call with these arguments, no others but fields, went well."""
         msg_class = key[1]
         kind = None if msg_class is None else codec.express(msg_class)
         if msg_class is not None and kind is not None and RESERVED.isdisjoint(kind.__struct_fields__):
