@@ -270,6 +270,22 @@ class TimeTests(Case):
         self.clock.advance(1.0)
         self.failureResultOf(published, OutcomeUnknown)
 
+    def test_waited(self) -> None:
+        """One that waited for room keeps its own time-out, whoever is published when there is room for it."""
+        for _ in range(5):
+            self.publish(timeout=None)
+        self.publisher.take()
+        waited = self.publish(timeout=1.0)
+        self.clock.advance(0.9)
+        self.done(1, 5)
+        late = self.publish(timeout=1.0)
+        self.publisher.take()
+        self.clock.advance(0.1)
+        self.failureResultOf(waited, OutcomeUnknown)
+        self.assertNoResult(late)
+        self.clock.advance(0.9)
+        self.failureResultOf(late, OutcomeUnknown)
+
     def test_leaving(self) -> None:
         """A dispatcher that is about to leave takes nothing more: what is published then keeps its own time-out."""
         self.publisher.linkLeaving()

@@ -190,6 +190,8 @@ class Outbox:
         self._deadlines.add(waiter)
 
     def _admitWaiting(self) -> None:
+        if not self._waiting:
+            return
         while self._waiting:
             waiter = next(iter(self._waiting))
             size = len(waiter.payload)
@@ -199,6 +201,8 @@ class Outbox:
                     return
                 self._admit(waiter.terms, waiter.payload, waiter.token, waiter.deadline, size)
             self._stopWaiting(waiter)
+        # Their time-outs began long ago: who comes now has another deadline.
+        self._close()
 
     def _stopWaiting(self, waiter: _Waiter) -> Gone:
         del self._waiting[waiter]
