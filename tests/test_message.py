@@ -369,6 +369,7 @@ class TestFieldsOfAMessage(SynchronousTestCase):
         msg = _Message(a=1)
         self.assertIsNone(msg.meta)
         msg.meta = Meta("orders.created", sequence=4)
+        assert msg.meta is not None
         self.assertEqual(
             (msg.meta.event, msg.meta.sequence, msg.meta.again, dict(msg.meta.headers)), ("orders.created", 4, False, {})
         )

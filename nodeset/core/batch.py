@@ -199,6 +199,14 @@ class Events(msgspec.Struct, array_like=True, tag=0, gc=False):
         """At least the bytes that the run takes when packed: a character takes four at most, all else has its marker."""
         return 64 + len(self.payloads) + 5 * len(self.lengths) + 4 * len(self.event) + len(self.headers)
 
+    def cut(self, index: int, offset: int, most: int) -> list[bytes]:
+        """The payloads of at most so many events, the first of them that with this index, at this offset."""
+        payloads, found = self.payloads, []
+        for length in self.lengths[index : index + most]:
+            found.append(payloads[offset : offset + length])
+            offset += length
+        return found
+
     def part(self, first: int, last: int) -> Events:
         """The events `first` to `last` of this run as a run of their own."""
         if first == self.first and last == self.last:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import deque
 from collections.abc import Callable, Mapping
+from itertools import repeat
 from types import UnionType
 from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
 
@@ -18,7 +20,7 @@ from nodeset.core.message import MODES, Attribute, NodeMessage, RawMessage, _Mes
 from nodeset.core.values import INT_LIMIT, MAX_DEPTH, TOO_DEEP, compare, place, search, write
 from nodeset.errors import BadMessage, MessageTooLarge
 
-__all__ = ["MAX_DEPTH", "MAX_EVENT", "decode", "deliveryMode", "encode", "encodeFields", "express", "reader", "write"]
+__all__ = ["MAX_DEPTH", "MAX_EVENT", "decode", "decodeMany", "deliveryMode", "encode", "encodeFields", "express", "write"]
 
 MAX_EVENT: Final = 1 << 20
 """Bytes of one encoded event. A batch is at most 2 MiB, so that one event never fills it alone; NATS stops at 1 MiB too."""
@@ -134,23 +136,31 @@ def decode(payload: bytes, msg_class: type[NodeMessage] | None = None, raw: bool
         raise BadMessage(f"a payload of {len(payload)} bytes cannot be read: {message.explain(error, cls)}") from None
 
 
-def reader(msg_class: type[NodeMessage] | None) -> Callable[[bytes], msgspec.Struct] | None:
-    """What reads a payload without a backslash as the declared fields of this class; it raises ValueError, RecursionError.
+def decodeMany(payloads: list[bytes], msg_class: type[NodeMessage]) -> list[NodeMessage] | None:
+    """The messages in these payloads, made all at once; None when they are to be decoded one by one.
 
-    What it reads is right, what it refuses is for `decode` to judge. None for a class that takes more than that to read, or is
-    not compiled yet.
+    That is when one is not as usual or plainly wrong, or the class takes more than its declared fields to make. What each costs
+    by itself is spent in C, in half the time.
     """
-    plan: Plan | None = None if msg_class is None else msg_class._shape.plan
-    return None if plan is None else plan.quick
+    plan: Plan | None = msg_class._shape.plan
+    if plan is None or plan.quick is None:
+        return None
+    try:
+        fields = list(map(asdict, map(plan.quick, payloads)))
+    except (ValueError, RecursionError):
+        return None
+    messages = list(map(makeBlank, repeat(msg_class, len(payloads))))
+    deque(map(setFields, messages, fields), 0)
+    return messages
 
 
 def _decodeFlat(payload: bytes, cls: type[NodeMessage], read: Callable[[bytes], msgspec.Struct]) -> NodeMessage | None:
-    """The usual case made quick: a payload without anything that has to be looked at twice; None when it is another one.
+    """The usual case made quick: nothing but declared fields; None when it is another one.
 
-    The types of the class refuse what JSON cannot carry; fields that the class does not know and escapes are left to the
-    long way.
+    The types of the class refuse what JSON cannot carry, msgspec half a character; fields that the class does not know are left
+    to the long way.
     """
-    if payload.find(b"\\") >= 0 or len(payload) > MAX_EVENT:
+    if len(payload) > MAX_EVENT:
         return None
     try:
         fields = asdict(read(payload))

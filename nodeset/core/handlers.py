@@ -6,11 +6,12 @@ handler that returns a Deferred, or is `async def`, is waited for, but not for e
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
+from itertools import count, repeat
 from typing import Any
 
 import attrs
-from msgspec.structs import asdict
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -19,8 +20,9 @@ from twisted.python.failure import Failure
 from nodeset.core import codec
 from nodeset.core.address import matches, parse
 from nodeset.core.batch import NO_HEADERS, Events
-from nodeset.core.inbox import Delivery
-from nodeset.core.message import NodeMessage, makeBlank, setFields
+from nodeset.core.inbox import Delivery, makeDelivery
+from nodeset.core.message import NodeMessage, setOrigin
+from nodeset.core.meta import Meta
 from nodeset.core.patience import Patience, deferredOf
 from nodeset.core.stretch import Result, Stretch, oneByOne
 from nodeset.core.utils import Caught
@@ -30,6 +32,8 @@ __all__ = ["Handlers", "Refusal"]
 
 #: Event names whose handlers are remembered.
 _REMEMBERED = 1024
+#: Messages that are made ahead.
+_AHEAD = 64
 
 _Handler = Callable[[NodeMessage], Any]
 
@@ -88,41 +92,41 @@ class Handlers:
     def deliverRun(self, run: Events, stream: str, index: int, offset: int, more: Callable[[], bool]) -> Stretch:
         """Call the handlers of the events in `run` from `index` on, until one takes its time; see `DeliverRun`.
 
-        In the usual case, one handler and events that can be read at once, each costs a call of it and little else.
+        In the usual case, one handler and events without headers, messages are made ahead: more of them while all goes well,
+        since one that takes its time, or fails, leaves the rest to be made again.
         """
         plan = self._plans.get(run.event) or self._plan(run.event)
         handler, msg_class = plan.single or (None, None)
-        read = codec.reader(msg_class)
-        if handler is None or msg_class is None or read is None or run.headers is not NO_HEADERS:
+        if handler is None or msg_class is None or run.headers is not NO_HEADERS:
             return self._deliverEach(run, stream, index, offset, more)
-        event, first, again, level, mode, payloads = run.event, run.first, run.again, run.level, run.mode, run.payloads
-        plain = payloads.find(b"\\") < 0
-        for length in run.lengths[index:]:
-            payload = payloads[offset : offset + length]
-            delivery = Delivery(event, stream, first + index, again, NO_HEADERS, payload, level, mode)
-            try:
-                fields = asdict(read(payload)) if plain or payload.find(b"\\") < 0 else None
-            except (ValueError, RecursionError):
-                fields = None
-            if fields is None:
-                result = self.deliver(delivery)
-            else:
-                fields["meta"] = delivery
-                message = makeBlank(msg_class)
-                setFields(message, fields)
+        origin = Meta(run.event, stream, run.first, run.again)
+        ahead = 1
+        while index < len(run.lengths) and not self._stopped:
+            start, payloads = index, run.cut(index, offset, ahead)
+            messages = codec.decodeMany(payloads, msg_class)
+            if messages is None:
+                stretch = self._deliverEach(run, stream, index, offset, more, ahead)
+                index, offset = stretch.reached, stretch.offset
+                if index - start < len(payloads):
+                    return stretch
+                continue
+            deque(map(setOrigin, messages, zip(repeat(origin), count(run.first + index))), 0)
+            for message in messages:
                 try:
                     result = handler(message)
                 except (Exception, SystemExit):  # sys.exit() in a handler ends the handler, not the service
-                    result = self._report(Failure(), handler, delivery)
+                    result = self._report(Failure(), handler, run.event)
                 else:
                     if result is not None:
-                        result = self._await(result, handler, delivery)
-            if result is not None:
-                return Stretch(index, offset, delivery, result)
-            index += 1
-            offset += length
-            if self._stopped or (not index & 15 and not more()):
-                break
+                        result = self._await(result, handler, run.event)
+                if result is not None:
+                    offset += sum(map(len, payloads[: index - start]))
+                    return Stretch(index, offset, makeDelivery(run, stream, index, payloads[index - start]), result)
+                index += 1
+                if self._stopped or (not index & 15 and not more()):
+                    return Stretch(index, offset + sum(map(len, payloads[: index - start])))
+            offset += sum(map(len, payloads))
+            ahead = min(4 * ahead, _AHEAD)
         return Stretch(index, offset)
 
     def deliver(self, delivery: Delivery) -> Result:
@@ -139,17 +143,17 @@ class Handlers:
             message = codec.decode(delivery.payload, msg_class, _isRaw(delivery))
         except NodeSetError as error:
             return self._refuse(delivery, error)
-        message.__dict__["meta"] = delivery
+        setOrigin(message, delivery)
         try:
             result = handler(message)
         except (Exception, SystemExit):  # sys.exit() in a handler ends the handler, not the service
-            return self._report(Failure(), handler, delivery)
-        return None if result is None else self._await(result, handler, delivery)
+            return self._report(Failure(), handler, delivery.event)
+        return None if result is None else self._await(result, handler, delivery.event)
 
-    def _await(self, result: object, handler: Callable[..., Any], delivery: Delivery) -> Deferred[str | None] | None:
+    def _await(self, result: object, handler: Callable[..., Any], event: str) -> Deferred[str | None] | None:
         """What a handler returned: a Deferred to wait for, or nothing."""
         deferred = deferredOf(result)
-        return None if deferred is None else self._watch(deferred, handler, delivery)
+        return None if deferred is None else self._watch(deferred, handler, event)
 
     def _deliverToAll(self, plan: _Plan, delivery: Delivery) -> Result:
         decoded: dict[type[NodeMessage] | None, NodeMessage] = {}
@@ -159,7 +163,7 @@ class Handlers:
             raw = _isRaw(delivery)
             for msg_class in dict.fromkeys([first, *(msg_class for _handler, msg_class in plan.handlers)]):
                 message = decoded[msg_class] = codec.decode(delivery.payload, msg_class, raw)
-                message.__dict__["meta"] = delivery
+                setOrigin(message, delivery)
         except NodeSetError as error:
             return self._refuse(delivery, error)
         calls: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
@@ -172,10 +176,10 @@ class Handlers:
             try:
                 result = handler(*arguments)
             except (Exception, SystemExit):
-                reasons.append(self._report(Failure(), handler, delivery))
+                reasons.append(self._report(Failure(), handler, delivery.event))
                 continue
             if result is not None and (deferred := deferredOf(result)) is not None:
-                waiting.append(self._watch(deferred, handler, delivery))
+                waiting.append(self._watch(deferred, handler, delivery.event))
         if not waiting:
             return reasons[0] if reasons else None
         all_done: Deferred[Any] = DeferredList(waiting)
@@ -191,18 +195,18 @@ class Handlers:
         plan = self._plans[event] = _Plan(handlers, self._on_event, single)
         return plan
 
-    def _watch(self, deferred: Deferred[Any], handler: Callable[..., Any], delivery: Delivery) -> Deferred[str | None]:
-        return self._patience.watch(deferred, lambda failure: self._report(failure, handler, delivery))
+    def _watch(self, deferred: Deferred[Any], handler: Callable[..., Any], event: str) -> Deferred[str | None]:
+        return self._patience.watch(deferred, lambda failure: self._report(failure, handler, event))
 
     def _refuse(self, delivery: Delivery, error: NodeSetError) -> Refusal:
         self.log.warn("{node} refuses {event}: {reason}", node=self._owner.name, event=delivery.event, reason=str(error))
         return Refusal(f"{self._owner.name} refuses it: {error}")
 
-    def _report(self, failure: Failure, handler: Callable[..., Any], delivery: Delivery) -> str:
+    def _report(self, failure: Failure, handler: Callable[..., Any], event: str) -> str:
         """Say once that a handler failed; returns the same in one line, for the publisher."""
         name = getattr(handler, "__name__", repr(handler))
         node = self._owner.name
-        self.log.failure("{node}.{handler} failed at {event}", failure, node=node, handler=name, event=delivery.event)
+        self.log.failure("{node}.{handler} failed at {event}", failure, node=node, handler=name, event=event)
         kind = failure.type.__name__ if failure.type is not None else "Exception"
         return f"{node}.{name} raised {kind}"
 

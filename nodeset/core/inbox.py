@@ -16,7 +16,7 @@ from nodeset.core.meta import Meta
 from nodeset.core.ranges import addTo, merged, split
 from nodeset.core.spans import Spans
 
-__all__ = ["SILENCE", "Delivery", "Inbox"]
+__all__ = ["SILENCE", "Delivery", "Inbox", "makeDelivery"]
 
 #: Seconds after which a stream that says nothing, with nothing of it in hand, is forgotten (D6).
 SILENCE = 900.0
@@ -40,6 +40,11 @@ class Delivery(Meta, frozen=True, gc=False):
     payload: bytes = b""
     level: Level = Level.DELIVERED
     mode: Mode = Mode.ALL
+
+
+def makeDelivery(run: Events, stream: str, index: int, payload: bytes) -> Delivery:
+    """The event with this index in `run`, which is of `stream`."""
+    return Delivery(run.event, stream, run.first + index, run.again, run.headers, payload, run.level, run.mode)
 
 
 @attrs.define(eq=False)
@@ -190,8 +195,7 @@ class Inbox:
         if head is None:
             return None
         name, run, index, offset = head
-        payload = run.payloads[offset : offset + run.lengths[index]]
-        delivery = Delivery(run.event, name, run.first + index, run.again, run.headers, payload, run.level, run.mode)
+        delivery = makeDelivery(run, name, index, run.payloads[offset : offset + run.lengths[index]])
         self.begin(delivery)
         return delivery
 

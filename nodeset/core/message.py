@@ -29,7 +29,7 @@ MODES: Final = ("all", "one")  # every match gets the event, or exactly one
 M = TypeVar("M", bound="NodeMessage")
 
 _FURL = re.compile(r"pb://[^\s'\"]*")
-_INTERNAL = frozenset({"_shape", "_generic", "_values", "_unread"})
+_INTERNAL = frozenset({"_shape", "_generic", "_values", "_unread", "_origin"})
 _SCALARS = frozenset({type(None), bool, int, float, str, bytes})
 _readUnknown = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -194,14 +194,34 @@ class NodeMessage(metaclass=MessageType):
     ('all' or 'one', on a class or a message) tells who gets it. `meta` is None until the message has been received.
     """
 
+    # Whence it came, in a place of its own: among the fields it would double the room that most of them take.
+    __slots__ = ("__dict__", "__weakref__", "_origin")
+    _origin: Meta | tuple[Meta, int]
+
     _shape: ClassVar[Shape]
     _generic: ClassVar[bool] = False  # whether any field may be set
     _delivery_mode: str = "all"
-    meta: Meta | None = None
 
     def __init__(self, **fields: Any) -> None:
         for name, value in fields.items():
             setattr(self, name, value)
+
+    @property
+    def meta(self) -> Meta | None:
+        """How it came; None until it has been received."""
+        try:
+            origin = _getOrigin(self)
+        except AttributeError:
+            return None
+        if isinstance(origin, tuple):
+            run, sequence = origin
+            origin = Meta(run.event, run.stream, sequence, run.again, run.packed_headers)
+            setOrigin(self, origin)
+        return origin
+
+    @meta.setter
+    def meta(self, meta: Meta) -> None:
+        setOrigin(self, meta)
 
     def fields(self) -> dict[str, Any]:
         """The plain values by name, declared ones first; received fields that the class does not know come last."""
@@ -253,7 +273,7 @@ class NodeMessage(metaclass=MessageType):
             self.__dict__[name] = bare(value)
         elif name == "_delivery_mode":
             self.__dict__[name] = checkMode(bare(value), cls)
-        elif name == "meta" or isinstance(getattr(cls, name, None), property):
+        elif name == "_origin" or isinstance(getattr(cls, name, None), property):
             object.__setattr__(self, name, value)
         elif name in cls._shape.taken and (name[:1] != "_" or name[:2] == "__" or name in _INTERNAL):
             raise BadMessage(f"{cls.__name__}.{name} is not a field, so it cannot be set; name the field otherwise")
@@ -268,6 +288,8 @@ class NodeMessage(metaclass=MessageType):
     def __copy__(self: M) -> M:
         twin = type(self).__new__(type(self))
         twin.__dict__.update(self.__dict__, _values=dict(self._readRest()))
+        if (meta := self.meta) is not None:
+            setOrigin(twin, meta)
         return twin
 
     def __eq__(self, other: object) -> bool:
@@ -306,6 +328,9 @@ class RawMessage(NodeMessage):
 makeBlank: Callable[[type[NodeMessage]], NodeMessage] = object.__new__
 #: Sets all fields of a blank message, which have been validated.
 setFields: Callable[[NodeMessage, dict[str, Any]], None] = NodeMessage.__dict__["__dict__"].__set__
+#: Says how a message came: its `meta`, or the `meta` of the first one of its run with its own sequence number.
+setOrigin: Callable[[NodeMessage, Meta | tuple[Meta, int]], None] = NodeMessage.__dict__["_origin"].__set__
+_getOrigin: Callable[[NodeMessage], Meta | tuple[Meta, int]] = NodeMessage.__dict__["_origin"].__get__
 
 
 @implementer(IMessageBuilder)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from twisted.internet.defer import Deferred
 
-from nodeset.core.batch import Events
-from nodeset.core.inbox import Delivery
+from nodeset.core.batch import MAX_EVENTS, Events
+from nodeset.core.inbox import Delivery, makeDelivery
 
-__all__ = ["DeliverRun", "Result", "Stretch", "oneByOne"]
+__all__ = ["DeliverEach", "DeliverRun", "Result", "Stretch", "oneByOne"]
 
 #: Of one event: None when its handlers are done, a text when one failed, or a Deferred of either.
 Result = Deferred[str | None] | str | None
@@ -29,13 +29,22 @@ class Stretch(NamedTuple):
 DeliverRun = Callable[[Events, str, int, int, Callable[[], bool]], Stretch]
 
 
-def oneByOne(deliver: Callable[[Delivery], Result]) -> DeliverRun:
+class DeliverEach(Protocol):
+    """As `DeliverRun`, of at most so many events."""
+
+    def __call__(
+        self, run: Events, stream: str, index: int, offset: int, more: Callable[[], bool], most: int = MAX_EVENTS
+    ) -> Stretch: ...
+
+
+def oneByOne(deliver: Callable[[Delivery], Result]) -> DeliverEach:
     """Call `deliver` with each event."""
 
-    def deliverRun(run: Events, stream: str, index: int, offset: int, more: Callable[[], bool]) -> Stretch:
-        for length in run.lengths[index:]:
-            payload = run.payloads[offset : offset + length]
-            delivery = Delivery(run.event, stream, run.first + index, run.again, run.headers, payload, run.level, run.mode)
+    def deliverEach(
+        run: Events, stream: str, index: int, offset: int, more: Callable[[], bool], most: int = MAX_EVENTS
+    ) -> Stretch:
+        for length in run.lengths[index : index + most]:
+            delivery = makeDelivery(run, stream, index, run.payloads[offset : offset + length])
             result = deliver(delivery)
             if result is not None:
                 return Stretch(index, offset, delivery, result)
@@ -45,4 +54,4 @@ def oneByOne(deliver: Callable[[Delivery], Result]) -> DeliverRun:
                 break
         return Stretch(index, offset)
 
-    return deliverRun
+    return deliverEach
