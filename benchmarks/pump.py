@@ -8,7 +8,7 @@ from typing import Any, Final
 __all__ = ["TOGETHER", "Pump"]
 
 #: Calls of one publisher in one reactor turn.
-TOGETHER: Final = 500
+TOGETHER: Final = 1_000
 
 
 class Pump:
