@@ -231,9 +231,10 @@ class SameTests(SynchronousTestCase):
             for end in _ENDS:
                 for more in ((), (("add", "addBoth", "none", "none", (), False),)):
                     for behaviour in (end, (("add", "addBoth", "same", "same", (), False), end)):
-                        steps = [("add", adder, behaviour, "none", (1,), True), *more, ("fire", "receipt"), *more]
-                        steps += [("unpause",), ("fireInner", "number"), ("outer",), ("await",)]
-                        self.assertEqual(self._play(Confirmation, steps), self._play(Deferred, steps), (adder, end, more))
+                        for arguments in (((1,), True), ((), False)):
+                            steps = [("add", adder, behaviour, "none", *arguments), *more, ("fire", "receipt"), *more]
+                            steps += [("unpause",), ("fireInner", "number"), ("outer",), ("await",)]
+                            self.assertEqual(self._play(Confirmation, steps), self._play(Deferred, steps), (adder, end, more))
 
 
 class UseTests(SynchronousTestCase):

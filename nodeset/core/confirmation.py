@@ -19,6 +19,9 @@ __all__ = ["Confirmation", "makeConfirmation"]
 
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
+#: Of a Confirmation whose first callback was called, or is in Twisted's list.
+_OVER: Final = ()
+
 _Call = tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]]
 
 
@@ -50,9 +53,11 @@ class _Callbacks:
     """Makes Twisted's list when it is first asked for; from then on it is an attribute like any other."""
 
     def __get__(self, confirmation: Confirmation, owner: type[Confirmation]) -> list[tuple[_Call, _Call]]:
-        calls = [] if confirmation._pair is None else [confirmation._pair]
-        calls += confirmation._more
-        confirmation._pair, confirmation._more, confirmation._listed, confirmation._callbacks = None, (), True, calls
+        calls = list(confirmation._more)
+        if confirmation._first:
+            callback, errback = confirmation._first
+            calls.insert(0, ((callback, (), _NOTHING), _PASS_ON if errback is None else (errback, (), _NOTHING)))
+        confirmation._first, confirmation._more, confirmation._listed, confirmation._callbacks = _OVER, (), True, calls
         return calls
 
 
@@ -60,8 +65,9 @@ class Confirmation(Deferred[Receipt]):
     """A Deferred in all that it does; see there. It has no canceller: who cancels it hears no more, the event goes its way."""
 
     _canceller = None
-    #: The first pair of calls, as Twisted's list would hold it; those behind it.
-    _pair: tuple[_Call, _Call] | None = None
+    #: The first callback with its errback or None, if they have no arguments; None before there is any, empty when it is over.
+    _first: tuple[Callable[..., Any], Callable[..., Any] | None] | tuple[()] | None = None
+    #: Those behind it, as Twisted's list would hold them.
     _more: tuple[tuple[_Call, _Call], ...] = ()
     #: Whether there is Twisted's list instead.
     _listed = False
@@ -71,7 +77,7 @@ class Confirmation(Deferred[Receipt]):
         # What Deferred.__init__ sets is set when it is needed.
         if self.debug:
             super().__init__()
-            self._listed = True
+            self._first, self._listed = _OVER, True
 
     def addCallbacks(
         self,
@@ -83,25 +89,24 @@ class Confirmation(Deferred[Receipt]):
         errbackKeywords: Mapping[str, Any] = _NOTHING,
     ) -> Any:
         """See `Deferred`."""
+        if self._first is None and not (callbackArgs or callbackKeywords or errbackArgs or errbackKeywords or self._more):
+            self._first = callback, errback
+            return self
         if self._listed or self.called:
             return super().addCallbacks(callback, errback, callbackArgs, callbackKeywords, errbackArgs, errbackKeywords)
         # Twisted takes None for nothing as well.
-        pair = (
+        return self._add(
             (callback, callbackArgs or (), callbackKeywords or _NOTHING),
             (_passOn if errback is None else errback, errbackArgs or (), errbackKeywords or _NOTHING),
         )
-        if self._pair is None:  # what `_add` does, without the call
-            self._pair = pair
-            return self
-        return self._add(*pair)
 
     def addCallback(self, callback: Any, *args: Any, **kwargs: Any) -> Any:
         """See `Deferred`."""
+        if self._first is None and not (args or kwargs or self._more):
+            self._first = callback, None
+            return self
         if self._listed or self.called:
             return super().addCallback(callback, *args, **kwargs)
-        if self._pair is None:  # what `_add` does, without the call
-            self._pair = (callback, args, kwargs), _PASS_ON
-            return self
         return self._add((callback, args, kwargs), _PASS_ON)
 
     def addErrback(self, errback: Any, *args: Any, **kwargs: Any) -> Any:
@@ -118,36 +123,48 @@ class Confirmation(Deferred[Receipt]):
         return self._add(call, call)
 
     def _add(self, callback: _Call, errback: _Call) -> Confirmation:
-        if self._pair is None:
-            self._pair = callback, errback
-        else:
-            self._more += ((callback, errback),)
+        self._more += ((callback, errback),)
         return self
 
     def callback(self, result: Any) -> None:
         """See `Deferred`."""
-        if self._listed or self.called or self.paused or self.debug or type(result) is not Receipt:
+        first = self._first
+        if first is _OVER or self.called or self.paused or self.debug or type(result) is not Receipt:
             super().callback(result)
             return
-        pair, self._pair = self._pair, None
-        self.called, self.result = True, result
-        if pair is None:
-            return
-        while True:
+        self._first, self.called, self.result = _OVER, True, result
+        if first:
+            callback = first[0]
+            self._runningCallbacks = True
+            try:
+                result = callback(result)
+            except BaseException:
+                result = Failure(captureVars=self.debug)
+            self._runningCallbacks = False
+            if self._listed or self.paused or (result is not None and type(result) is not Receipt):
+                self._handOver(callback, result)
+                return
+            self.result = result
+        if self._more:
+            self._callMore()
+
+    def _callMore(self) -> None:
+        while self._more:
+            pair, self._more = self._more[0], self._more[1:]
             callback, args, kwargs = pair[0]
             if callback is not _passOn:
                 self._runningCallbacks = True
                 try:
-                    result = callback(result, *args, **kwargs) if args or kwargs else callback(result)
+                    result = callback(self.result, *args, **kwargs)
                 except BaseException:
                     result = Failure(captureVars=self.debug)
                 self._runningCallbacks = False
                 if self._listed or self.paused or (result is not None and type(result) is not Receipt):
-                    break
+                    self._handOver(callback, result)
+                    return
                 self.result = result
-            if not self._more:
-                return
-            pair, self._more = self._more[0], self._more[1:]
+
+    def _handOver(self, callback: Callable[..., Any], result: Any) -> None:
         # More was added meanwhile, or the result is perhaps a Failure, perhaps another Deferred: that is Twisted's.
         self._callbacks.insert(0, ((_Returned(self, callback, result), (), _NOTHING), _PASS_ON))
         self.result = None
