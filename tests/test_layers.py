@@ -35,6 +35,7 @@ PURE = {
     "nodeset.core.hello",
     "nodeset.core.inbox",
     "nodeset.core.interfaces",
+    "nodeset.core.likeness",
     "nodeset.core.message",
     "nodeset.core.meta",
     "nodeset.core.outbox",

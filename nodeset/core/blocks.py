@@ -87,9 +87,11 @@ class Block(msgspec.Struct, eq=False, weakref=True):
             self.tokens, self.payloads = [], []
         else:
             part = slice(max(first - self.first, 0), max(last - self.first + 1, 0))
-            tokens = [token for token in self.tokens[part] if token is not None]
+            tokens = self.tokens[part]
+            count = len(tokens)
+            if not all(tokens):  # the usual case found out quickly
+                tokens = [token for token in tokens if token is not None]
             size = sum(map(len, self.payloads[part]))
-            count = len(self.tokens[part])
             self.tokens[part], self.payloads[part] = [None] * count, [b""] * count
             self.gone += len(tokens)
             if not self.left:

@@ -16,6 +16,7 @@ from msgspec import inspect
 from msgspec.structs import asdict
 
 from nodeset.core import message
+from nodeset.core.likeness import bare
 from nodeset.core.message import MODES, Attribute, NodeMessage, RawMessage, _Message, makeBlank, setFields
 from nodeset.core.values import INT_LIMIT, MAX_DEPTH, TOO_DEEP, compare, place, search, write
 from nodeset.errors import BadMessage, MessageTooLarge
@@ -205,7 +206,7 @@ def _validate(plan: Plan, cls: type[NodeMessage], fields: Mapping[str, Any]) -> 
         return msgspec.convert(fields, plan.wire)
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         if any(isinstance(value, Attribute) for value in fields.values()):
-            return _validate(plan, cls, {name: message.bare(value) for name, value in fields.items()})
+            return _validate(plan, cls, {name: bare(value) for name, value in fields.items()})
         if isinstance(error, RecursionError) or "=" in str(error):
             # Too deep, or out of range: our own search says it better.
             _checkValues({name: fields[name] for name in cls._shape.declared if name in fields})

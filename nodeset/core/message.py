@@ -6,7 +6,6 @@ import copy
 import dataclasses
 import functools
 import inspect
-import operator
 import re
 import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -19,6 +18,7 @@ import simplejson
 from zope.interface import implementer
 
 from nodeset.core.interfaces import IMessageBuilder
+from nodeset.core.likeness import Likeness, bare
 from nodeset.core.meta import Meta
 from nodeset.errors import BadMessage, MissingField, UnknownField
 
@@ -53,11 +53,6 @@ def show(value: object) -> str:
     """At most 60 characters of the value's repr, without the secret of a FURL."""
     text = _FURL.sub("pb://…", repr(value))
     return text if len(text) <= 60 else text[:59] + "…"
-
-
-def bare(value: Any) -> Any:
-    """The plain value, also of an Attribute."""
-    return value._value if isinstance(value, Attribute) else value
 
 
 def checkName(name: object) -> None:
@@ -343,28 +338,13 @@ class MessageBuilder:
         return buildMessage(_Message if klass is None else klass, kw)
 
 
-def _on(operation: Callable[..., Any]) -> Callable[[Attribute], Any]:
-    return lambda self: operation(self._value)
-
-
-def _with(operation: Callable[[Any, Any], Any]) -> Callable[[Attribute, Any], Any]:
-    return lambda self, other: operation(self._value, bare(other))
-
-
-def _after(operation: Callable[[Any, Any], Any]) -> Callable[[Attribute, Any], Any]:
-    return lambda self, other: operation(other, self._value)
-
-
-_ARITHMETIC = [getattr(operator, name) for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow")]
-
-
-class Attribute:
+class Attribute(Likeness):
     """A field of a message with its default; made in a message's `__init__`, it becomes a field of that message.
 
     It compares, counts, prints as its value does, which `getValue()` gives plain. A default that can change is copied.
     """
 
-    __slots__ = ("_value", "name")
+    __slots__ = ("name",)
 
     def __init__(self, name: str, default: Any = None) -> None:
         checkName(name)
@@ -388,19 +368,6 @@ class Attribute:
         self = cls.__new__(cls)
         self.name, self._value = name, value
         return self
-
-    def getValue(self) -> Any:
-        """The plain value."""
-        return self._value
-
-    __float__, __int__, __bool__ = _on(float), _on(int), _on(bool)
-    __str__, __repr__, __len__, __iter__ = _on(str), _on(repr), _on(len), _on(iter)
-    __neg__, __pos__, __abs__ = _on(operator.neg), _on(operator.pos), _on(abs)
-    __eq__, __ne__ = _with(operator.eq), _with(operator.ne)
-    __lt__, __le__, __gt__, __ge__ = (_with(o) for o in (operator.lt, operator.le, operator.gt, operator.ge))
-    __contains__, __getitem__, __format__ = _with(operator.contains), _with(operator.getitem), _with(format)
-    __add__, __sub__, __mul__, __truediv__, __floordiv__, __mod__, __pow__ = (_with(o) for o in _ARITHMETIC)
-    __radd__, __rsub__, __rmul__, __rtruediv__, __rfloordiv__, __rmod__, __rpow__ = (_after(o) for o in _ARITHMETIC)
 
 
 def _dump(cls: type, name: str, value: Any) -> str:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import AlreadyCalledError, Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from nodeset.core.batch import TARGET, WINDOW, Done, Events, Result
@@ -167,8 +167,10 @@ class Publisher:
             tokens[0].callback(receipt, len(tokens))
             return
         for token in tokens:
-            if type(token) is Tally or not token.called:  # else its owner cancelled it
-                token.callback(receipt)
+            try:
+                token.callback(receipt)  # of one that its owner cancelled Twisted takes no notice
+            except AlreadyCalledError:
+                pass  # nor do we of one that its owner fired
 
     @staticmethod
     def _fail(tokens: list[Any], error: type[NodeSetError], *about: object) -> None:
@@ -177,7 +179,7 @@ class Publisher:
             tokens[0].errback(error(*about), len(tokens))
             return
         for token in tokens:
-            if type(token) is Tally or not token.called:
+            if type(token) is Tally or not token.called:  # else its owner cancelled it
                 token.errback(error(*about))
 
     def linkLost(self) -> None:
