@@ -50,21 +50,25 @@ class Inlet:
             self._connection.bufferSize = _MANY
         elif self._connection.bufferSize != _FEW:
             self._connection.bufferSize = _FEW
-        if (
-            size <= _HEADER
-            or not data.startswith(_DATA)
-            or size != _HEADER + (data[3] << 8 | data[4])
-            or tls._appSendBuffer
-            or tls._aborted
-            or tls._lostTLSConnection
-            or not tls._handshakeDone
-        ):
+        if tls._appSendBuffer or tls._aborted or tls._lostTLSConnection or not tls._handshakeDone:
             self._stock(data)
             return
         self._feed(data)
-        try:
-            plain = self._decrypted(_RECORD)
-        except SSL.Error:
-            tls._flushReceiveBIO()  # Twisted meets the same again
-        else:
+        if size > _HEADER and data.startswith(_DATA) and size == _HEADER + (data[3] << 8 | data[4]):
+            try:
+                plain = self._decrypted(_RECORD)
+            except SSL.Error:
+                tls._flushReceiveBIO()  # Twisted meets the same again
+            else:
+                self._deliver(plain)
+            return
+        while not tls._aborted and not tls._lostTLSConnection:
+            try:
+                plain = self._decrypted(_RECORD)
+            except SSL.WantReadError:
+                tls._flushSendBIO()  # TLS may have an answer of its own to what came
+                return
+            except SSL.Error:
+                tls._flushReceiveBIO()  # here as well
+                return
             self._deliver(plain)
