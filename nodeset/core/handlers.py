@@ -32,8 +32,8 @@ __all__ = ["Handlers", "Refusal"]
 
 #: Event names whose handlers are remembered.
 _REMEMBERED = 1024
-#: Messages that are made ahead.
-_AHEAD = 64
+#: Messages that are made ahead at most; how many are not worth the preparations.
+_AHEAD, _ALONE = 64, 4
 
 _Handler = Callable[[NodeMessage], Any]
 
@@ -99,8 +99,12 @@ class Handlers:
         handler, msg_class = plan.single or (None, None)
         if handler is None or msg_class is None or run.headers is not NO_HEADERS:
             return self._deliverEach(run, stream, index, offset, more)
+        stretch = self._deliverEach(run, stream, index, offset, more, _ALONE)
+        if stretch.reached < index + _ALONE:
+            return stretch
+        index, offset = stretch.reached, stretch.offset
         origin = Meta(run.event, stream, run.first, run.again)
-        ahead = 1
+        ahead = 4 * _ALONE
         while index < len(run.lengths) and not self._stopped:
             start, payloads = index, run.cut(index, offset, ahead)
             messages = codec.decodeMany(payloads, msg_class)
