@@ -16,7 +16,6 @@ from typing import Any
 from foolscap.broker import Broker
 from foolscap.referenceable import RemoteReference, RemoteReferenceTracker
 from foolscap.vocab import INITIAL_VOCAB_TABLES
-from twisted.internet.testing import StringTransport
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -224,9 +223,17 @@ def brokerClass() -> type[BoundedBroker]:
     return FastBroker if isUsable() else BoundedBroker
 
 
+class _Paper:
+    """A transport that keeps what is written; Twisted's own one for tests would load doctest, pdb with all that they need."""
+
+    def __init__(self) -> None:
+        self.write = (written := list[bytes]()).append
+        self.written = written
+
+
 def _broker() -> Any:
     broker: Any = Broker(None, {"initial-vocab-table-index": _VOCABULARY})
-    broker.makeConnection(StringTransport())
+    broker.makeConnection(_Paper())
     return broker
 
 
@@ -234,5 +241,4 @@ def _stock(clid: int, data: bytes) -> bytes:
     """What Foolscap itself writes for such a call."""
     broker = _broker()
     RemoteReference(RemoteReferenceTracker(broker, clid, None, None)).callRemoteOnly("batch", data)
-    written: bytes = broker.transport.value()
-    return written
+    return b"".join(broker.transport.written)
