@@ -242,6 +242,18 @@ class TimeTests(Case):
         for one in published:
             self.failureResultOf(one, OutcomeUnknown)
 
+    def test_longTurnMany(self) -> None:
+        """So it is when many are published behind them."""
+        published = [self.publish(timeout=1.0) for _ in range(2)]
+        self.clock.rightNow += 5.0
+        self.publisher.publishMany([(makeTerms("ev", timeout=9.0), [b"x"])]).addErrback(lambda failure: None)
+        self.publisher.take()
+        self.clock.advance(0.99)
+        self.assertNoResult(published[1])
+        self.clock.advance(0.01)
+        self.failureResultOf(published[1], OutcomeUnknown)
+        self.failureResultOf(published[0], OutcomeUnknown)
+
     def test_longTurnNoCredit(self) -> None:
         """So it is when nothing may be sent at that turn's end, whatever else is published in it."""
         while self.publisher._credit:

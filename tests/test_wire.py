@@ -107,7 +107,7 @@ class OutletTests(WireCase):
 
     def test_atOnce(self) -> None:
         """What is written is in the socket when `write` returns: nothing waits for a turn of the reactor."""
-        for data in (b"batch", b"x" * 100_000):
+        for data in (b"batch", b"x" * 65_536, b"y" * 100_000):
             self.far.heard.clear()
             self.outlet.write(data)
             self.assertTrue(self.turns.quiet)

@@ -96,8 +96,10 @@ class Publisher:
     def publishMany(self, events: list[tuple[Terms, list[bytes]]], wait: bool = True) -> Deferred[Receipt]:
         """Put many events into the outbox, those under the same terms together; fires and fails as `Node.publishMany` says."""
         tally = Tally(sum(len(payloads) for _terms, payloads in events))
+        now = self._seconds()
+        self._closeTurn(now)
         for terms, payloads in events:
-            deadline = None if terms.timeout is None else self._seconds() + terms.timeout
+            deadline = None if terms.timeout is None else now + terms.timeout
             if not self._outbox.addMany(terms, payloads, tally, deadline):
                 for payload in payloads:
                     try:
