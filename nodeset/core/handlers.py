@@ -32,8 +32,8 @@ __all__ = ["Handlers", "Refusal"]
 
 #: Event names whose handlers are remembered.
 _REMEMBERED = 1024
-#: Messages that are made ahead at most; how many are not worth the preparations.
-_AHEAD, _ALONE = 64, 4
+#: Messages that are made ahead at most; runs that are not worth it; events to begin with, since their handlers may take time.
+_AHEAD, _FEW, _ALONE = 64, 8, 4
 
 _Handler = Callable[[NodeMessage], Any]
 
@@ -97,7 +97,8 @@ class Handlers:
         """
         plan = self._plans.get(run.event) or self._plan(run.event)
         handler, msg_class = plan.single or (None, None)
-        if handler is None or msg_class is None or run.headers is not NO_HEADERS:
+        few = len(run.lengths) - index <= _FEW
+        if few or handler is None or msg_class is None or run.headers is not NO_HEADERS:
             return self._deliverEach(run, stream, index, offset, more)
         stretch = self._deliverEach(run, stream, index, offset, more, _ALONE)
         if stretch.reached < index + _ALONE:
