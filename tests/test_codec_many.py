@@ -145,6 +145,11 @@ class OriginTests(SynchronousTestCase):
             self.assertEqual((made, made.meta), (self.msg, Meta("orders.created", "stream", 9, True)))
         self.assertIsNone(copy.deepcopy(Order(id=1)).meta)
 
+    def test_ownNames(self) -> None:
+        """What a class of one's own keeps under whatever private name says nothing of whence it came."""
+        self.msg._origin = "mine"
+        self.assertEqual((self.msg._origin, self.msg.meta), ("mine", Meta("orders.created", "stream", 9, True)))
+
     def test_noField(self) -> None:
         """Whence it came is no field: it is not sent, nor can a field bear its name."""
         self.assertEqual(self.msg.fields(), {"id": 1, "text": "", "price": None, "when": None})

@@ -252,6 +252,15 @@ class UseTests(SynchronousTestCase):
         made.callback(RECEIPT)
         self.assertEqual((seen, self.successResultOf(made)), ([RECEIPT], None))
 
+    def test_anyCallable(self) -> None:
+        """A callback can be anything that can be called, such as has no module."""
+        callables: list[Any] = [RECEIPT.__eq__, [RECEIPT].__contains__, {RECEIPT: 1}.get]
+        for one in callables:
+            made = makeConfirmation()
+            done: Deferred[Any] = made.addCallback(one)
+            made.callback(RECEIPT)
+            self.assertEqual(self.successResultOf(done), True)
+
     def test_unhandled(self) -> None:
         """An error that nobody handles is logged once, when nothing refers to it any more."""
         for delivered in (False, True):

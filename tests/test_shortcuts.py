@@ -35,6 +35,15 @@ class Order(NodeMessage):
     text: str = ""
 
 
+class Named(NodeMessage):
+    """Some of its fields bear the names of arguments of publish."""
+
+    id: int
+    level: str = "low"
+    timeout: float = 1.0
+    wait: bool = True
+
+
 class Timed(NodeMessage):
     """Has a field that is the name of an argument to come."""
 
@@ -145,6 +154,18 @@ class RefusalTests(Case):
         for name in ("ttl", "retain"):
             self.one(LocalError, "ev", Order, id=1, **{name: 1})
             self.one(LocalError, "ev", Timed, **{name: 1})
+
+    def test_optionsAndFields(self) -> None:
+        """What bears the name of an argument is the argument, whatever fields the class has, whatever was published before."""
+        self.quiet(self.node.publish("ev", Named, id=1))
+        self.quiet(self.node.publishMany("ev", Named, [{"id": 1}]))
+        self.taken()
+        self.one(LocalError, "ev", Named, id=1, level="bogus")
+        self.one(LocalError, "ev", Named, id=1, timeout=-1)
+        self.one(None, "ev", Named, id=1, wait=False)
+        self.many(None, "ev", Named, [{"id": 1, "level": "info", "timeout": 2.0, "wait": False}])
+        self.quiet(self.node.publish("ev", Named, id=1, level="handled", timeout=5.0))
+        self.assertEqual(self.taken()[0][3], b'{"id":1,"level":"low","timeout":1.0,"wait":true}')
 
     def test_attribute(self) -> None:
         """An Attribute is its value, as it is on the long way."""

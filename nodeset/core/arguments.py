@@ -14,6 +14,7 @@ from nodeset.errors import BadMessage, InvalidAddressing, LocalError
 __all__ = [
     "LEVELS",
     "MODES",
+    "OPTIONS",
     "RESERVED",
     "checkClass",
     "checkLevel",
@@ -29,6 +30,8 @@ MODES: Final = {"all": Mode.ALL, "one": Mode.ONE}
 _POLICIES: Final = {"block": Policy.BLOCK, "drop_oldest": Policy.DROP_OLDEST, "drop_newest": Policy.DROP_NEWEST}
 #: Arguments of `publish` that are spoken for, though their time has not come.
 RESERVED: Final = frozenset({"retain", "ttl"})
+#: Arguments of `publish`.
+OPTIONS: Final = frozenset({"event_uri", "msgClass", "level", "timeout", "wait"})
 
 
 def publishable(event_uri: str) -> str:

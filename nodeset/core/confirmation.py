@@ -30,7 +30,7 @@ class _Returned:
 
     def __init__(self, confirmation: Confirmation, callback: Callable[..., Any], result: Any) -> None:
         self._confirmation, self._callback, self._result = confirmation, callback, result
-        self.__module__ = callback.__module__
+        self.__module__ = getattr(callback, "__module__", "")  # not all have one
         # Paused by its callback, a Deferred goes on to the next one all the same.
         self._paused, confirmation.paused = confirmation.paused, 0
 

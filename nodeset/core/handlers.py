@@ -101,7 +101,7 @@ class Handlers:
         if few or handler is None or msg_class is None or run.headers is not NO_HEADERS:
             return self._deliverEach(run, stream, index, offset, more)
         stretch = self._deliverEach(run, stream, index, offset, more, _ALONE)
-        if stretch.reached < index + _ALONE:
+        if stretch.reached < index + _ALONE or not more():
             return stretch
         index, offset = stretch.reached, stretch.offset
         origin = Meta(run.event, stream, run.first, run.again)
@@ -112,7 +112,7 @@ class Handlers:
             if messages is None:
                 stretch = self._deliverEach(run, stream, index, offset, more, ahead)
                 index, offset = stretch.reached, stretch.offset
-                if index - start < len(payloads):
+                if index - start < len(payloads) or not more():
                     return stretch
                 continue
             deque(map(setOrigin, messages, zip(repeat(origin), count(run.first + index))), 0)

@@ -29,7 +29,7 @@ MODES: Final = ("all", "one")  # every match gets the event, or exactly one
 M = TypeVar("M", bound="NodeMessage")
 
 _FURL = re.compile(r"pb://[^\s'\"]*")
-_INTERNAL = frozenset({"_shape", "_generic", "_values", "_unread", "_origin"})
+_INTERNAL = frozenset({"_shape", "_generic", "_values", "_unread", "_NodeMessage__origin"})
 _SCALARS = frozenset({type(None), bool, int, float, str, bytes})
 _readUnknown = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -190,8 +190,7 @@ class NodeMessage(metaclass=MessageType):
     """
 
     # Whence it came, in a place of its own: among the fields it would double the room that most of them take.
-    __slots__ = ("__dict__", "__weakref__", "_origin")
-    _origin: Meta | tuple[Meta, int]
+    __slots__ = ("__dict__", "__origin", "__weakref__")
 
     _shape: ClassVar[Shape]
     _generic: ClassVar[bool] = False  # whether any field may be set
@@ -268,7 +267,7 @@ class NodeMessage(metaclass=MessageType):
             self.__dict__[name] = bare(value)
         elif name == "_delivery_mode":
             self.__dict__[name] = checkMode(bare(value), cls)
-        elif name == "_origin" or isinstance(getattr(cls, name, None), property):
+        elif name == "_NodeMessage__origin" or isinstance(getattr(cls, name, None), property):
             object.__setattr__(self, name, value)
         elif name in cls._shape.taken and (name[:1] != "_" or name[:2] == "__" or name in _INTERNAL):
             raise BadMessage(f"{cls.__name__}.{name} is not a field, so it cannot be set; name the field otherwise")
@@ -324,8 +323,8 @@ makeBlank: Callable[[type[NodeMessage]], NodeMessage] = object.__new__
 #: Sets all fields of a blank message, which have been validated.
 setFields: Callable[[NodeMessage, dict[str, Any]], None] = NodeMessage.__dict__["__dict__"].__set__
 #: Says how a message came: its `meta`, or the `meta` of the first one of its run with its own sequence number.
-setOrigin: Callable[[NodeMessage, Meta | tuple[Meta, int]], None] = NodeMessage.__dict__["_origin"].__set__
-_getOrigin: Callable[[NodeMessage], Meta | tuple[Meta, int]] = NodeMessage.__dict__["_origin"].__get__
+setOrigin: Callable[[NodeMessage, Meta | tuple[Meta, int]], None] = NodeMessage.__dict__["_NodeMessage__origin"].__set__
+_getOrigin: Callable[[NodeMessage], Meta | tuple[Meta, int]] = NodeMessage.__dict__["_NodeMessage__origin"].__get__
 
 
 @implementer(IMessageBuilder)

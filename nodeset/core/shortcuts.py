@@ -10,7 +10,7 @@ import attrs
 import msgspec
 
 from nodeset.core import codec
-from nodeset.core.arguments import LEVELS, MODES, RESERVED, checkLevel, checkTimeout
+from nodeset.core.arguments import LEVELS, MODES, OPTIONS, RESERVED, checkLevel, checkTimeout
 from nodeset.core.batch import NO_HEADERS, RAW_HEADERS
 from nodeset.core.blocks import Terms
 from nodeset.core.message import NodeMessage
@@ -58,10 +58,13 @@ class Shortcuts(dict[Key, Shortcut]):
     """The shortcut for each such call."""
 
     def learn(self, key: Key, terms: Terms, mode: str) -> None:
-        """A call with these arguments, no others but fields, went well."""
+        """A call with these arguments, no others but fields, went well.
+
+        It is not learnt of a class with a field that bears the name of an argument: whose it is is not for msgspec to tell.
+        """
         msg_class = key[1]
         kind = None if msg_class is None else codec.express(msg_class)
-        if msg_class is not None and kind is not None and RESERVED.isdisjoint(kind.__struct_fields__):
+        if msg_class is not None and kind is not None and (RESERVED | OPTIONS).isdisjoint(kind.__struct_fields__):
             if len(self) >= _REMEMBERED:
                 self.clear()
             self[key] = Shortcut(terms, msg_class, mode, kind, GenericAlias(list, (kind,)))
