@@ -19,7 +19,7 @@ __all__ = ["Outlet"]
 _AT_ONCE = 64 * 1024
 #: The most that TLS puts into a record; what a record takes beside that, generously.
 _RECORD, _AROUND = 16 * 1024, 64
-_MOST = _AT_ONCE + _AROUND * (2 + _AT_ONCE // _RECORD)
+_MOST = _AT_ONCE + _RECORD + _AROUND * (3 + _AT_ONCE // _RECORD)
 
 
 class Outlet:
@@ -44,7 +44,7 @@ class Outlet:
         if tls._appSendBuffer:
             connection.write(data)  # TLS waits for the peer
             return
-        done = 0
+        done = taken = 0
         parts: list[bytes] = []
         try:
             if len(data) <= _RECORD:
@@ -53,12 +53,13 @@ class Outlet:
                 whole = memoryview(data)
                 while done < len(data):
                     done += self._encrypt(whole[done : done + _RECORD])
-                    if not done % _AT_ONCE:
+                    if done - taken >= _AT_ONCE:
                         parts.append(self._encrypted(_MOST))
+                        taken = done
         except SSL.Error:
             pass  # Twisted meets the same when it tries the rest, and knows what to do
         if done:
-            self._send(parts, done % _AT_ONCE)
+            self._send(parts, done - taken)
         if done < len(data):
             connection.write(data[done:])
 
