@@ -133,7 +133,7 @@ class Confirmation(Deferred[Receipt]):
             super().callback(result)
             return
         self._first, self.called, self.result = _OVER, True, result
-        if first:
+        if first:  # what `_callMore` does, without the call of it
             callback = first[0]
             self._runningCallbacks = True
             try:

@@ -2,7 +2,8 @@
 
 Twisted asks TLS for more until TLS says that there is no more, then whether it has something to send, and is told by an
 exception each time. When a single record came and was read there can be neither, and that is what a batch is when it is quiet.
-All else goes Twisted's way, a record that only looks like a single one included: what is left of it is read with the next.
+The records of a large one are handed on past two layers that have nothing to add, until TLS says that there is no more; what is
+left of a record is read with the next. All else, such as a connection that is ending, goes Twisted's way.
 """
 
 from __future__ import annotations
