@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 __all__ = [
+    "BadArguments",
     "BadFurl",
     "BadMessage",
     "BadSettings",
+    "Busy",
     "HandlerFailed",
     "InvalidAddressing",
     "LinkLost",
@@ -29,8 +31,11 @@ __all__ = [
     "Refused",
     "RemoteError",
     "StateUnusable",
+    "TimedOut",
     "Undelivered",
     "UnknownField",
+    "UnknownMethod",
+    "UnknownNode",
     "WrongIdentity",
 ]
 
@@ -107,7 +112,15 @@ class PortTaken(LocalError):
 
 
 class RemoteError(NodeSetError):
-    """The mistake is on the other side of the link."""
+    """The mistake is on the other side of the link.
+
+    When a method that was called raised it, `type` is the name of the exception's class there, `traceback` its trimmed
+    traceback, where the other side allows that; both are empty else.
+    """
+
+    def __init__(self, message: str = "", type: str = "", traceback: str = "") -> None:
+        super().__init__(message)
+        self.type, self.traceback = type, traceback
 
 
 class ProtocolError(RemoteError):
@@ -120,6 +133,22 @@ class Refused(RemoteError):
 
 class WrongIdentity(RemoteError):
     """Whoever answers at this address is not the one that the address names."""
+
+
+class UnknownNode(RemoteError):
+    """No node of this name is there to be called."""
+
+
+class UnknownMethod(RemoteError):
+    """The node exposes no method of this name."""
+
+
+class BadArguments(LocalError, TypeError):
+    """The method does not take these arguments."""
+
+
+class Busy(RemoteError):
+    """Who is called has no room for one more call."""
 
 
 class Undelivered(RemoteError):
@@ -148,3 +177,7 @@ class NotThere(NodeSetError):
 
 class OutcomeUnknown(LinkLost):
     """The event was sent, and the answer can no longer come: it may or may not have arrived."""
+
+
+class TimedOut(OutcomeUnknown, TimeoutError):
+    """Nobody answered in time: the method may or may not have been run."""

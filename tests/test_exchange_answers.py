@@ -302,7 +302,8 @@ class Told:
         counts = Counter(self.fates.values())
         bad = counts[Outcome.FAILED] + counts[Outcome.REFUSED]
         result = Result.UNDELIVERED if counts[Outcome.LOST] else Result.FAILED if bad else Result.OK
-        return [(result, self.matched, counts[Outcome.OK] + counts[Outcome.FAILED], counts[Outcome.LATE])]
+        dropped = counts[Outcome.LATE] + counts[Outcome.EXPIRED]
+        return [(result, self.matched, counts[Outcome.OK] + counts[Outcome.FAILED], dropped)]
 
 
 class ModelTests(ExchangeCase):

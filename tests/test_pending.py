@@ -53,7 +53,7 @@ class Naive:
         event.waiting.remove(peer)
         event.reason = event.reason or reason
         event.lost += outcome is Outcome.LOST
-        event.dropped += outcome is Outcome.LATE
+        event.dropped += outcome in (Outcome.LATE, Outcome.EXPIRED)
         event.failed += outcome in (Outcome.FAILED, Outcome.REFUSED)
         event.delivered += outcome in (Outcome.OK, Outcome.FAILED)
         if not event.waiting:

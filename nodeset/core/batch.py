@@ -3,19 +3,26 @@
 A batch is one msgpack array of frames, each an array that begins with its kind. `->` goes from a node to its dispatcher,
 `<-` comes back:
 
-    <-> [0, stream, low, mode, again, event, first, level, lengths, headers, payloads]   a run of events
-    <-> [1, batches]                              that many batches of events were taken in, send as many more
+    <-> [0, stream, low, mode, again, event, first, level, lengths, headers, payloads, ttl, to, by]   a run of events
+    <-> [1, batches, calls]                       so many batches of events, of calls, were taken in: send as many more
     ->  [2, stream, ranges, outcome, reason]      what became of events that came from `stream`
     <-  [3, ranges, result, matched, delivered, dropped, reason]   what became of events that the node published
     ->  [4, pattern, own, policy, events, bytes]  subscribe; `own` asks for the node's own events too, then the queue's limits
     ->  [5, pattern]                              unsubscribe
     <-  [6, pattern, active, refused]             answer to both
-    <-> [7]                                       heartbeat
+    <-> [7, ping, pong]                           heartbeat; who gets a ping says it back as pong at once
     <-> [8, reason]                               goodbye: a dispatcher that drains, a node that leaves for good
+    ->  [17, event, kept]                         the last value of this event is kept for newcomers, or no longer
+    <-  [18, pattern, to]                         hand what is kept of this pattern to the node with that stream
+
+Calls are frames as well, 10 to 16: see `nodeset.core.callframes`.
 
 A run shares all but the sequence numbers (`first`, `first + 1`, ...), the lengths and the payloads, which lie end to end.
 Toward the dispatcher `stream` is empty: the link says whose it is. `low` is the lowest sequence number that its publisher
-had not had confirmed when it sent the run. Headers are a msgpack map that the dispatcher passes on unread.
+had not had confirmed when it sent the run. Headers are a msgpack map that the dispatcher passes on unread. `ttl` is how many
+milliseconds are left until nobody wants the run any more, 0 for ever: who holds it subtracts the time that it did. `to`
+is the one node that shall get it, if it still subscribes to it; empty means all that match. `by` is who published it, its
+TubID with the id of its grant, stamped by the dispatcher.
 
 `open(hello)` comes before any batch, on a call of its own: see `nodeset.core.hello`.
 """
@@ -23,11 +30,40 @@ had not had confirmed when it sent the run. Headers are a msgpack map that the d
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from enum import IntEnum
 from typing import Annotated, Any, Final
 
 import msgspec
 
+from nodeset.core.callframes import Answer, Ask, Asked, Call, Cancel, Item, More
+from nodeset.core.kinds import Level, Mode, Outcome, Policy, Result
+from nodeset.core.limits import (
+    FEATURES,
+    MAX_BATCH,
+    MAX_EVENT,
+    MAX_EVENTS,
+    MAX_FRAMES,
+    MAX_HEADERS,
+    MAX_HELLO,
+    MAX_METHODS,
+    MAX_QUEUED,
+    MAX_QUEUED_BYTES,
+    MAX_RANGES,
+    MAX_REASON,
+    MAX_RETAINED,
+    MAX_SEQUENCE,
+    MAX_SUBSCRIPTIONS,
+    NO_HEADERS,
+    RESERVED_HEADERS,
+    TARGET,
+    VERSION,
+    WINDOW,
+    Name,
+    Natural,
+    Ranges,
+    Reason,
+    Stamp,
+    StreamId,
+)
 from nodeset.errors import MessageTooLarge, ProtocolError
 
 __all__ = [
@@ -38,10 +74,12 @@ __all__ = [
     "MAX_FRAMES",
     "MAX_HEADERS",
     "MAX_HELLO",
+    "MAX_METHODS",
     "MAX_QUEUED",
     "MAX_QUEUED_BYTES",
     "MAX_RANGES",
     "MAX_REASON",
+    "MAX_RETAINED",
     "MAX_SEQUENCE",
     "MAX_SUBSCRIPTIONS",
     "NO_HEADERS",
@@ -50,129 +88,44 @@ __all__ = [
     "TARGET",
     "VERSION",
     "WINDOW",
+    "Answer",
+    "Ask",
+    "Asked",
     "Beat",
     "Bye",
+    "Call",
+    "CallFrame",
+    "Cancel",
     "Confirm",
     "Done",
     "Events",
     "Frame",
     "Held",
+    "Item",
+    "Keep",
     "Level",
     "Mode",
+    "More",
+    "Name",
+    "Natural",
     "Outcome",
     "Policy",
+    "Ranges",
     "Result",
+    "StreamId",
     "Sub",
     "Subbed",
     "Took",
     "Unsub",
+    "Want",
     "pack",
     "unpack",
     "unpackHeaders",
 ]
 
-#: The protocol's version; version N speaks N - 1 as well.
-VERSION: Final = 1
-#: Feature names are agreed on in `open`: what both sides know is used, the rest is ignored.
-FEATURES: Final = frozenset({"events", "beat", "bye", "held"})
-
-#: One event, encoded, as well as all payloads of one run. NATS and most brokers draw the line at the same megabyte.
-MAX_EVENT: Final = 1024 * 1024
-#: One batch. Twice an event, so that a full event and its frame always fit.
-MAX_BATCH: Final = 2 * MAX_EVENT
-#: Bytes after which a batch is closed, so that the other side can begin. Measured: with a quarter of it publishMany does
-#: a fifth fewer events/s, events of mixed sizes come through at two thirds of the rate.
-TARGET: Final = 256 * 1024
-#: All headers of a run.
-MAX_HEADERS: Final = 8 * 1024
-#: Events in one run, frames in one batch: what two megabytes of empty ones would cost is bounded by the count.
-MAX_EVENTS: Final = 16_384
-MAX_FRAMES: Final = 4_096
-#: Batches of events that may be under way to a peer that has not taken them in.
-WINDOW: Final = 4
-#: Events, bytes of their payloads, that a dispatcher queues for one subscription (D7).
-MAX_QUEUED: Final = 10_000
-MAX_QUEUED_BYTES: Final = 8 * 1024 * 1024
-#: A hello: room for a few thousand subscriptions.
-MAX_HELLO: Final = 1024 * 1024
-#: Subscriptions of one node: each costs a dispatcher about 1 KiB, and all are told anew over every link.
-MAX_SUBSCRIPTIONS: Final = 10_000
-#: Ranges in one confirm or its answer.
-MAX_RANGES: Final = MAX_EVENTS
-#: Characters of a reason.
-MAX_REASON: Final = 1000
-#: The highest sequence number, since numbers have 64 bits at most.
-MAX_SEQUENCE: Final = 2**63 - 1
-#: Keys of the header map that mean something or will; a receiver ignores those that it does not know.
-RESERVED_HEADERS: Final = (
-    "id",
-    "time",  # wall clock of the publisher, for people
-    "ttl",  # milliseconds
-    "content_type",
-    "schema",
-    "schema_version",
-    "traceparent",
-    "dedup",
-    "correlation",
-    "hops",
-    "realm",
-    "grant",
-    "retries",
-)
-#: An absent header map, which is msgpack's nil.
-_NIL: Final = b"\xc0"
-NO_HEADERS: Final = msgspec.Raw(_NIL)
+_NIL: Final = bytes(NO_HEADERS)
 #: The headers of events whose payload is bytes as they are, not JSON.
 RAW_HEADERS: Final = msgspec.Raw(msgspec.msgpack.encode({"content_type": "raw"}))
-
-Natural = Annotated[int, msgspec.Meta(ge=0, le=MAX_SEQUENCE)]
-Name = Annotated[str, msgspec.Meta(max_length=800)]
-Reason = Annotated[str, msgspec.Meta(max_length=MAX_REASON)]
-StreamId = Annotated[str, msgspec.Meta(max_length=64)]
-#: Sequence numbers from the first to the second, both included.
-Ranges = Annotated[list[tuple[Natural, Natural]], msgspec.Meta(max_length=MAX_RANGES)]
-
-
-class Mode(IntEnum):
-    """Who gets an event: every match, or exactly one of them."""
-
-    ALL = 0
-    ONE = 1
-
-
-class Level(IntEnum):
-    """How far an event must have come before its publisher is told so."""
-
-    ACCEPTED = 0
-    DELIVERED = 1
-    HANDLED = 2
-
-
-class Outcome(IntEnum):
-    """What became of an event at one subscriber."""
-
-    OK = 0
-    FAILED = 1
-    LATE = 2
-    REFUSED = 3
-    #: Never on the wire: nobody is left to answer.
-    LOST = 4
-
-
-class Result(IntEnum):
-    """What became of an event at all of them."""
-
-    OK = 0
-    UNDELIVERED = 1
-    FAILED = 2
-
-
-class Policy(IntEnum):
-    """What becomes of events for a subscription whose queue is full."""
-
-    BLOCK = 0
-    DROP_OLDEST = 1
-    DROP_NEWEST = 2
 
 
 class Events(msgspec.Struct, array_like=True, tag=0, gc=False):
@@ -188,6 +141,9 @@ class Events(msgspec.Struct, array_like=True, tag=0, gc=False):
     lengths: Annotated[list[Annotated[int, msgspec.Meta(ge=0, le=MAX_EVENT)]], msgspec.Meta(max_length=MAX_EVENTS)]
     headers: msgspec.Raw
     payloads: bytes
+    ttl: Natural = 0
+    to: StreamId = ""
+    by: Stamp = ""
 
     @property
     def last(self) -> int:
@@ -197,7 +153,7 @@ class Events(msgspec.Struct, array_like=True, tag=0, gc=False):
     @property
     def weight(self) -> int:
         """At least the bytes that the run takes when packed: a character takes four at most, all else has its marker."""
-        return 64 + len(self.payloads) + 5 * len(self.lengths) + 4 * len(self.event) + len(self.headers)
+        return 256 + len(self.payloads) + 5 * len(self.lengths) + 4 * len(self.event) + len(self.headers)
 
     def cut(self, index: int, offset: int, most: int) -> list[bytes]:
         """The payloads of at most so many events, the first of them that with this index, at this offset."""
@@ -225,13 +181,17 @@ class Events(msgspec.Struct, array_like=True, tag=0, gc=False):
             lengths,
             self.headers,
             self.payloads[offset : offset + sum(lengths)],
+            self.ttl,
+            self.to,
+            self.by,
         )
 
 
 class Took(msgspec.Struct, array_like=True, tag=1, gc=False):
-    """Credit for batches of events that were taken in."""
+    """Credit for batches of events that were taken in, for batches of calls."""
 
     batches: Natural
+    calls: Natural = 0
 
 
 class Confirm(msgspec.Struct, array_like=True, tag=2):
@@ -279,7 +239,10 @@ class Subbed(msgspec.Struct, array_like=True, tag=6):
 
 
 class Beat(msgspec.Struct, array_like=True, tag=7):
-    """I am alive."""
+    """I am alive; `ping` is a number to be said back as `pong` at once, 0 for none."""
+
+    ping: Natural = 0
+    pong: Natural = 0
 
 
 class Bye(msgspec.Struct, array_like=True, tag=8):
@@ -296,7 +259,22 @@ class Held(msgspec.Struct, array_like=True, tag=9):
     unbegun: Ranges
 
 
-Frame = Events | Took | Confirm | Done | Sub | Unsub | Subbed | Beat | Bye | Held
+class Keep(msgspec.Struct, array_like=True, tag=17):
+    """I keep the last value of this event for newcomers, or no longer."""
+
+    event: Name
+    kept: bool = True
+
+
+class Want(msgspec.Struct, array_like=True, tag=18):
+    """Somebody new subscribes to `pattern`: hand the last values that you keep to that node."""
+
+    pattern: Name
+    to: StreamId
+
+
+CallFrame = Call | Answer | Cancel | Asked | Ask | Item | More
+Frame = Events | Took | Confirm | Done | Sub | Unsub | Subbed | Beat | Bye | Held | Keep | Want | CallFrame
 
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -324,7 +302,7 @@ def unpack(batch: bytes) -> Sequence[Frame]:
     for frame in frames:
         if type(frame) is Events:
             _checkRun(frame)
-        elif type(frame) is Confirm or type(frame) is Done:
+        elif type(frame) is Confirm or type(frame) is Done or type(frame) is Ask:
             _checkRanges(frame.ranges)
     return frames
 

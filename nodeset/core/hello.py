@@ -17,6 +17,8 @@ from nodeset.core.batch import (
     MAX_BATCH,
     MAX_EVENT,
     MAX_HELLO,
+    MAX_METHODS,
+    MAX_RETAINED,
     VERSION,
     Held,
     Name,
@@ -44,6 +46,12 @@ class Hello(msgspec.Struct, omit_defaults=True):
     holds: list[tuple[StreamId, Ranges, Ranges]] = msgspec.field(default_factory=list)
     boot: Annotated[str, msgspec.Meta(max_length=64)] = ""
     software: Name = ""
+    #: The methods that it exposes.
+    methods: Annotated[list[Name], msgspec.Meta(max_length=MAX_METHODS)] = msgspec.field(default_factory=list)
+    #: Calls that it runs, or has the answer of: the caller's stream, ranges of ids.
+    calls: list[tuple[StreamId, Ranges]] = msgspec.field(default_factory=list)
+    #: Events whose last value it keeps for newcomers.
+    retained: Annotated[list[Name], msgspec.Meta(max_length=MAX_RETAINED)] = msgspec.field(default_factory=list)
 
 
 class Opened(msgspec.Struct, omit_defaults=True):

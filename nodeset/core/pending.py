@@ -40,7 +40,7 @@ class Piece:
 
     def answered(self, outcome: Outcome, reason: str) -> None:
         """Count one answer."""
-        if outcome is Outcome.LATE:
+        if outcome is Outcome.LATE or outcome is Outcome.EXPIRED:
             self.dropped += 1
         elif outcome is Outcome.REFUSED:
             self.failed += 1
