@@ -5,7 +5,8 @@ An event's full address is `node@host/event`. Every part but the event may be le
 dispatcher that one is connected to.
 
 An event name is made of parts joined by dots, `orders.created`. A *pattern* is for subscribing, never for publishing: `*`
-stands for exactly one part, a last `>` for one or more.
+stands for exactly one part, a last `>` for one or more. NodeSet's own events, `nodeset.` and more, are matched only by
+patterns that begin with `nodeset.` themselves: who subscribes to `>` wants the events of the application.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from zope.interface import implementer
 from nodeset.core.interfaces import IEventURI
 from nodeset.errors import InvalidAddressing
 
-__all__ = ["ANY_NODE", "LOCALHOST", "MAX_PART", "EventURI", "checkPart", "checkPattern", "isPattern", "matches", "parse"]
+__all__ = ["ANY_NODE", "LOCALHOST", "MAX_PART", "OWN", "EventURI", "checkPart", "checkPattern", "isPattern", "matches", "parse"]
 
 #: Bytes of UTF-8 in one part of an address.
 MAX_PART = 255
+#: The first part of the names of NodeSet's own events, of which there are two parts at least.
+OWN = "nodeset"
 ANY_NODE = "*"
 LOCALHOST = "localhost"
 
@@ -84,6 +87,8 @@ def checkPattern(name: str) -> str:
 def matches(pattern: str, name: str) -> bool:
     """Whether the event `name` is one that `pattern` stands for."""
     wanted, given = pattern.split("."), name.split(".")
+    if given[0] == OWN and len(given) > 1 and wanted[0] != OWN:
+        return False
     if wanted[-1] == ">":
         wanted.pop()
         if len(given) <= len(wanted):

@@ -49,7 +49,11 @@ class Answers:
             return self.pending.waits(run.stream, run.first, run.last, session.stream)
 
         done: list[Piece] = []
+        dropped = answer.outcome is Outcome.LATE or answer.outcome is Outcome.EXPIRED
         for first, last in merged(answer.ranges):  # each number once, however often it is named
+            if dropped:
+                waited = self.pending.within(answer.stream, first, last, session.stream)
+                session.countDrop(answer.outcome.name.lower(), sum(end - begin + 1 for begin, end in waited))
             done += self.pending.answer(answer.stream, first, last, session.stream, answer.outcome, answer.reason)
             session.confirmed(answer.stream, first, last, waits)
         self.tell(answer.stream, done)
@@ -57,6 +61,7 @@ class Answers:
     def settle(self, session: Session, run: Events, outcome: Outcome, counter: str, reason: str = "") -> None:
         """Answer for `session`, which was not asked."""
         self.counters[counter] += len(run.lengths)
+        session.countDrop(counter, len(run.lengths))
         done = self.pending.answer(run.stream, run.first, run.last, session.stream, outcome, reason)
         self.tell(run.stream, done)
 

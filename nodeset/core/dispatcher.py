@@ -19,11 +19,13 @@ from zope.interface import implementer
 from nodeset.core import batch as wire
 from nodeset.core.address import LOCALHOST
 from nodeset.core.batch import Beat, Bye, Confirm, Events, Frame, Held, Sub, Took, Unsub
+from nodeset.core.desk import Desk
 from nodeset.core.exchange import Exchange, Session
 from nodeset.core.heartbeat import INTERVAL, Heartbeat
 from nodeset.core.hello import Opened, packOpened, unpackHello
 from nodeset.core.interfaces import IEventDispatcher
 from nodeset.core.link import Link, Receiver
+from nodeset.core.listing import Listing
 from nodeset.core.seldom import Seldom
 from nodeset.core.writer import BatchWriter
 from nodeset.errors import LinkLost, NodeSetError, NotRunning, ProtocolError, Refused
@@ -37,17 +39,27 @@ DRAIN_TIMEOUT = 10.0
 _LOOK = 1.0
 #: How often a draining dispatcher looks whether it is done.
 _DRAIN_LOOK = 0.05
+#: Nodes are pinged in so many groups, one at each look: a crowd that answers all at once would seem slow.
+_GROUPS = round(INTERVAL / _LOOK)
+#: How much of a newly measured round trip goes into the smoothed one.
+_SHARE = 1 / 8
 
 
 @attrs.define(eq=False)
 class _Line:
-    """One link of one session: the receiver of what the node sends, the writer of what goes to it."""
+    """One link of one session: the receiver of what the node sends, the writer of what goes to it.
+
+    It is pinged when it is the turn of its `group`; `pinged` is the number of the ping that is not answered, or 0.
+    """
 
     dispatcher: EventDispatcher
     session: Session
     link: Link
     writer: BatchWriter
+    group: int = 0
     open: bool = True
+    pinged: int = 0
+    pinged_at: float = 0.0
 
     def batchReceived(self, batch: bytes) -> None:
         if self.open:
@@ -56,6 +68,19 @@ class _Line:
     def linkLost(self, reason: NodeSetError) -> None:
         if self.open:
             self.dispatcher.lost(self, reason)
+
+    def ping(self, number: int, now: float) -> None:
+        """Our heartbeat. It leaves at once, since we measure how long the answer takes."""
+        self.pinged, self.pinged_at = number, now
+        self.writer.write(Beat(number))
+        self.writer.flush()
+
+    def ponged(self, number: int, now: float) -> None:
+        """The answer to a ping, if it is the one to the last."""
+        if number != self.pinged:
+            return
+        took, session, self.pinged = now - self.pinged_at, self.session, 0
+        session.latency = took if session.latency is None else session.latency + _SHARE * (took - session.latency)
 
 
 @implementer(IEventDispatcher)
@@ -87,6 +112,10 @@ class EventDispatcher(Service):
         #: Random for each start; nodes tell by it whether they come back to the same one.
         self.boot = secrets.token_urlsafe(9)
         self.exchange = Exchange(clock.seconds(), self.boot, fresh, site, max_nodes, max_event)
+        #: What nodes may ask of us.
+        self.desk = Desk()
+        listing = Listing(self.exchange)
+        self.desk.offer("nodes", lambda session, after="", name="": listing.page(clock.seconds(), after, name))
         self._clock, self._max_event, self._drain_timeout, self._verbose = clock, max_event, drain_timeout, verbose
         self._lines: dict[str, _Line] = {}
         self._tubs: Counter[str] = Counter()
@@ -171,7 +200,8 @@ class EventDispatcher(Service):
         session, known, refused = self.exchange.join(peer, said, now)
         if (old := self._lines.get(session.stream)) is not None:
             self._forget(old)
-        line = _Line(self, session, link, BatchWriter(self._clock, lambda: self.exchange.nextBatch(session)))
+        writer = BatchWriter(self._clock, lambda: self.exchange.nextBatch(session))
+        line = _Line(self, session, link, writer, len(self._lines) % _GROUPS)
         self._lines[session.stream] = line
         self._tubs[peer] += 1
         line.writer.attach(link)
@@ -199,7 +229,8 @@ class EventDispatcher(Service):
         """A batch came over a link. What breaks the protocol costs the link."""
         now = self._clock.seconds()
         self._heartbeat.heard(line.session.stream, now)
-        line.session.suspect = False
+        if line.session.suspect:
+            self.exchange.presence.heard(line.session, now)
         events: list[Events] = []
         try:
             for frame in wire.unpack(batch):
@@ -243,7 +274,8 @@ class EventDispatcher(Service):
             case Held():
                 self.exchange.held(session, frame, now)
             case Beat():
-                pass
+                if frame.pong:
+                    line.ponged(frame.pong, now)
             case _:
                 raise ProtocolError(f"a node does not send {type(frame).__name__}")
 
@@ -319,11 +351,13 @@ class EventDispatcher(Service):
             self.exchange.answers.counters["silent"] += 1
             self._cutOff(self._lines[str(stream)], LinkLost("it fell silent"))
         for stream in self._heartbeat.suspects(now):
-            self._lines[str(stream)].session.suspect = True
+            if not (session := self._lines[str(stream)].session).suspect:
+                self.exchange.presence.suspect(session, now)
+        self._carryOut()
         self._looks += 1
-        if self._looks % round(INTERVAL / _LOOK) == 0:
-            for line in self._lines.values():
-                line.writer.write(Beat())
+        for line in list(self._lines.values()):
+            if line.group == self._looks % _GROUPS:
+                line.ping(self._looks, self._clock.seconds())
 
     # -- asking it
 

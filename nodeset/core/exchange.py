@@ -7,6 +7,8 @@ itself.
 
 from __future__ import annotations
 
+import sys
+
 import attrs
 
 from nodeset.core.address import ANY_NODE, LOCALHOST, checkPart, isPattern, parse
@@ -27,6 +29,7 @@ from nodeset.core.batch import (
     Took,
 )
 from nodeset.core.hello import Hello
+from nodeset.core.presence import Presence
 from nodeset.core.queueing import Queueing
 from nodeset.core.router import Router
 from nodeset.core.routing import RouteEntry, RoutingTable
@@ -74,6 +77,8 @@ class Exchange:
         self._alarms = Alarms()
         self._takers = Takers()
         self._queueing = Queueing(self.answers, self._alarms, self._kick)
+        self.presence = Presence(boot, self.answers, self._alarms, self._queueing.woken, fresh)
+        self._queueing.slowed = self.presence.slowed
         self._router = Router(self.table, self.answers, self._queueing, self._takers)
         self._blocked: dict[str, Session] = {}
         self._boot, self._fresh, self._started, self._rejoined = boot, fresh, now, now - REJOIN
@@ -98,7 +103,8 @@ class Exchange:
 
     def nextBatch(self, session: Session) -> list[Events]:
         """The next batch of events for `session`, empty when there is none or no credit."""
-        return session.take(TARGET)
+        told = self.presence.take(session) if session.watch is not None else None
+        return told or session.take(TARGET)
 
     def nextAlarm(self) -> float | None:
         """When to call `tick` next."""
@@ -126,8 +132,11 @@ class Exchange:
         known = session is not None
         if session is not None and session.peer != peer:
             raise Refused(f"stream {hello.stream[:6]}… is another node's; start anew to get one of your own")
+        if hello.stream == self._boot:
+            raise Refused("that stream is the dispatcher's own; start anew to get one of your own")
         if session is None:
-            session = self._newSession(peer, hello)
+            session = self._newSession(peer, hello, now)
+        session.census = "presence" in hello.features
         session.away_since, session.suspect, session.credit, session.highest = None, False, WINDOW, 0
         session.retiring = False
         session.arrived.clear()
@@ -136,6 +145,8 @@ class Exchange:
         refused = self._replaceSubscriptions(session, hello.subscriptions)
         for quota in session.quotas.values():
             quota.stalled = False
+        if known:
+            self.presence.rejoined(session, now)
         session.told = 0
         for hold in hello.holds:
             self.held(session, Held(*hold), now)
@@ -150,7 +161,7 @@ class Exchange:
         self._kick(now)
         return session, known, refused
 
-    def _newSession(self, peer: str, hello: Hello) -> Session:
+    def _newSession(self, peer: str, hello: Hello, now: float) -> Session:
         if len(self._sessions) >= self._max_nodes:
             raise Refused(f"this dispatcher takes {self._max_nodes} nodes, and all are here: try later")
         try:
@@ -159,7 +170,9 @@ class Exchange:
         except InvalidAddressing as error:
             raise Refused(str(error)) from None
         session = Session(stream=hello.stream, peer=peer, name=hello.name, host=hello.host)
+        session.software = sys.intern(hello.software)  # the same few in thousands of sessions
         self._sessions[session.stream] = session
+        self.presence.joined(session, now)
         return session
 
     def _replaceSubscriptions(self, session: Session, subscriptions: list[Sub]) -> list[tuple[str, str]]:
@@ -209,6 +222,7 @@ class Exchange:
         self._queueing.woken.pop(session.stream, None)
         for entry in session.spellings:
             self.table.remove(entry)
+        self.presence.left(session, reason, now)
         session.away_since = now if session.away_since is None else session.away_since
         for run, _quota in session.takeBack():
             self._router.giveUp(session, run, f"{session.name}: {reason}"[:MAX_REASON], now)
@@ -247,6 +261,7 @@ class Exchange:
         self.table.add(attrs.evolve(entry, own=any(spellings.values())))
         quota = session.quotas.setdefault(entry, Quota())
         quota.policy, quota.max_events, quota.max_bytes = sub.policy, sub.max_events, sub.max_bytes
+        self.presence.subscribed(session, entry)
         return Subbed(sub.pattern, True)
 
     def unsubscribe(self, session: Session, pattern: str, now: float) -> Subbed:
@@ -269,6 +284,7 @@ class Exchange:
         del session.spellings[entry]
         session.shrink()
         self.table.remove(entry)
+        self.presence.unsubscribed(session, entry)
         awaited, quota.closed = quota.blocks, True
         return awaited
 
@@ -302,9 +318,12 @@ class Exchange:
         if run.first <= session.highest:
             raise ProtocolError(f"sequence number {run.first} comes after {session.highest}")
         session.highest = run.last
+        session.published += len(run.lengths)
 
     def _kick(self, now: float) -> None:
         """Try again what was held, but for what is sure to be held again: ten publishers may wait for one slow subscriber."""
+        if not self.presence.settled and self._settled(now):
+            self.presence.settle()
         for session in list(self._blocked.values()):
             blocker = session.blocker
             # A queue that is full since some time is watched: it will have room, or be dropped.
@@ -347,12 +366,17 @@ class Exchange:
         session.credit = min(WINDOW, session.credit + batches)
         for quota in session.quotas.values():
             quota.stalled = False
-        if session.queued:
+        if session.slow is not None:
+            self.presence.flowing(session, now)
+        if session.queued or session.watch is not None:
             self._queueing.woken[session.stream] = session
         self._kick(now)
 
     def confirm(self, session: Session, answer: Confirm, now: float) -> None:
         """`session` says what became of events that it was sent. Raises `ProtocolError`."""
+        if answer.stream == self._boot:
+            self.presence.confirmed(session, answer)
+            return
         self.answers.confirm(session, answer)
         if session.retiring:
             self._retireIfIdle(session, now)

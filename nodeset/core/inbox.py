@@ -12,6 +12,7 @@ from enum import IntEnum
 import attrs
 
 from nodeset.core.batch import MAX_QUEUED, MAX_QUEUED_BYTES, MAX_RANGES, Confirm, Events, Level, Mode, Outcome
+from nodeset.core.census import LOCAL, Census
 from nodeset.core.meta import Meta
 from nodeset.core.ranges import addTo, merged, split
 from nodeset.core.spans import Spans
@@ -68,10 +69,12 @@ class Inbox:
     :param concurrency: events of one publisher that may be with the handlers at a time; 1 keeps their order to the end.
     :param max_events: how many may be queued; a batch for which there is no room is parked.
     :param max_bytes: the same in bytes.
+    :ivar census: hears what the dispatcher itself tells, in the place of the handlers.
     """
 
     def __init__(self, concurrency: int = 1, max_events: int = MAX_QUEUED, max_bytes: int = MAX_QUEUED_BYTES) -> None:
         self._concurrency, self._max_events, self._max_bytes = concurrency, max_events, max_bytes
+        self.census = Census()
         self._streams: dict[str, _Stream] = {}
         self._ready: deque[str] = deque()
         self._parked: deque[list[Events]] = deque()
@@ -104,9 +107,19 @@ class Inbox:
         taken = 0
         while self._parked and self._hasRoom(self._parked[0]):
             for run in self._parked.popleft():
-                self._take(run, now)
+                if run.stream == self.census.stream:
+                    self._hear(run, now)
+                else:
+                    self._take(run, now)
             taken += 1
         return taken
+
+    def _hear(self, run: Events, now: float) -> None:
+        """The dispatcher tells who is there: it is not told what handlers make of it."""
+        if run.first:
+            self._note(run.stream, Outcome.OK, "", run.first, run.last)
+        for shown in self.census.hear(run):
+            self._take(shown, now)
 
     def _hasRoom(self, batch: list[Events]) -> bool:
         held = self._size + self._running
@@ -232,6 +245,8 @@ class Inbox:
         answers, self._answers = self._answers, {}
         confirms = []
         for (name, outcome, reason), found in answers.items():
+            if name == LOCAL:
+                continue  # nobody asked
             ranges = merged(found)  # several handlers at a time do not finish in order
             stream, state = self._streams.get(name), _STATES.get(outcome)
             if stream is not None and state is not None:

@@ -38,7 +38,7 @@ __all__ = [
 #: The protocol's version; version N speaks N - 1 as well.
 VERSION: Final = 1
 #: Feature names are agreed on in `open`: what both sides know is used, the rest is ignored.
-FEATURES: Final = frozenset({"events", "beat", "bye", "held", "calls", "retained"})
+FEATURES: Final = frozenset({"events", "beat", "bye", "held", "calls", "retained", "presence"})
 
 #: One event, encoded, as well as all payloads of one run. NATS and most brokers draw the line at the same megabyte.
 MAX_EVENT: Final = 1024 * 1024

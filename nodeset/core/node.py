@@ -19,6 +19,7 @@ from zope.interface import implementer
 
 from nodeset.core.address import checkPart
 from nodeset.core.arguments import makeSub, subscribable
+from nodeset.core.asking import Asking
 from nodeset.core.batch import MAX_QUEUED, MAX_QUEUED_BYTES, Sub
 from nodeset.core.handlers import Handlers
 from nodeset.core.interfaces import INode
@@ -34,7 +35,7 @@ __all__ = ["Node"]
 
 
 @implementer(INode)
-class Node(Publishing, Service):
+class Node(Publishing, Asking, Service):
     """A peer on the bus: it publishes, subscribes, is called with what it subscribed to.
 
     :param port: TCP port to listen on for direct peers; 0 takes any, None listens nowhere.

@@ -16,6 +16,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from nodeset.core import batch as wire
+from nodeset.core.address import OWN, parse
 from nodeset.core.batch import Beat, Bye, Done, Events, Frame, Held, Level, Outcome, Sub, Subbed, Took
 from nodeset.core.ear import Ear
 from nodeset.core.handlers import Refusal
@@ -87,6 +88,7 @@ class Peer:
         self._leaving = False
         self._running = False
         self._complaint = ""
+        self._ponged = False
         self._working: IDelayedCall | None = None
         self._busy = False
         self._until = 0.0
@@ -154,17 +156,28 @@ class Peer:
 
     def subscribe(self, sub: Sub) -> Deferred[bool]:
         """Hold a subscription from now on; see `Subscriptions.subscribe`."""
-        return self._subscriptions.subscribe(sub)
+        active = self._subscriptions.subscribe(sub)
+        self._watch(sub.pattern)
+        return active
 
     def unsubscribe(self, pattern: str) -> Deferred[bool]:
         """Hold it no longer; see `Subscriptions.unsubscribe`."""
-        return self._subscriptions.unsubscribe(pattern)
+        over = self._subscriptions.unsubscribe(pattern)
+        self._watch(pattern)
+        return over
 
     def subscriptions(self) -> list[str]:
         """The patterns that are held, in order."""
         return [sub.pattern for sub in self._subscriptions.held()]
 
+    def _watch(self, changed: str) -> None:
+        """The subscription to this pattern has changed: whether it has to do with who is there."""
+        if f"{OWN}." in changed:
+            names = (parse(pattern).eventName for pattern in self.subscriptions())
+            self._inbox.census.want([name for name in names if name.startswith(f"{OWN}.")])
+
     def _subscriptionRefused(self, pattern: str, reason: str) -> None:
+        self._watch(pattern)
         self.log.warn("{name}: no subscription to {pattern}: {reason}", name=self.name, pattern=pattern, reason=reason)
 
     def _poke(self) -> None:
@@ -205,6 +218,7 @@ class Peer:
             self._inbox.forgetUnbegun()
         self._link, self._boot, self._leaving, self._complaint = link, opened.boot, False, ""
         self._heartbeat.heard(_DISPATCHER, self._clock.seconds())
+        self._inbox.census.met(opened.boot)
         self._writer.attach(link)
         for held in self._untold:
             self._writer.write(held)
@@ -253,8 +267,9 @@ class Peer:
         self._heartbeat.looked(now)
         if self._heartbeat.silent(now):
             self._abort(LinkLost("the dispatcher fell silent"))
-        else:
+        elif not self._ponged:
             self._writer.write(Beat())
+        self._ponged = False
 
     # -- what comes over it
 
@@ -291,7 +306,9 @@ class Peer:
             case Subbed():
                 self._subscriptions.answered(frame)
             case Beat():
-                pass
+                if frame.ping:
+                    self._writer.write(Beat(pong=frame.ping))
+                    self._ponged = True
             case Bye() if self._retiring is not None:
                 self._retired()
             case Bye():

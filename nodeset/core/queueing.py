@@ -11,12 +11,9 @@ from collections.abc import Callable
 from nodeset.core.alarms import Alarms
 from nodeset.core.answers import Answers
 from nodeset.core.batch import Events, Outcome, Policy
-from nodeset.core.session import Quota, Session
+from nodeset.core.session import STALL, Quota, Session
 
 __all__ = ["STALL", "Queueing"]
-
-#: Seconds for which a queue may be full under the policy `block` before it is dropped (D7).
-STALL = 10.0
 
 
 class Queueing:
@@ -29,6 +26,8 @@ class Queueing:
         self._answers, self._alarms, self._room, self._patience = answers, alarms, room, stall
         #: Sessions that have something new in their queues.
         self.woken: dict[str, Session] = {}
+        #: Called with a session, its quota, how many events were dropped there, the time.
+        self.slowed: Callable[[Session, Quota, int, float], None] = lambda session, quota, count, now: None
 
     def put(self, session: Session, quota: Quota, run: Events, now: float) -> None:
         """Queue `run` for `session`, whose answers are awaited already."""
@@ -37,13 +36,13 @@ class Queueing:
             return
         kept: Events | None = run
         if quota.policy is Policy.DROP_NEWEST:
-            kept = self._thatFits(session, quota, run)
+            kept = self._thatFits(session, quota, run, now)
         if kept is not None:
             session.put(kept, quota)
             self._answers.counters["pubs"] += len(kept.lengths)
             self.woken[session.stream] = session
         if quota.policy is Policy.DROP_OLDEST:
-            self._dropOldest(session, quota)
+            self._dropOldest(session, quota, now)
         else:
             self.watch(session, quota, now)
 
@@ -56,13 +55,15 @@ class Queueing:
         def stall(later: float) -> None:
             if quota.full_since == now:
                 quota.stalled, quota.full_since = True, None
+                queued = quota.events
                 for run in session.takeQueued(quota):
                     self.lose(session, run, f"{session.name} does not take events in")
+                self.slowed(session, quota, queued, later)
                 self._room(later)
 
         self._alarms.at(now + self._patience, stall)
 
-    def _thatFits(self, session: Session, quota: Quota, run: Events) -> Events | None:
+    def _thatFits(self, session: Session, quota: Quota, run: Events, now: float) -> Events | None:
         room, size = quota.max_events - quota.events, quota.max_bytes - quota.bytes
         fits = 0
         for length in run.lengths[: max(0, room)]:
@@ -72,11 +73,13 @@ class Queueing:
             fits += 1
         if fits < len(run.lengths):
             self._answers.settle(session, run.part(run.first + fits, run.last), Outcome.LATE, "dropped_newest")
+            self.slowed(session, quota, len(run.lengths) - fits, now)
         return run.part(run.first, run.first + fits - 1) if fits else None
 
-    def _dropOldest(self, session: Session, quota: Quota) -> None:
+    def _dropOldest(self, session: Session, quota: Quota, now: float) -> None:
         for dropped in session.dropOldest(quota, quota.events - quota.max_events, quota.bytes - quota.max_bytes):
             self._answers.settle(session, dropped, Outcome.LATE, "dropped_oldest")
+            self.slowed(session, quota, len(dropped.lengths), now)
 
     def lose(self, session: Session, run: Events, reason: str) -> None:
         """`session` will not get, or not answer to, what it has not confirmed of `run`."""

@@ -13,7 +13,7 @@ import attrs
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from nodeset.core.address import ANY_NODE, LOCALHOST, EventURI, isPattern
+from nodeset.core.address import ANY_NODE, LOCALHOST, OWN, EventURI, isPattern
 from nodeset.core.interfaces import IRouteEntry
 
 __all__ = ["RREntrySet", "RouteEntry", "RoutingTable"]
@@ -206,8 +206,15 @@ class RoutingTable:
     def _find(self, uri: EventURI) -> list[RouteEntry]:
         found: dict[Hashable, RouteEntry] = {}
         candidates = list(self._exact.get(uri.eventName, ()))
-        if self._patterns.branches:
-            self._collect(self._patterns, uri.eventName.split("."), 0, candidates)
+        branches = self._patterns.branches
+        if branches:
+            parts = uri.eventName.split(".")
+            if len(parts) > 1 and parts[0] == OWN:  # as `matches` has it
+                own = branches.get(OWN)
+                if own is not None:
+                    self._collect(own, parts, 1, candidates)
+            else:
+                self._collect(self._patterns, parts, 0, candidates)
         for entry in candidates:
             if entry.accepts(uri, self.site):
                 other = found.get(entry.peer)

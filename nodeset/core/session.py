@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Collection
 from typing import Final
 
 import attrs
@@ -12,7 +12,10 @@ import attrs
 from nodeset.core.batch import MAX_QUEUED, MAX_QUEUED_BYTES, WINDOW, Events, Policy
 from nodeset.core.routing import RouteEntry
 
-__all__ = ["Quota", "Session"]
+__all__ = ["STALL", "Quota", "Session", "Slow", "Watch"]
+
+#: Seconds for which a queue may be full under the policy `block` before it is dropped (D7).
+STALL = 10.0
 
 
 @attrs.define(eq=False)
@@ -49,6 +52,36 @@ class Quota:
             self.full_since = None
 
 
+@attrs.define(eq=False)
+class Slow:
+    """A node does not take its events in: of which subscription, how much was queued when that began, how many were dropped.
+
+    `stalled` says that its queue was dropped under the policy `block`; else `at` is when one was last dropped.
+    """
+
+    pattern: str
+    queued: int
+    stalled: bool
+    at: float
+    dropped: int = 0
+
+
+@attrs.define(eq=False)
+class Watch:
+    """A node is told who is there: what it subscribed to, how far it was told.
+
+    `sent` is the number of the last change that it was sent, `had` of the last that it confirmed. While `anew` it is being
+    handed the present state of everybody, and has had those up to the stream id `reached`, None before the first.
+    """
+
+    patterns: dict[RouteEntry, frozenset[str]] = attrs.field(factory=dict)
+    sent: int = 0
+    had: int = 0
+    anew: bool = False
+    reached: str | None = None
+    yields: bool = False
+
+
 def _first(item: tuple[Events, Quota]) -> int:
     return item[0].first
 
@@ -73,6 +106,8 @@ class Session:
     and `localhost/ev`, say), each with whether it wants the node's own events. `away_since` is None while a link is open.
     `arrived` holds the batches that it published and that were not routed, the first one from `position` on; `blocker` is the
     quota that must have room before it is worth while to try again. `told` counts the ranges that it said to hold.
+    `state` is what was last said of its presence, at `since`; `census` whether it takes snapshots of that; `latency` is its
+    round trip in seconds; `drops` counts by reason what it did not get.
     """
 
     stream: str
@@ -91,6 +126,17 @@ class Session:
     position: int = 0
     blocker: Quota | None = None
     told: int = 0
+    state: str = ""
+    since: float = 0.0
+    census: bool = False
+    software: str = ""
+    methods: Collection[str] = ()
+    latency: float | None = None
+    slow: Slow | None = None
+    watch: Watch | None = None
+    drops: Counter[str] | None = None
+    published: int = 0
+    delivered: int = 0
     _most: int = 16
     _queue: deque[_Queued] = attrs.field(default=_NOTHING)
     _by_quota: dict[int, deque[_Queued]] = attrs.field(factory=dict)
@@ -111,6 +157,22 @@ class Session:
     def queued(self) -> bool:
         """Whether something waits to be sent."""
         return len(self._queue) > self._holes
+
+    @property
+    def depth(self) -> tuple[int, int]:
+        """How many events wait to be sent, how many bytes they have."""
+        return sum(quota.events for quota in self.quotas.values()), sum(quota.bytes for quota in self.quotas.values())
+
+    @property
+    def unanswered(self) -> int:
+        """How many events were sent and not confirmed."""
+        return sum(len(run.lengths) for line in self._sent.values() for run, _quota in line)
+
+    def countDrop(self, reason: str, count: int) -> None:
+        """So many events did not get there."""
+        if self.drops is None:  # most nodes never have one
+            self.drops = Counter()
+        self.drops[reason] += count
 
     def shrink(self) -> None:
         """Give back the memory of subscriptions that are gone: a dictionary keeps its size when it is emptied."""
@@ -143,6 +205,7 @@ class Session:
                     break
                 size += weight
                 batch.append(queued.run)
+                self.delivered += len(queued.run.lengths)
                 self._remember(queued.run, queued.quota)
             self._pop(queued)
         if batch:
