@@ -22,8 +22,8 @@ __all__ = ["MAX_LOG", "Presence"]
 MAX_LOG = MAX_QUEUED
 #: How often those are let go of that everybody has, in changes.
 _PRUNE = 256
-#: Bytes that a run takes beside its payloads, generously: a batch of many short runs has its limits as well.
-_RUN = 256
+#: Bytes that a run takes beside its payloads, generously: a batch of many short runs has its limits as well. Bytes of a length.
+_RUN, _LENGTH = 256, 5
 
 
 class Presence:
@@ -221,7 +221,7 @@ class Presence:
             event, start = log[at][0], at
             size += _RUN
             while at < len(log) and log[at][0] == event and size < TARGET and at - start < MAX_EVENTS:
-                size += len(log[at][1])
+                size += len(log[at][1]) + _LENGTH
                 at += 1
             # A node with a census needs to know of all, to know later what it has missed; it shows what was asked for.
             if session.census or any(event == EVENTS[state] for states in watch.patterns.values() for state in states):
@@ -237,7 +237,7 @@ class Presence:
         payloads: list[bytes] = []
         while at < len(self._order) and room > 0 and len(payloads) < MAX_EVENTS:
             payloads.append(self._pack(self._sessions[self._order[at]]))
-            room -= len(payloads[-1])
+            room -= len(payloads[-1]) + _LENGTH
             watch.reached = self._order[at]
             at += 1
         if payloads:
