@@ -1,7 +1,8 @@
 """A node that keeps a ledger, in a process of its own: `python -m tests.faults.member LEDGER OPTIONS`.
 
-OPTIONS is a JSON object, see `Options`. The ledger gets `l TIME` for each link, `s TIME` when all is subscribed; `p`, `r`, `g`,
-`h` lines as `tests.faults.tally` reads them; `done TIME` when all was published and answered. A line on stdin is an order:
+OPTIONS is a JSON object, see `Options`. The ledger gets `l TIME` for each link, `i STREAM` for the node's stream, `s TIME` when
+all is subscribed; `p`, `r`, `g`, `h` lines as `tests.faults.tally` reads them; `n TIME NAME STREAM STATE WAS` for who is said
+to be there; `done TIME` when all was published and answered. A line on stdin is an order:
 
     publish COUNT     so many more, `together` at a time
     rate PER_SECOND   publish for ever at this rate; 0 ends it
@@ -50,12 +51,14 @@ class NotedOne(Noted):
 
 @attrs.define
 class Options:
-    """What a member does; `delay` is what its handler takes, in seconds; `echo` the event that its handler publishes, then
-    awaits, while a message has `hops` left; `together` how many events wait for answers at a time, 0 for all;
+    """What a member does; `label` is the node's name if that is another one; `delay` is what its handler takes, in seconds;
+    `echo` the event that its handler publishes, then awaits, while a message has `hops` left; `together` how many events wait
+    for answers at a time, 0 for all;
     `steady` whether the reactor's timers follow the monotonic clock, as they do under our commands.
     """
 
     name: str
+    label: str = ""
     subscribe: str = ""
     policy: str = "block"
     max_events: int = 10_000
@@ -78,7 +81,7 @@ class Member(node.Node):
     autosubscribe = False
 
     def __init__(self, options: Options, ledger: Any) -> None:
-        super().__init__(name=options.name)
+        super().__init__(name=options.label or options.name)
         self.options, self.ledger = options, ledger
         self.number = self.open = 0
         self.kind = NotedOne if options.mode == "one" else Noted
@@ -90,10 +93,15 @@ class Member(node.Node):
 
     def _opened(self) -> None:
         super()._opened()
+        if self._peer is not None:
+            self.write("i", self._peer.stream)
         self.write("l", time.monotonic())
 
     def onEvent(self, event: str, msg: Any) -> Any:
         """Write it down, take the time that it takes."""
+        if event.startswith("nodeset.node."):
+            self.write("n", time.monotonic(), msg.name, msg.stream, msg.state, msg.was or "-")
+            return None
         if not self.options.quiet:
             self.write("g", msg.by, msg.number, time.monotonic(), msg.at)
         self.counts[0] += 1

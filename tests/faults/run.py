@@ -19,14 +19,14 @@ from pathlib import Path
 
 import attrs
 
-from tests.faults import flow, hostile, killing, masses, scarcity, stopping
+from tests.faults import flow, hostile, killing, masses, presence, scarcity, stopping
 from tests.faults.planted import PLANTED
 from tests.faults.scenario import SCENARIOS, Findings, scenario
 from tests.faults.seeds import KINDS, parseRun, play, sweep, trace
 
 __all__ = ["main", "showTable"]
 
-_ROOMS = (killing, stopping, scarcity, hostile, masses, flow)
+_ROOMS = (killing, stopping, presence, scarcity, hostile, masses, flow)
 
 #: The rows of the table. What runs in memory comes first.
 ORDER = (
@@ -36,6 +36,7 @@ ORDER = (
     "kill -9 subscriber",
     "SIGSTOP node",
     "SIGSTOP dispatcher",
+    "presence",
     "black hole",
     "publisher ends",
     "rolling restarts",
