@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from nodeset.core.batch import MAX_EVENTS, MAX_HELLO, MAX_RANGES, Mode, Policy, Sub
+from nodeset.core.batch import MAX_EVENTS, MAX_HELLO, MAX_RANGES, Held, Keep, Mode, Policy, Sub
 from nodeset.core.hello import Hello, Opened, fitted, packHello, packOpened, unpackHello, unpackOpened
 from nodeset.core.inbox import Inbox
 from nodeset.errors import MessageTooLarge, ProtocolError
@@ -48,9 +48,15 @@ class HelloTests(SynchronousTestCase):
         wanted = [Sub(f"{number}.{'x' * 100}") for number in range(5_000)]
         apart = [(number, number) for number in range(1, 2 * MAX_RANGES, 2)]
         holds: list[tuple[str, Any, Any]] = [(f"stream{number}", apart, apart) for number in range(20)]
-        packed, rest = fitted(Hello(**_good(), subscriptions=wanted, holds=holds))
+        kept = [f"{number}.{'y' * 300}" for number in range(5_000)]
+        packed, rest = fitted(Hello(**_good(), subscriptions=wanted, holds=holds, retained=kept))
         hello = unpackHello(packed)
-        self.assertEqual(hello.holds + [(one.stream, one.begun, one.unbegun) for one in rest], holds)
+        held = [(one.stream, one.begun, one.unbegun) for one in rest if isinstance(one, Held)]
+        self.assertEqual(hello.holds + held, holds)
+        self.assertEqual(hello.retained + [one.event for one in rest if isinstance(one, Keep) and one.rest], kept)
+        packed, rest = fitted(Hello(**_good(), retained=kept))
+        self.assertEqual(unpackHello(packed).retained + [one.event for one in rest if isinstance(one, Keep)], kept)
+        self.assertTrue(rest)
         self.assertTrue(hello.holds)
         self.assertEqual(hello.subscriptions, wanted)
         with self.assertRaises(MessageTooLarge):

@@ -148,12 +148,12 @@ class RefusalTests(Case):
         self.one(None, "ev", Order, id=1, text="x" * (codec.MAX_EVENT - len('{"id":1,"text":""}')))
 
     def test_reserved(self) -> None:
-        """Names of arguments to come are refused, were they fields of the class."""
+        """A wrong `ttl`, `retain` or `dedup` is refused, whether or not such a field is one of the class."""
         self.quiet(self.node.publish("ev", Timed, id=1))
         self.taken()
-        for name in ("ttl", "retain"):
-            self.one(LocalError, "ev", Order, id=1, **{name: 1})
-            self.one(LocalError, "ev", Timed, **{name: 1})
+        for name, wrong in (("ttl", 0), ("retain", 1), ("dedup", "")):
+            self.one(LocalError, "ev", Order, id=1, **{name: wrong})
+            self.one(LocalError, "ev", Timed, **{name: wrong})
 
     def test_optionsAndFields(self) -> None:
         """What bears the name of an argument is the argument, whatever fields the class has, whatever was published before."""

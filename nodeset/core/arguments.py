@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 from types import EllipsisType
-from typing import Any, Final
+from typing import Final
 
 from nodeset.core.address import ANY_NODE, LOCALHOST, EventURI, isPattern, parse
 from nodeset.core.batch import MAX_QUEUED, MAX_QUEUED_BYTES, Level, Mode, Policy, Sub
+from nodeset.core.duplicates import MAX_ID_LENGTH
+from nodeset.core.lifetime import MOST
 from nodeset.core.message import NodeMessage
 from nodeset.errors import BadMessage, InvalidAddressing, LocalError
 
@@ -15,11 +17,12 @@ __all__ = [
     "LEVELS",
     "MODES",
     "OPTIONS",
-    "RESERVED",
     "checkClass",
+    "checkDedup",
     "checkLevel",
-    "checkReserved",
+    "checkRetain",
     "checkTimeout",
+    "checkTtl",
     "makeSub",
     "publishable",
     "subscribable",
@@ -28,10 +31,8 @@ __all__ = [
 LEVELS: Final = {"accepted": Level.ACCEPTED, "delivered": Level.DELIVERED, "handled": Level.HANDLED}
 MODES: Final = {"all": Mode.ALL, "one": Mode.ONE}
 _POLICIES: Final = {"block": Policy.BLOCK, "drop_oldest": Policy.DROP_OLDEST, "drop_newest": Policy.DROP_NEWEST}
-#: Arguments of `publish` that are spoken for, though their time has not come.
-RESERVED: Final = frozenset({"retain", "ttl"})
 #: Arguments of `publish`.
-OPTIONS: Final = frozenset({"event_uri", "msgClass", "level", "timeout", "wait"})
+OPTIONS: Final = frozenset({"event_uri", "msgClass", "level", "timeout", "wait", "retain", "ttl", "dedup"})
 
 
 def publishable(event_uri: str) -> str:
@@ -60,12 +61,6 @@ def checkClass(msg_class: object) -> None:
         raise BadMessage(f"{msg_class!r:.60} is no message class: give a subclass of NodeMessage, or None")
 
 
-def checkReserved(fields: dict[str, Any]) -> None:
-    """Raises `LocalError` for a field whose name is an argument to come."""
-    if not RESERVED.isdisjoint(fields):
-        raise LocalError(f"{', '.join(sorted(RESERVED & fields.keys()))} is reserved: send such a field by publishMessage()")
-
-
 def checkLevel(level: str) -> Level:
     """The level by its name. Raises `LocalError`."""
     if not isinstance(level, str) or level not in LEVELS:
@@ -80,6 +75,29 @@ def checkTimeout(timeout: float | EllipsisType | None, usual: float) -> float | 
     if timeout is not None and not (isinstance(timeout, (int, float)) and 0 < timeout < float("inf")):
         raise LocalError(f"timeout must be a positive number of seconds or None, not {timeout!r}")
     return timeout
+
+
+def checkTtl(ttl: float | None) -> float | None:
+    """The time to live in seconds, None for ever. Raises `LocalError`."""
+    if ttl is not None and not (isinstance(ttl, (int, float)) and ttl is not True and 0 < ttl <= MOST / 1000):
+        raise LocalError(f"ttl must be a positive number of seconds, {MOST // 1000} at most, or None, not {ttl!r:.60}")
+    return ttl
+
+
+def checkDedup(dedup: str | None) -> str | None:
+    """The id itself. Raises `LocalError` for what is none."""
+    if dedup is not None and not (isinstance(dedup, str) and 0 < len(dedup) <= MAX_ID_LENGTH):
+        raise LocalError(f"dedup must be a text of 1 to {MAX_ID_LENGTH} characters, or None, not {dedup!r:.60}")
+    return dedup
+
+
+def checkRetain(retain: bool, mode: str) -> bool:
+    """Whether to keep the last value. Raises `LocalError`."""
+    if not isinstance(retain, bool):
+        raise LocalError(f"retain must be True or False, not {retain!r:.60}; forget() ends it")
+    if retain and mode != "all":
+        raise LocalError(f"retain=True is for events in mode 'all', not {mode!r}: what one has handled is no news to others")
+    return retain
 
 
 def makeSub(pattern: str, policy: str, max_events: int, max_bytes: int) -> Sub:

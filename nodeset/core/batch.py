@@ -12,8 +12,9 @@ A batch is one msgpack array of frames, each an array that begins with its kind.
     <-  [6, pattern, active, refused]             answer to both
     <-> [7, ping, pong]                           heartbeat; who gets a ping says it back as pong at once
     <-> [8, reason]                               goodbye: a dispatcher that drains, a node that leaves for good
-    ->  [17, event, kept]                         the last value of this event is kept for newcomers, or no longer
-    <-  [18, pattern, to]                         hand what is kept of this pattern to the node with that stream
+    ->  [17, event, kept, rest]                   the last value of this event is kept for newcomers, or no longer
+    <-> [18, pattern, to]                         hand what is kept of this pattern to the node with that stream; said back when
+                                                  that is in the node's outbox
 
 Calls are frames as well, 10 to 16: see `nodeset.core.callframes`.
 
@@ -260,14 +261,15 @@ class Held(msgspec.Struct, array_like=True, tag=9):
 
 
 class Keep(msgspec.Struct, array_like=True, tag=17):
-    """I keep the last value of this event for newcomers, or no longer."""
+    """I keep the last value of this event for newcomers, or no longer; `rest` says that my `Hello` had no room for it."""
 
     event: Name
     kept: bool = True
+    rest: bool = False
 
 
 class Want(msgspec.Struct, array_like=True, tag=18):
-    """Somebody new subscribes to `pattern`: hand the last values that you keep to that node."""
+    """Somebody new subscribes to `pattern`: hand the last values that you keep to that node. Said back: I have done so."""
 
     pattern: Name
     to: StreamId

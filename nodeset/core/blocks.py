@@ -8,6 +8,7 @@ from itertools import groupby
 import msgspec
 
 from nodeset.core.batch import MAX_EVENTS, NO_HEADERS, TARGET, Events, Level, Mode
+from nodeset.core.lifetime import OVER
 
 __all__ = ["EACH", "GRAIN", "Block", "Terms", "begin", "makeRuns"]
 
@@ -18,18 +19,20 @@ GRAIN = 0.05
 
 
 class Terms(msgspec.Struct, frozen=True):
-    """What events that are published alike have in common."""
+    """What events that are published alike have in common; `ttl` is in seconds, None for ever, `to` the one that gets them."""
 
     event: str
     mode: Mode = Mode.ALL
     level: Level = Level.DELIVERED
     timeout: float | None = None
     headers: msgspec.Raw = NO_HEADERS
+    ttl: float | None = None
+    to: str = ""
 
     @property
     def weight(self) -> int:
         """What a run takes beside its events, at most: a character takes four bytes at most, all else has its marker."""
-        return 64 + 4 * len(self.event) + len(self.headers)
+        return 64 + 4 * len(self.event) + len(self.headers) + 4 * len(self.to)
 
 
 class Block(msgspec.Struct, eq=False, weakref=True):
@@ -49,6 +52,8 @@ class Block(msgspec.Struct, eq=False, weakref=True):
     #: When the newest is to be given up, and the latest that this may become.
     deadline: float | None
     until: float
+    #: When its life is over, if its terms have a time to live.
+    expires: float | None = None
     gone: int = 0
     #: None of the first so many is left.
     skip: int = 0
@@ -79,6 +84,18 @@ class Block(msgspec.Struct, eq=False, weakref=True):
         self.room -= size + EACH
         self.deadline = deadline
         return True
+
+    def outlived(self, now: float) -> bool:
+        """Whether its life was over before it was ever sent: there is no point in it any more."""
+        return self.expires is not None and self.expires <= now and not self.sent
+
+    def extend(self, now: float) -> bool:
+        """Its deadline has come. If that was only the end of its life, it has until its time-out; returns whether it has."""
+        terms = self.terms
+        if self.expires is None or terms.ttl is None:
+            return False
+        self.deadline = None if terms.timeout is None else self.expires - terms.ttl + terms.timeout
+        return self.deadline is None or self.deadline > now
 
     def release(self, first: int, last: int) -> tuple[list[object], int]:
         """Those of `first..last` that are left are over: their tokens, the bytes of their payloads."""
@@ -119,15 +136,22 @@ class Block(msgspec.Struct, eq=False, weakref=True):
 
 
 def begin(
-    terms: Terms, first: int, payloads: list[bytes], tokens: list[object], size: int, deadline: float | None, most: int = 0
+    terms: Terms,
+    first: int,
+    payloads: list[bytes],
+    tokens: list[object],
+    size: int,
+    deadline: float | None,
+    expires: float | None = None,
+    most: int = 0,
 ) -> Block:
     """A block with its first events, of `size` bytes in all; it may take in as many as `most` bytes more."""
     until = float("inf") if deadline is None else deadline + GRAIN
-    return Block(terms, first, payloads, tokens, min(most, TARGET - size - EACH * len(tokens)), size, deadline, until)
+    return Block(terms, first, payloads, tokens, min(most, TARGET - size - EACH * len(tokens)), size, deadline, until, expires)
 
 
-def makeRuns(blocks: Iterable[Block], low: int) -> list[Events]:
-    """What is left in these, as it is sent: those under the same terms that follow each other share a run."""
+def makeRuns(blocks: Iterable[Block], low: int, now: float = 0.0) -> list[Events]:
+    """What is left in these, as it is sent at `now`: those under the same terms that follow each other share a run."""
     runs: list[Events] = []
     row: list[bytes] = []
     head: Block | None = None
@@ -139,23 +163,36 @@ def makeRuns(blocks: Iterable[Block], low: int) -> list[Events]:
                 head is not None
                 and block.terms is head.terms
                 and block.sent is head.sent
+                and block.expires == head.expires
                 and start == first + len(row)
                 and weight <= room
             ):
                 row += payloads
             else:
                 if head is not None:
-                    runs.append(_makeRun(head, low, first, row))
+                    runs.append(_makeRun(head, low, first, row, now))
                 head, first, row, room = block, start, [*payloads], TARGET
             room -= weight
     if head is not None:
-        runs.append(_makeRun(head, low, first, row))
+        runs.append(_makeRun(head, low, first, row, now))
     return runs
 
 
-def _makeRun(block: Block, low: int, first: int, payloads: list[bytes]) -> Events:
+def _makeRun(block: Block, low: int, first: int, payloads: list[bytes], now: float) -> Events:
     terms = block.terms
     joined = b"".join(payloads) if len(payloads) > 1 else payloads[0]
+    ttl = 0 if block.expires is None else max(OVER, round((block.expires - now) * 1000))
     return Events(
-        "", low, terms.mode, block.sent, terms.event, first, terms.level, list(map(len, payloads)), terms.headers, joined
+        "",
+        low,
+        terms.mode,
+        block.sent,
+        terms.event,
+        first,
+        terms.level,
+        list(map(len, payloads)),
+        terms.headers,
+        joined,
+        ttl,
+        terms.to,
     )

@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from nodeset.core import batch as wire
 from nodeset.core.address import LOCALHOST
-from nodeset.core.batch import Beat, Bye, Confirm, Events, Frame, Held, Sub, Took, Unsub
+from nodeset.core.batch import Beat, Bye, Confirm, Events, Frame, Held, Keep, Sub, Took, Unsub, Want
 from nodeset.core.desk import Desk
 from nodeset.core.exchange import Exchange, Session
 from nodeset.core.heartbeat import INTERVAL, Heartbeat
@@ -200,7 +200,7 @@ class EventDispatcher(Service):
         session, known, refused = self.exchange.join(peer, said, now)
         if (old := self._lines.get(session.stream)) is not None:
             self._forget(old)
-        writer = BatchWriter(self._clock, lambda: self.exchange.nextBatch(session))
+        writer = BatchWriter(self._clock, lambda: self._nextBatch(session))
         line = _Line(self, session, link, writer, len(self._lines) % _GROUPS)
         self._lines[session.stream] = line
         self._tubs[peer] += 1
@@ -224,6 +224,11 @@ class EventDispatcher(Service):
             software=f"nodeset {__version__}",
         )
         return line, packOpened(opened)
+
+    def _nextBatch(self, session: Session) -> list[Events]:
+        batch = self.exchange.nextBatch(session, self._clock.seconds())
+        self._setAlarm()  # if some came to the end of their lives, there are answers to be sent: not in the middle of a batch
+        return batch
 
     def received(self, line: _Line, batch: bytes) -> None:
         """A batch came over a link. What breaks the protocol costs the link."""
@@ -273,6 +278,10 @@ class EventDispatcher(Service):
                 self.exchange.retire(session, now)
             case Held():
                 self.exchange.held(session, frame, now)
+            case Keep():
+                self.exchange.handing.keep(session, frame)
+            case Want():
+                self.exchange.handing.handed(session, frame)
             case Beat():
                 if frame.pong:
                     line.ponged(frame.pong, now)
@@ -314,6 +323,7 @@ class EventDispatcher(Service):
 
     def _carryOut(self) -> None:
         """Send what the exchange wants sent, wake up for it when it wants to be woken."""
+        self.exchange.handing.ask(self._clock.seconds())
         for session, frame in self.exchange.takeSends():
             line = self._lines.get(session.stream)
             if line is not None:

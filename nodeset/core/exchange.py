@@ -18,7 +18,6 @@ from nodeset.core.batch import (
     MAX_EVENT,
     MAX_REASON,
     MAX_SUBSCRIPTIONS,
-    TARGET,
     WINDOW,
     Bye,
     Confirm,
@@ -28,7 +27,9 @@ from nodeset.core.batch import (
     Subbed,
     Took,
 )
+from nodeset.core.handing import Handing
 from nodeset.core.hello import Hello
+from nodeset.core.lifetime import endOf, resent
 from nodeset.core.presence import Presence
 from nodeset.core.queueing import Queueing
 from nodeset.core.router import Router
@@ -75,6 +76,7 @@ class Exchange:
         self.answers = Answers()
         self._sessions, self._pending = self.answers.sessions, self.answers.pending
         self._alarms = Alarms()
+        self.handing = Handing(self.table, self.answers, self._alarms, self._settled)
         self._takers = Takers()
         self._queueing = Queueing(self.answers, self._alarms, self._kick)
         self.presence = Presence(boot, self.answers, self._alarms, self._queueing.woken, fresh)
@@ -101,10 +103,13 @@ class Exchange:
         self._queueing.woken.clear()
         return woken
 
-    def nextBatch(self, session: Session) -> list[Events]:
+    def nextBatch(self, session: Session, now: float = 0.0) -> list[Events]:
         """The next batch of events for `session`, empty when there is none or no credit."""
         told = self.presence.take(session) if session.watch is not None else None
-        return told or session.take(TARGET)
+        batch = told or self._queueing.take(session, now)
+        if not batch:
+            self._retireIfIdle(session, now)
+        return batch
 
     def nextAlarm(self) -> float | None:
         """When to call `tick` next."""
@@ -128,6 +133,7 @@ class Exchange:
         :return: its session, whether that was known, the subscriptions that were refused with the reason for each.
         :raise Refused: there are too many, or the stream belongs to somebody else.
         """
+        self.handing.check(hello.retained)
         session = self._sessions.get(hello.stream)
         known = session is not None
         if session is not None and session.peer != peer:
@@ -142,6 +148,7 @@ class Exchange:
         session.arrived.clear()
         session.position = 0
         self._blocked.pop(session.stream, None)
+        self.handing.joined(session, known, hello.retained)
         refused = self._replaceSubscriptions(session, hello.subscriptions)
         for quota in session.quotas.values():
             quota.stalled = False
@@ -152,7 +159,7 @@ class Exchange:
             self.held(session, Held(*hold), now)
         for run, quota in session.takeBack():
             for first, last in self._pending.within(run.stream, run.first, run.last, session.stream):
-                session.put(run.part(first, last), quota)
+                session.put(resent(run.part(first, last)), quota)
         if hello.boot and hello.boot != self._boot:
             self._rejoined = now
             self._alarms.at(now + REJOIN, self._kick)
@@ -205,6 +212,7 @@ class Exchange:
         for pattern in list(session.entries):
             self._unsubscribe(session, pattern)
         session.retiring = True
+        self.handing.left(session)
         self._kick(now)
         self._retireIfIdle(session, now)
 
@@ -218,6 +226,7 @@ class Exchange:
         if not self._isHere(session):
             return
         del self._sessions[session.stream]
+        self.handing.left(session)
         self._blocked.pop(session.stream, None)
         self._queueing.woken.pop(session.stream, None)
         for entry in session.spellings:
@@ -302,6 +311,8 @@ class Exchange:
         for run in batch:
             self._check(session, run)
             run.stream = session.stream
+            if run.ttl:
+                run.ttl = endOf(run.ttl, now)
         self._takers.heard(session.stream, batch[-1].low, now)
         session.arrived.append(batch)
         self._route(session, now)

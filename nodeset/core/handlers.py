@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from nodeset.core import codec
+from nodeset.core import codec, tracing
 from nodeset.core.address import matches, parse
 from nodeset.core.batch import NO_HEADERS, Events
 from nodeset.core.inbox import Delivery, makeDelivery
@@ -140,6 +140,20 @@ class Handlers:
         :return: None when all went well, a text when a handler failed, a `Refusal` when none could be called, or a Deferred of
             None or a text, when a handler takes its time.
         """
+        if delivery.packed_headers is NO_HEADERS:
+            return self._deliver(delivery)
+        try:
+            traceparent = delivery.traceparent
+        except NodeSetError as error:
+            return self._refuse(delivery, error)
+        if traceparent is None:
+            return self._deliver(delivery)
+        with tracing.entered(traceparent, f"process {delivery.event}") as visit:
+            result = self._deliver(delivery)
+            visit.until(result)
+            return result
+
+    def _deliver(self, delivery: Delivery) -> Result:
         plan = self._plans.get(delivery.event) or self._plan(delivery.event)
         if plan.single is None:
             return self._deliverToAll(plan, delivery)

@@ -21,6 +21,7 @@ from nodeset.core.batch import (
     MAX_RETAINED,
     VERSION,
     Held,
+    Keep,
     Name,
     Natural,
     Ranges,
@@ -85,8 +86,8 @@ def packHello(hello: Hello) -> bytes:
     return packed
 
 
-def fitted(hello: Hello) -> tuple[bytes, list[Held]]:
-    """`hello`, packed, with as much of what it holds as it has room for, and the rest of that: for frames right after it.
+def fitted(hello: Hello) -> tuple[bytes, list[Held | Keep]]:
+    """`hello`, packed, with as much of what it holds and keeps as it has room for; the rest as frames to be sent after it.
 
     Subscriptions are not cut: whoever is back without one of them would miss what comes before it is asked for. Raises
     `MessageTooLarge` for too many of them.
@@ -94,9 +95,12 @@ def fitted(hello: Hello) -> tuple[bytes, list[Held]]:
     packed = _pack(hello)
     if len(packed) <= MAX_HELLO:
         return packed, []
-    bare = msgspec.structs.replace(hello, holds=[])
-    holds = list(_thatFit(hello.holds, MAX_HELLO - len(_pack(bare)) - _LISTS))
-    return packHello(msgspec.structs.replace(bare, holds=holds)), [Held(*hold) for hold in hello.holds[len(holds) :]]
+    bare = msgspec.structs.replace(hello, holds=[], retained=[])
+    bare.holds = list(_thatFit(hello.holds, MAX_HELLO - len(_pack(bare)) - _LISTS))
+    bare.retained = list(_thatFit(hello.retained, MAX_HELLO - len(_pack(bare)) - _LISTS))
+    rest: list[Held | Keep] = [Held(*hold) for hold in hello.holds[len(bare.holds) :]]
+    rest += [Keep(event, rest=True) for event in hello.retained[len(bare.retained) :]]
+    return packHello(bare), rest
 
 
 def _thatFit(items: list[T], room: int) -> Iterator[T]:

@@ -13,6 +13,7 @@ import attrs
 
 from nodeset.core.batch import MAX_QUEUED, MAX_QUEUED_BYTES, MAX_RANGES, Confirm, Events, Level, Mode, Outcome
 from nodeset.core.census import LOCAL, Census
+from nodeset.core.lifetime import endOf
 from nodeset.core.meta import Meta
 from nodeset.core.ranges import addTo, merged, split
 from nodeset.core.spans import Spans
@@ -29,9 +30,15 @@ class _State(IntEnum):
     OK = 2
     FAILED = 3
     REFUSED = 4
+    EXPIRED = 5
 
 
-_ANSWERS = {_State.OK: Outcome.OK, _State.FAILED: Outcome.FAILED, _State.REFUSED: Outcome.REFUSED}
+_ANSWERS = {
+    _State.OK: Outcome.OK,
+    _State.FAILED: Outcome.FAILED,
+    _State.REFUSED: Outcome.REFUSED,
+    _State.EXPIRED: Outcome.EXPIRED,
+}
 _STATES = {outcome: state for state, outcome in _ANSWERS.items()}
 
 
@@ -99,6 +106,9 @@ class Inbox:
 
     def offer(self, batch: list[Events], now: float) -> int:
         """A batch came; returns how many batches were taken in, this one or parked ones: that much credit goes back."""
+        for run in batch:
+            if run.ttl:
+                run.ttl = endOf(run.ttl, now)
         self._parked.append(batch)
         return self.unpark(now)
 
@@ -201,6 +211,15 @@ class Inbox:
                 self._ready.rotate(-1)  # publishers take turns, run by run
         self._size -= count
         self._bytes -= size
+
+    def skip(self, name: str, outcome: Outcome) -> int:
+        """No handler shall see what is left of the head run: answer so; returns how many events that was."""
+        stream = self._streams[name]
+        run = stream.runs[0]
+        count = len(run.lengths) - stream.index
+        self._note(name, outcome, "", run.first + stream.index, run.last)
+        self._advance(stream, run, count, len(run.payloads) - stream.offset)
+        return count
 
     def next(self) -> Delivery | None:
         """The next event for the handlers, or None; tell `finished` when they are through with it."""

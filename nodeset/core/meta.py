@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from nodeset.core.batch import NO_HEADERS, unpackHeaders
+from nodeset.core.headers import retainedOf, traceparentOf
 
 __all__ = ["Meta"]
 
@@ -27,3 +28,13 @@ class Meta(msgspec.Struct, frozen=True, gc=False):
     def headers(self) -> dict[str, Any]:
         """The headers, unpacked on each look. Raises `ProtocolError` when they are none."""
         return {} if self.packed_headers is NO_HEADERS else unpackHeaders(self.packed_headers)
+
+    @property
+    def retained(self) -> bool:
+        """Whether it is a last value that was kept for newcomers, handed over since we subscribed."""
+        return self.packed_headers is not NO_HEADERS and retainedOf(self.headers)[1]
+
+    @property
+    def traceparent(self) -> str | None:
+        """The trace that it is part of, as W3C Trace Context writes it; None for none."""
+        return None if self.packed_headers is NO_HEADERS else traceparentOf(self.headers)

@@ -128,7 +128,7 @@ class Node(Publishing, Asking, Service):
             concurrency=self.concurrency,
         )
         self._peer = peer
-        self.publishBy(peer.publisher)
+        self.publishBy(peer.publisher, peer.keeping)
         for pattern, sub in list(self._subscriptions.items()):
             for waiting in self._early.pop(pattern, [None]):
                 # A refusal that nobody waits for has been logged by the peer.

@@ -42,6 +42,7 @@ class _Waiter(msgspec.Struct, eq=False):
     payload: bytes
     token: object
     deadline: float | None
+    expires: float | None
     left: int = 1
 
 
@@ -69,6 +70,7 @@ class Outbox:
         self._count = self._bytes = self._waiting_bytes = self._sequence = 0
         #: The lowest unconfirmed sequence number; the next one when nothing is unconfirmed.
         self.low = 1
+        self._outlived: list[Gone] = []
 
     def __len__(self) -> int:
         """Events that are unconfirmed or wait for room."""
@@ -104,29 +106,50 @@ class Outbox:
         block = self._open
         if block is not None and block.deadline is not None and block.terms.timeout is not None:
             block.deadline = max(block.deadline, now + block.terms.timeout)
+        if block is not None and block.expires is not None and block.terms.ttl is not None:
+            block.expires = max(block.expires, now + block.terms.ttl)
+            block.deadline = block.expires if block.deadline is None else min(block.deadline, block.expires)
         self._close()
 
-    def add(self, terms: Terms, payload: bytes, token: object, deadline: float | None = None, wait: bool = True) -> bool:
+    def add(
+        self,
+        terms: Terms,
+        payload: bytes,
+        token: object,
+        deadline: float | None = None,
+        wait: bool = True,
+        expires: float | None = None,
+    ) -> bool:
         """Admit an event; when there is no room it waits for some, or with `wait=False` raises `Overloaded`.
 
         Raises `Overloaded` in any case when as much is waiting as may be unconfirmed: who publishes without ever looking at
         the answers cannot fill the memory.
 
+        :param expires: when its life is over; what was not sent by then is `takeOutlived`.
         :return: False when it just joins others: there was something `unsent` before, `nextDeadline` is no earlier.
         """
+        deadline = _first(deadline, expires)
         if self._open is not None and self._open.join(terms, payload, token, deadline):
             return False
         self._close()
         size = len(payload)
         if self._waiting or not self._hasRoom(1, size):
-            self._wait(_Waiter(terms, payload, token, deadline), size, wait)
+            self._wait(_Waiter(terms, payload, token, deadline, expires), size, wait)
         else:
-            self._admit(terms, payload, token, deadline, size)
+            self._admit(terms, payload, token, deadline, size, expires)
         return True
 
-    def addMany(self, terms: Terms, payloads: list[bytes], token: object, deadline: float | None = None) -> bool:
+    def addMany(
+        self,
+        terms: Terms,
+        payloads: list[bytes],
+        token: object,
+        deadline: float | None = None,
+        expires: float | None = None,
+    ) -> bool:
         """Admit many events that share a token, if there is room for all; returns whether there was."""
         self._close()
+        deadline = _first(deadline, expires)
         total = list(accumulate(map(len, payloads), initial=0))
         if self._waiting or not self._hasRoom(len(payloads), total[-1]):
             return False
@@ -134,7 +157,7 @@ class Outbox:
         while at < len(payloads):
             end = max(at + 1, min(bisect_right(total, total[at] + TARGET) - 1, at + MAX_EVENTS))
             part, size = payloads[at:end], total[end] - total[at]
-            self._begin(begin(terms, self._sequence + 1, part, [token] * len(part), size, deadline))
+            self._begin(begin(terms, self._sequence + 1, part, [token] * len(part), size, deadline, expires))
             self._sequence += len(part)
             self._count += len(part)
             at = end
@@ -146,12 +169,14 @@ class Outbox:
         room = self._most - count + 1
         return (self._sequence - self.low < room and self._bytes + size <= self._max_bytes) or (count == 1 and not self._count)
 
-    def _admit(self, terms: Terms, payload: bytes, token: object, deadline: float | None, size: int) -> None:
+    def _admit(
+        self, terms: Terms, payload: bytes, token: object, deadline: float | None, size: int, expires: float | None
+    ) -> None:
         self._sequence += 1
         self._count += 1
         self._bytes += size
         left = min(self._max_bytes - self._bytes, EACH * (self._most - self._sequence + self.low))
-        self._open = block = begin(terms, self._sequence, [payload], [token], size, deadline, left)
+        self._open = block = begin(terms, self._sequence, [payload], [token], size, deadline, expires, left)
         self._begin(block)
 
     def _settle(self) -> None:
@@ -199,7 +224,7 @@ class Outbox:
                 self._close()
                 if not self._hasRoom(1, size):
                     return
-                self._admit(waiter.terms, waiter.payload, waiter.token, waiter.deadline, size)
+                self._admit(waiter.terms, waiter.payload, waiter.token, waiter.deadline, size, waiter.expires)
             self._stopWaiting(waiter)
         # Their time-outs began long ago: who comes now has another deadline.
         self._close()
@@ -214,20 +239,27 @@ class Outbox:
 
     # -- sending
 
-    def take(self, max_bytes: int) -> list[Events]:
-        """The next runs to send, about `max_bytes` with all that goes with them, or a single block; they count as sent."""
+    def take(self, max_bytes: int, now: float = 0.0) -> list[Events]:
+        """The next runs to send, about `max_bytes` with all that goes with them, or a single block; they count as sent.
+
+        `now` matters to those that have a time to live.
+        """
         blocks: list[Block] = []
         taken = 0
         self._close()
         while self._unsent:
             block = self._unsent[0]
+            if block.expires is not None and block.outlived(now):
+                self._release(block, block.first, block.last, self._outlived)
             if block.left:
                 taken += block.weight
                 if blocks and taken > max_bytes:
                     break
                 blocks.append(block)
             self._unsent.popleft()
-        runs = makeRuns(blocks, self.low)
+        if self._outlived:
+            self._tidy()
+        runs = makeRuns(blocks, self.low, now)
         for block in blocks:
             block.sent = True
         return runs
@@ -312,10 +344,29 @@ class Outbox:
         gone: list[Gone] = []
         self._close()
         waited: list[Gone] = []
+        later: list[Block] = []
         for one in self._deadlines.due(now):
             if isinstance(one, Block):
-                self._release(one, one.first, one.last, gone)
+                if one.outlived(now):
+                    self._release(one, one.first, one.last, self._outlived)
+                elif one.extend(now):
+                    later.append(one)
+                else:
+                    self._release(one, one.first, one.last, gone)
             else:
-                waited.append(self._stopWaiting(one))
+                outlived = one.expires is not None and one.expires <= now
+                (self._outlived if outlived else waited).append(self._stopWaiting(one))
+        for one in later:
+            self._deadlines.add(one)
         self._tidy()
         return gone, waited
+
+    def takeOutlived(self) -> list[Gone]:
+        """What was never sent and has come to the end of its life, as `take` or `expire` found out; each is returned once."""
+        outlived, self._outlived = self._outlived, []
+        return outlived
+
+
+def _first(deadline: float | None, expires: float | None) -> float | None:
+    """When to look at what has these."""
+    return deadline if expires is None else expires if deadline is None else min(deadline, expires)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import random
 import secrets
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextvars import Context
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -17,16 +18,18 @@ from twisted.logger import Logger
 
 from nodeset.core import batch as wire
 from nodeset.core.address import OWN, parse
-from nodeset.core.batch import Beat, Bye, Done, Events, Frame, Held, Level, Outcome, Sub, Subbed, Took
+from nodeset.core.batch import NO_HEADERS, Beat, Bye, Done, Events, Frame, Level, Outcome, Sub, Subbed, Took, Want
 from nodeset.core.ear import Ear
 from nodeset.core.handlers import Refusal
 from nodeset.core.heartbeat import INTERVAL, Heartbeat
 from nodeset.core.hello import Hello, fitted, unpackOpened
 from nodeset.core.inbox import Delivery, Inbox
+from nodeset.core.keeping import Keeping
 from nodeset.core.link import Link, Transport
 from nodeset.core.outbox import Outbox
 from nodeset.core.publisher import Publisher
 from nodeset.core.reconnector import makeReconnector, retryDelay
+from nodeset.core.screen import Screen
 from nodeset.core.stretch import DeliverRun, Result
 from nodeset.core.subscriptions import Subscriptions
 from nodeset.core.writer import BatchWriter
@@ -74,8 +77,10 @@ class Peer:
         self._deliver, self._opened, self._failed = deliver, opened, failed
         self._writer = BatchWriter(clock, self._nextBatch)
         self.publisher = Publisher(Outbox() if outbox is None else outbox, clock, self._poke, self.counters)
+        self.keeping = Keeping(self.publisher, clock, self._writer.write, self.counters)
         self._subscriptions = Subscriptions(self._writer.write, self._subscriptionRefused)
         self._inbox = Inbox(concurrency) if inbox is None else inbox
+        self._screen = Screen(self._inbox, self.counters)
         self._heartbeat = Heartbeat()
         self._reconnector = makeReconnector(self, clock, lambda attempt: retryDelay(attempt, draw))
         self._beating = LoopingCall(self._beat)
@@ -83,7 +88,7 @@ class Peer:
         self._link: Link | None = None
         self._ear = Ear(self)
         self._told: list[Sub] = []
-        self._untold: list[Held] = []
+        self._untold: Sequence[Frame] = ()
         self._boot = ""
         self._leaving = False
         self._running = False
@@ -124,6 +129,7 @@ class Peer:
         Nothing new is received in the meantime. To be followed by `stop`.
         """
         end = self._clock.seconds() + timeout
+        self.keeping.stop()
         return self.publisher.flush(timeout).addCallback(lambda flushed: self._sayGoodbye(end - self._clock.seconds()))
 
     def _sayGoodbye(self, timeout: float) -> Deferred[None]:
@@ -164,7 +170,7 @@ class Peer:
         """Hold it no longer; see `Subscriptions.unsubscribe`."""
         over = self._subscriptions.unsubscribe(pattern)
         self._watch(pattern)
-        return over
+        return over.addCallback(self._screen.forget, pattern)
 
     def subscriptions(self) -> list[str]:
         """The patterns that are held, in order."""
@@ -200,6 +206,7 @@ class Peer:
             features=sorted(wire.FEATURES),
             subscriptions=self._told,
             holds=self._inbox.holds(),
+            retained=self.keeping.retained.events(),
             boot=self._boot,
             software=f"nodeset {__version__}",
         )
@@ -220,8 +227,8 @@ class Peer:
         self._heartbeat.heard(_DISPATCHER, self._clock.seconds())
         self._inbox.census.met(opened.boot)
         self._writer.attach(link)
-        for held in self._untold:
-            self._writer.write(held)
+        for frame in self._untold:
+            self._writer.write(frame)
         self.log.info("{name} is linked to its dispatcher at {where}", name=self.name, where=self._transport.describe())
         self._subscriptions.opened(self._told, dict(opened.refused))
         self.publisher.linkOpened()
@@ -251,6 +258,7 @@ class Peer:
         self._heartbeat.forget(_DISPATCHER)
         self._inbox.linkLost()
         self._subscriptions.linkLost()
+        self.keeping.linkLost()
         self.publisher.linkLost()
         self._retired()
 
@@ -264,6 +272,7 @@ class Peer:
     def _beat(self) -> None:
         now = self._clock.seconds()
         self._inbox.expire(now)
+        self.keeping.tick()
         self._heartbeat.looked(now)
         if self._heartbeat.silent(now):
             self._abort(LinkLost("the dispatcher fell silent"))
@@ -305,6 +314,8 @@ class Peer:
                 self.publisher.took(frame.batches)
             case Subbed():
                 self._subscriptions.answered(frame)
+            case Want():
+                self.keeping.wanted(frame)
             case Beat():
                 if frame.ping:
                     self._writer.write(Beat(pong=frame.ping))
@@ -343,7 +354,13 @@ class Peer:
 
     def _handle(self, stream: str, run: Events, index: int, offset: int) -> None:
         """Give the events of `run` from `index` on to handlers, until one takes its time."""
-        stretch = self._deliver(run, stream, index, offset, self._inTime)
+        more: Callable[[], bool] = self._inTime
+        if run.ttl or run.headers is not NO_HEADERS:
+            wanted = self._screen.look(stream, run, self._clock.seconds(), more)
+            if wanted is None:
+                return
+            more = wanted
+        stretch = self._deliver(run, stream, index, offset, more)
         if stretch.reached > index:
             self._inbox.passed(stream, stretch.reached - index, stretch.offset - offset)
         if stretch.delivery is not None:
@@ -356,7 +373,7 @@ class Peer:
 
     def _finished(self, reason: str | None, delivery: Delivery) -> None:
         self._settle(reason, delivery)
-        self._work()
+        Context().run(self._work)  # what comes next is no part of the trace that this event was part of
 
     def _settle(self, result: Result, delivery: Delivery) -> None:
         if isinstance(result, Deferred):
@@ -364,6 +381,8 @@ class Peer:
                 self._inbox.answer(delivery, Outcome.OK)
             result.addCallback(self._finished, delivery)
             return
+        if result and delivery.packed_headers is not NO_HEADERS:
+            self._screen.failed(delivery)
         if isinstance(result, Refusal):
             self._inbox.answer(delivery, Outcome.REFUSED, result[:500])
         elif result and delivery.level is Level.HANDLED:

@@ -19,6 +19,8 @@ __all__ = ["GIVE_UP", "Publisher", "Tally"]
 
 #: Seconds without a link after which what was sent fails with `OutcomeUnknown` (D6).
 GIVE_UP = 600.0
+#: The answer to what came to the end of its life before it was sent: who matches nobody knows, and one was dropped.
+_OUTLIVED = Receipt(0, 0, 1)
 #: What became of what expires: admitted, waiting for that.
 _EXPIRED = ("had no answer", "found no room to be sent")
 
@@ -80,9 +82,10 @@ class Publisher:
             now = self._seconds()
             self._closeTurn(now)
             deadline = None if terms.timeout is None else now + terms.timeout
+            expires = None if terms.ttl is None else now + terms.ttl
             try:
-                if self._outbox.add(terms, payload, token, deadline, wait):
-                    self._added(deadline)
+                if self._outbox.add(terms, payload, token, deadline, wait, expires):
+                    self._added(deadline, expires)
             except Overloaded as error:
                 self._counters["overloaded"] += 1
                 return fail(error)
@@ -100,32 +103,38 @@ class Publisher:
         self._closeTurn(now)
         for terms, payloads in events:
             deadline = None if terms.timeout is None else now + terms.timeout
-            if not self._outbox.addMany(terms, payloads, tally, deadline):
+            expires = None if terms.ttl is None else now + terms.ttl
+            if not self._outbox.addMany(terms, payloads, tally, deadline, expires):
                 for payload in payloads:
                     try:
-                        self._outbox.add(terms, payload, tally, deadline, wait)
+                        self._outbox.add(terms, payload, tally, deadline, wait, expires)
                     except Overloaded as error:
                         self._counters["overloaded"] += 1
                         tally.errback(error)
-            self._added(deadline)
+            self._added(deadline, expires)
         return tally.deferred
 
-    def _added(self, deadline: float | None) -> None:
+    def _added(self, deadline: float | None, expires: float | None) -> None:
         if not self._poked:
             self._poked = True
             self._poke()
         if deadline is not None and deadline < self._expires:
             self._expireAt(deadline)
+        if expires is not None and expires < self._expires:
+            self._expireAt(expires)
 
     def take(self) -> list[Events]:
         """The runs of the next batch, empty when there is nothing to send or no credit; they count as sent from here on."""
         self._poked = False
-        self._closeTurn(self._seconds())
+        now = self._seconds()
+        self._closeTurn(now)
         if self._credit <= 0:
             return []
-        runs = self._outbox.take(TARGET)
+        runs = self._outbox.take(TARGET, now)
         if runs:
             self._credit -= 1
+        elif self._outlive():
+            self._changed()
         return runs
 
     def took(self, batches: int) -> None:
@@ -245,5 +254,14 @@ class Publisher:
                 self._counters["timed_out"] += len(tokens)
                 expired = f"{terms.event!r} {what} within {terms.timeout:g} s; it is not sent again"
                 self._fail(tokens, OutcomeUnknown, expired)
+        self._outlive()
         self._expireAt(self._outbox.nextDeadline())
         self._changed()
+
+    def _outlive(self) -> bool:
+        """What came to the end of its life before it was sent is dropped; returns whether there was something."""
+        outlived = self._outbox.takeOutlived()
+        for _terms, tokens in outlived:
+            self._counters["expired"] += len(tokens)
+            self._confirm(tokens, _OUTLIVED)
+        return bool(outlived)

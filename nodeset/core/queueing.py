@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from nodeset.core.alarms import Alarms
 from nodeset.core.answers import Answers
-from nodeset.core.batch import Events, Outcome, Policy
+from nodeset.core.batch import TARGET, Events, Outcome, Policy
+from nodeset.core.lifetime import aged
 from nodeset.core.session import STALL, Quota, Session
 
 __all__ = ["STALL", "Queueing"]
@@ -28,6 +29,28 @@ class Queueing:
         self.woken: dict[str, Session] = {}
         #: Called with a session, its quota, how many events were dropped there, the time.
         self.slowed: Callable[[Session, Quota, int, float], None] = lambda session, quota, count, now: None
+
+    def take(self, session: Session, now: float) -> list[Events]:
+        """The next batch for `session`, empty when there is none or no credit.
+
+        What came to the end of its life is not in it: that is answered, and made room.
+        """
+        while batch := session.take(TARGET):
+            for run in batch:
+                if run.ttl:
+                    break
+            else:
+                return batch
+            alive, over = aged(batch, now)
+            for run in over:
+                self._answers.settle(session, run, Outcome.EXPIRED, "expired")
+                session.confirmed(run.stream, run.first, run.last, lambda sent: False)
+            if over:
+                self._alarms.at(now, self._room)
+            if alive:
+                return alive
+            session.credit += 1
+        return []
 
     def put(self, session: Session, quota: Quota, run: Events, now: float) -> None:
         """Queue `run` for `session`, whose answers are awaited already."""

@@ -35,8 +35,9 @@ class Router:
         return self._toAll(run, matches, now)
 
     def _matches(self, uri: EventURI, run: Events) -> list[RouteEntry]:
-        """An autosubscribed route never gets its own node's events (D3)."""
-        return [entry for entry in self._table.lookup(uri) if entry.own or entry.peer != run.stream]
+        """An autosubscribed route never gets its own node's events (D3); what is for one node goes to no other."""
+        found = [entry for entry in self._table.lookup(uri) if entry.own or entry.peer != run.stream]
+        return [entry for entry in found if entry.peer == run.to] if run.to else found
 
     # -- what was sent before
 

@@ -10,7 +10,7 @@ import attrs
 import msgspec
 
 from nodeset.core import codec
-from nodeset.core.arguments import LEVELS, MODES, OPTIONS, RESERVED, checkLevel, checkTimeout
+from nodeset.core.arguments import LEVELS, MODES, OPTIONS, checkLevel, checkTimeout, checkTtl
 from nodeset.core.batch import NO_HEADERS, RAW_HEADERS
 from nodeset.core.blocks import Terms
 from nodeset.core.message import NodeMessage
@@ -25,19 +25,26 @@ Key = tuple[str, type[NodeMessage] | None]
 
 
 def findTerms(
-    event: str, mode: str, level: str, timeout: float | EllipsisType | None, usual: float, raw: bool = False
+    event: str,
+    mode: str,
+    level: str,
+    timeout: float | EllipsisType | None,
+    usual: float,
+    raw: bool = False,
+    ttl: float | None = None,
 ) -> Terms:
     """The terms of these arguments: the same ones each time, so that events share blocks.
 
-    Raises `LocalError` for a level or a time-out that is none; the others have been checked. `usual` is the time-out for `...`.
+    Raises `LocalError` for a level, a time-out or a time to live that is none; the others have been checked. `usual` is the
+    time-out for `...`.
     """
     checkLevel(level)
-    return _findTerms(event, mode, level, checkTimeout(timeout, usual), raw)
+    return _findTerms(event, mode, level, checkTimeout(timeout, usual), raw, checkTtl(ttl))
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _findTerms(event: str, mode: str, level: str, timeout: float | None, raw: bool) -> Terms:
-    return Terms(event, MODES[mode], LEVELS[level], timeout, RAW_HEADERS if raw else NO_HEADERS)
+def _findTerms(event: str, mode: str, level: str, timeout: float | None, raw: bool, ttl: float | None) -> Terms:
+    return Terms(event, MODES[mode], LEVELS[level], timeout, RAW_HEADERS if raw else NO_HEADERS, ttl)
 
 
 @attrs.frozen(eq=False)
@@ -64,7 +71,7 @@ class Shortcuts(dict[Key, Shortcut]):
         """
         msg_class = key[1]
         kind = None if msg_class is None else codec.express(msg_class)
-        if msg_class is not None and kind is not None and (RESERVED | OPTIONS).isdisjoint(kind.__struct_fields__):
+        if msg_class is not None and kind is not None and OPTIONS.isdisjoint(kind.__struct_fields__):
             if len(self) >= _REMEMBERED:
                 self.clear()
             self[key] = Shortcut(terms, msg_class, mode, kind, GenericAlias(list, (kind,)))

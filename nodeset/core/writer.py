@@ -13,7 +13,23 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from nodeset.core.batch import TARGET, WINDOW, Bye, Confirm, Done, Events, Frame, Held, Sub, Subbed, Took, Unsub, pack
+from nodeset.core.batch import (
+    TARGET,
+    WINDOW,
+    Bye,
+    Confirm,
+    Done,
+    Events,
+    Frame,
+    Held,
+    Keep,
+    Sub,
+    Subbed,
+    Took,
+    Unsub,
+    Want,
+    pack,
+)
 from nodeset.core.link import Link
 
 __all__ = ["TARGET", "BatchWriter"]
@@ -39,6 +55,10 @@ def _weigh(frame: Frame) -> int:
             return _OVERHEAD + 19 * (len(frame.begun) + len(frame.unbegun)) + len(frame.stream)
         case Sub() | Unsub():
             return _OVERHEAD + 4 * len(frame.pattern)
+        case Keep():
+            return _OVERHEAD + 4 * len(frame.event)
+        case Want():
+            return _OVERHEAD + 4 * (len(frame.pattern) + len(frame.to))
         case Bye():
             return _OVERHEAD + 4 * len(frame.reason)
         case _:
