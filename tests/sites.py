@@ -12,7 +12,7 @@ from nodeset.core.node import Node
 from nodeset.core.utils import catch
 from nodeset.testing import Site
 
-__all__ = ["Boom", "Crew", "Order", "Quiet", "Shop", "Simple", "SiteCase"]
+__all__ = ["Boom", "Crew", "Order", "Quiet", "RetainedCase", "Shop", "Simple", "SiteCase"]
 
 E = TypeVar("E", bound=BaseException)
 
@@ -110,3 +110,34 @@ class SiteCase(SynchronousTestCase):
     def publishes(self, node: Node, number: int = 1, event: str = "orders.created", **options: Any) -> Any:
         """The receipt of one order."""
         return self.site.wait(node.publish(event, Order, id=number, **options))
+
+
+class RetainedCase(SiteCase):
+    """A publisher, with whatever subscribers a test makes."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.pub = self.site.node(Quiet, name="pub")
+
+    def keeps(self, number: int, event: str = "orders.created", **options: Any) -> Any:
+        """The receipt of an order that is retained."""
+        return self.publishes(self.pub, number, event, retain=True, **options)
+
+    def subscriber(self, *patterns: str, **options: Any) -> Quiet:
+        """A node that subscribes to these."""
+        node = self.site.node(Quiet, **options)
+        for pattern in patterns:
+            self.site.wait(node.subscribe(pattern))
+        self.site.advance(0.2)
+        return node
+
+    def heard(self, node: Quiet) -> list[tuple[str, int, bool]]:
+        """What a node heard since the last look: event, id, whether it was handed over."""
+        self.site.advance(0.2)
+        heard, node.heard = node.heard, []
+        return [(event, msg.id, msg.meta.retained) for event, msg in heard]
+
+    def count(self, node: Node, name: str) -> int:
+        """What a node counts under this name."""
+        assert node._peer is not None
+        return node._peer.counters[name]
