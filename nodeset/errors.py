@@ -11,9 +11,11 @@ from typing import NamedTuple
 __all__ = [
     "BadArguments",
     "BadFurl",
+    "BadGrant",
     "BadMessage",
     "BadSettings",
     "Busy",
+    "GrantRefused",
     "HandlerFailed",
     "InvalidAddressing",
     "LinkLost",
@@ -103,6 +105,10 @@ class BadFurl(LocalError, ValueError):
     """This is not the address of a dispatcher."""
 
 
+class BadGrant(LocalError, ValueError):
+    """This grant cannot be made."""
+
+
 class StateUnusable(LocalError):
     """The state directory, or a file in it, cannot be used."""
 
@@ -129,6 +135,10 @@ class ProtocolError(RemoteError):
 
 class Refused(RemoteError):
     """The peer does not grant this."""
+
+
+class GrantRefused(Refused):
+    """The dispatcher does not honour this grant."""
 
 
 class WrongIdentity(RemoteError):

@@ -16,16 +16,21 @@ through memory. `LinkContract` is the suite that every transport passes.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
+from nodeset.core.authority import Authority
 from nodeset.core.dispatcher import EventDispatcher
+from nodeset.core.grants import KEY_SIZE, Caveat
 from nodeset.core.link import Link
 from nodeset.core.node import Node
+from nodeset.core.revocations import Revocations
+from nodeset.core.rights import memberCaveat
 from nodeset.errors import NodeSetError
 from nodeset.transport.memory import MemoryTransport, MemoryWire
 
@@ -36,6 +41,9 @@ N = TypeVar("N", bound=Node)
 
 #: Calls that may follow each other without time passing; the largest burst of a sane test is far below.
 _MOST_CALLS = 100_000
+#: Unix time when a site is made.
+_EPOCH: Final = 1_700_000_000
+_PLACE: Final = "memory://site/"
 
 
 class _BoundedClock(Clock):
@@ -62,6 +70,8 @@ class Site:
     :ivar clock: a `twisted.internet.task.Clock`; turn it by `advance`.
     :ivar dispatcher: the `EventDispatcher` that runs now, or None.
     :ivar wire: the `MemoryWire`, for cutting links.
+    :ivar member: the FURL that nodes get unless they are given another, as from the rendezvous file.
+    :ivar owner: the FURL that may mint grants and revoke them, as from `owner.furl`.
     """
 
     def __init__(self, start: bool = True, **options: Any) -> None:
@@ -72,16 +82,30 @@ class Site:
         self._options = options
         self._started = False
         self._tubs = 0
+        self._key = secrets.token_bytes(KEY_SIZE)
+        self._revocations = Revocations()
+        self.authority = self._authority()
+        self.member = _PLACE + self.authority.mint(memberCaveat(secrets.token_bytes(8)))
+        self.owner = _PLACE + self.authority.mint(Caveat(secrets.token_bytes(8), answer=["*"], owner=True))
         if start:
             self.startDispatcher()
 
     def startDispatcher(self) -> EventDispatcher:
         """Start a dispatcher, which knows nothing of an earlier one; after a first it waits 2 s for the nodes to come back."""
-        self.dispatcher = EventDispatcher(self.clock, fresh=not self._started, **self._options)
+        self.authority = self.wire.authority = self._authority()
+        self.dispatcher = EventDispatcher(self.clock, fresh=not self._started, **{"authority": self.authority, **self._options})
         self._started = True
         self.dispatcher.startService()
         self.wire.acceptor = self.dispatcher
         return self.dispatcher
+
+    def wall(self) -> float:
+        """Unix time, as the site's clock has it."""
+        return _EPOCH + self.clock.seconds()
+
+    def _authority(self) -> Authority:
+        """As a dispatcher has it that starts: the key and the revocations are what is on disk."""
+        return Authority(self._key, self.wall, self.clock.seconds, self._revocations)
 
     def killDispatcher(self) -> None:
         """Let the dispatcher die as by kill -9: everything that it knew or had on the way is gone."""
@@ -91,14 +115,20 @@ class Site:
             dispatcher.die()
         self.wire.cut()
 
-    def transport(self, tub: str = "") -> MemoryTransport:
-        """A transport of its own, with a TubID of its own unless `tub` names one."""
+    def transport(self, tub: str = "", grant: str = "") -> MemoryTransport:
+        """A transport of its own, with a TubID of its own unless `tub` names one, that shows the FURL `grant`, a member's
+        unless that is given.
+        """
         self._tubs += 1
-        return MemoryTransport(self.wire, tub or f"tub{self._tubs}")
+        return MemoryTransport(self.wire, tub or f"tub{self._tubs}", grant or self.member)
 
-    def node(self, kind: type[N], *args: Any, start: bool = True, tub: str = "", **options: Any) -> N:
-        """Make a node of the class `kind` on this wire; with `start`, start it and let it link."""
-        node = kind(*args, transport=self.transport(tub), clock=self.clock, **options)
+    def node(self, kind: type[N], *args: Any, start: bool = True, tub: str = "", grant: str = "", **options: Any) -> N:
+        """Make a node of the class `kind` on this wire; with `start`, start it and let it link.
+
+        :param grant: the FURL that it shows, as `Node.grant` makes them; a member's without one.
+        """
+        node = kind(*args, transport=self.transport(tub, grant), clock=self.clock, **options)
+        node._wall = self.wall  # an hour is an hour of the site's clock
         self.nodes.append(node)
         if start:
             node.startService()

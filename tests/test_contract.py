@@ -13,6 +13,7 @@ from twisted.internet.task import Clock, LoopingCall, deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from nodeset.core.link import Link, Receiver
+from nodeset.core.rights import MEMBER, Rights
 from nodeset.errors import NodeSetError
 from nodeset.testing import LinkContract, LinkPair, Recorder
 from nodeset.transport.furl import parsePlace
@@ -29,9 +30,16 @@ class Taker:
     def __init__(self, far: Recorder) -> None:
         self.far = far
 
-    def opening(self, peer: str, hello: bytes, link: Link) -> tuple[Receiver, bytes]:
+    def opening(self, peer: str, hello: bytes, link: Link, rights: Rights = MEMBER) -> tuple[Receiver, bytes]:
         self.far.link = link
         return self.far, b"answer to " + hello
+
+    def honour(self, authority: object) -> Taker:
+        """As the dispatcher has it, for `TubAcceptor`."""
+        return self
+
+    def observe(self, observer: object) -> None:
+        """The same."""
 
     def startService(self) -> None:
         """As the dispatcher has it, for `TubAcceptor`."""

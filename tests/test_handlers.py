@@ -89,7 +89,7 @@ class HandlersCase(SynchronousTestCase):
 
 def delivery(payload: bytes = b'{"id":7}', event: str = "orders.created", headers: msgspec.Raw = NO_HEADERS) -> Delivery:
     """An event on its way to the handlers."""
-    return Delivery(event, "s" * 20, 3, True, headers, payload)
+    return Delivery(event, "s" * 20, 3, True, headers, "tub/grant", payload)
 
 
 class CallTests(HandlersCase):

@@ -434,6 +434,9 @@ class StrangerTests(HostileCase):
             guesses += [f"{n:032x}" for n in range(1000 - len(guesses))]
             broker = stock.face.tracker.broker
             answers = [broker.remote_broker.callRemote("getReferenceByName", guess.encode()) for guess in guesses]
+            cut = await answers.pop(12)  # what means to be a grant gets an object that says why it is none
+            cut.tracker.interface = None
+            self.assertIn("copy it again", await refusal(cut.callRemote("open", LinkFace(), hello())))
             texts = [await refusal(answer) for answer in answers]
             self.assertEqual([text for text in texts if text.startswith("no error")], [])
             self.assertEqual(ground.stats()["failed_calls"], 1000)

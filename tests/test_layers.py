@@ -24,8 +24,10 @@ PURE = {
     "nodeset.errors",
     "nodeset.version",
     "nodeset.core.address",
+    "nodeset.core.admission",
     "nodeset.core.alarms",
     "nodeset.core.answers",
+    "nodeset.core.authority",
     "nodeset.core.batch",
     "nodeset.core.blocks",
     "nodeset.core.callframes",
@@ -37,6 +39,7 @@ PURE = {
     "nodeset.core.exchange",
     "nodeset.core.handing",
     "nodeset.core.headers",
+    "nodeset.core.grants",
     "nodeset.core.heartbeat",
     "nodeset.core.hello",
     "nodeset.core.inbox",
@@ -55,6 +58,8 @@ PURE = {
     "nodeset.core.queueing",
     "nodeset.core.ranges",
     "nodeset.core.retained",
+    "nodeset.core.revocations",
+    "nodeset.core.rights",
     "nodeset.core.router",
     "nodeset.core.routing",
     "nodeset.core.screen",
@@ -65,6 +70,7 @@ PURE = {
     "nodeset.core.takers",
     "nodeset.core.traceparent",
     "nodeset.core.values",
+    "nodeset.core.warrants",
 }
 OUTSIDE = ("foolscap", "time", "os", "socket", "select", "selectors", "subprocess", "threading")
 #: D4: the stack of messages under construction is one per thread.

@@ -193,8 +193,7 @@ class BadArgumentTests(SiteCase):
             self.assertRaises(InvalidAddressing, node.unsubscribe, name)
             if isinstance(name, str):
                 self.assertRaises(InvalidAddressing, catch, name)
-        for foreign in ("m@localhost/a", "n@elsewhere/a"):
-            self.assertRaises(InvalidAddressing, node.subscribe, foreign)
+        self.assertRaises(InvalidAddressing, node.subscribe, "n@elsewhere/a")
 
     def test_arguments(self) -> None:
         """A level, a time-out, a time to live or an id that there is not is refused at once."""

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from nodeset.errors import BadFurl, BadSettings, LocalError, NodeSetError, NotThere, StateUnusable
 from nodeset.transport.certificate import createCertificate, tubId
 from nodeset.transport.furl import DEFAULT_PLACE, Furl, newName, parse, parsePlace
+from nodeset.transport.keys import whyNotKept
 from nodeset.transport.rendezvous import Claim, FurlSource, claim, find, lockIdentity, stateDirectory
 
 PLACE = parsePlace(DEFAULT_PLACE)
@@ -105,7 +106,7 @@ class ClaimTests(DirectoryCase):
         self.assertEqual(tubId(made.certificate), made.tub_id)
         made.publish(HINTS)
         self.assertEqual(modeOf(self.home), 0o700)
-        self.assertEqual(self.names(), {f"{STEM}.{end}" for end in ("lock", "pem", "furl", "owner.furl")})
+        self.assertEqual(self.names(), {f"{STEM}.{end}" for end in ("lock", "pem", "key", "furl", "owner.furl")})
         for entry in self.home.iterdir():
             self.assertEqual(modeOf(entry), 0o600, entry.name)
         member, owner = parse(made.member_file.read_text().strip()), parse(made.owner_file.read_text().strip())
@@ -113,7 +114,7 @@ class ClaimTests(DirectoryCase):
         self.assertEqual(owner, Furl(made.tub_id, HINTS, made.owner_name))
         self.assertNotEqual(member.name, owner.name)
         for name in (member.name, owner.name):
-            self.assertRegex(name, "^[a-z2-7]{32}$")
+            self.assertRegex(name, r"^g1\.[\w-]{8}\.[\w-]+\.[\w-]{43}$")
 
     def test_restart(self) -> None:
         """The FURLs survive a restart, whatever the new hints."""
@@ -220,13 +221,14 @@ class ClaimTests(DirectoryCase):
         self.assertNotEqual(again.member_name, first.member_name)
 
     def test_sameName(self) -> None:
-        """An owner's FURL copied over the members' one does not make owners of them."""
+        """An owner's FURL copied over the members' one does not make owners of them: it counts no longer."""
         first = self.published()
         first.member_file.write_bytes(first.owner_file.read_bytes())
         again = self.claim()
         self.assertNotEqual(again.owner_name, again.member_name)
         self.assertNotEqual(again.owner_name, first.owner_name)
-        self.assertEqual(len(again.notes), 1)
+        self.assertEqual(len(again.notes), 2)
+        self.assertTrue(whyNotKept(first.owner_name, again.key, again.revocations, owner=True))
 
     def test_narrowed(self) -> None:
         """Files that others could read are made private, and the log gets a note."""

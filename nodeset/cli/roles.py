@@ -29,7 +29,7 @@ class _Dialling:
     def __init__(self, transport: Transport, isHopeless: Callable[[Failure], bool]) -> None:
         self._transport, self._isHopeless = transport, isHopeless
         self.startTransport, self.stopTransport = transport.startTransport, transport.stopTransport
-        self.describe = transport.describe
+        self.describe, self.furl = transport.describe, transport.furl
         self.reason = ""
 
     def dial(self, hello: bytes, receiver: Receiver) -> Deferred[tuple[Link, bytes]]:

@@ -18,7 +18,20 @@ from zope.interface import implementer
 from nodeset.core.interfaces import IEventURI
 from nodeset.errors import InvalidAddressing
 
-__all__ = ["ANY_NODE", "LOCALHOST", "MAX_PART", "OWN", "EventURI", "checkPart", "checkPattern", "isPattern", "matches", "parse"]
+__all__ = [
+    "ANY_NODE",
+    "LOCALHOST",
+    "MAX_PART",
+    "OWN",
+    "EventURI",
+    "checkPart",
+    "checkPattern",
+    "covers",
+    "isPattern",
+    "liesWithin",
+    "matches",
+    "parse",
+]
 
 #: Bytes of UTF-8 in one part of an address.
 MAX_PART = 255
@@ -95,6 +108,26 @@ def matches(pattern: str, name: str) -> bool:
             return False
         given = given[: len(wanted)]
     return len(wanted) == len(given) and all(want in ("*", part) for want, part in zip(wanted, given, strict=True))
+
+
+def covers(outer: str, inner: str) -> bool:
+    """Whether `outer` stands for every event name that `inner` stands for, which may be a pattern or a name."""
+    if inner.startswith(f"{OWN}.") and not outer.startswith(OWN):
+        return False
+    return liesWithin(inner, outer)
+
+
+def liesWithin(inner: str, outer: str) -> bool:
+    """The same for names of any kind, among which none are NodeSet's own."""
+    wide, given = outer.split("."), inner.split(".")
+    if wide[-1] == ">":
+        wide.pop()
+        if len(given) <= len(wide):
+            return False
+    elif len(wide) != len(given) or given[-1] == ">":
+        return False
+    # A `>` of the inner one within reach would be longer names than the outer one may know.
+    return all(part != ">" and want in ("*", part) for want, part in zip(wide, given, strict=False))
 
 
 @implementer(IEventURI)

@@ -48,11 +48,14 @@ def _checked(event_uri: str) -> str:
 
 
 def subscribable(name: str, node: str, host: str) -> str:
-    """The name or pattern that the node so named subscribes to. Raises `InvalidAddressing` for what is none, or another's."""
+    """What the node so named subscribes to: a name or pattern, with the other node's name before it if it is for that one.
+
+    Raises `InvalidAddressing` for what is none, or of another host.
+    """
     uri = parse(name) if isinstance(name, str) else EventURI(name)
-    if uri.nodeName not in (ANY_NODE, node) or uri.hostName not in (LOCALHOST, host):
-        raise InvalidAddressing(f"{name!r} is the address of another node than {node}@{host}")
-    return uri.eventName
+    if uri.hostName not in (LOCALHOST, host):
+        raise InvalidAddressing(f"{name!r} is an address at another host than {host}")
+    return uri.eventName if uri.nodeName in (ANY_NODE, node) else str(uri)
 
 
 def checkClass(msg_class: object) -> None:

@@ -18,6 +18,7 @@ from zope.interface import implementer
 
 from nodeset.core import batch as wire
 from nodeset.core.address import LOCALHOST
+from nodeset.core.authority import Authority
 from nodeset.core.batch import Beat, Bye, Confirm, Events, Frame, Held, Keep, Sub, Took, Unsub, Want
 from nodeset.core.desk import Desk
 from nodeset.core.exchange import Exchange, Session
@@ -26,7 +27,9 @@ from nodeset.core.hello import Opened, packOpened, unpackHello
 from nodeset.core.interfaces import IEventDispatcher
 from nodeset.core.link import Link, Receiver
 from nodeset.core.listing import Listing
+from nodeset.core.rights import MEMBER, Rights
 from nodeset.core.seldom import Seldom
+from nodeset.core.warrants import Warrants
 from nodeset.core.writer import BatchWriter
 from nodeset.errors import LinkLost, NodeSetError, NotRunning, ProtocolError, Refused
 from nodeset.version import __version__
@@ -94,6 +97,7 @@ class EventDispatcher(Service):
     :param drain_timeout: seconds that `stopService` gives what is under way.
     :param verbose: log every run that is routed.
     :param fresh: whether nobody can know this dispatcher from before; with False it waits for them to come back (D6).
+    :param authority: which grants count here; without one nobody can mint or revoke.
     """
 
     log = Logger()
@@ -107,6 +111,7 @@ class EventDispatcher(Service):
         drain_timeout: float = DRAIN_TIMEOUT,
         verbose: bool = False,
         fresh: bool = True,
+        authority: Authority | None = None,
     ) -> None:
         self.setName("nodeset-dispatcher")
         #: Random for each start; nodes tell by it whether they come back to the same one.
@@ -127,6 +132,15 @@ class EventDispatcher(Service):
         self._draining = False
         self._alarm: IDelayedCall | None = None
         self._alarm_at = 0.0
+        self.warrants: Warrants | None = None
+        if authority is not None:
+            self.honour(authority)
+
+    def honour(self, authority: Authority) -> Warrants:
+        """From now on `authority` says which grants count."""
+        self.warrants = Warrants(authority, self.exchange, self._expel, secrets.token_bytes)
+        self.warrants.offerAt(self.desk)
+        return self.warrants
 
     # -- life
 
@@ -189,7 +203,7 @@ class EventDispatcher(Service):
 
     # -- links
 
-    def opening(self, peer: str, hello: bytes, link: Link) -> tuple[Receiver, bytes]:
+    def opening(self, peer: str, hello: bytes, link: Link, rights: Rights = MEMBER) -> tuple[Receiver, bytes]:
         """A node opens a link; see `Acceptor.opening`."""
         if self._draining or not self.running:
             raise NotRunning("this dispatcher is stopping")
@@ -197,13 +211,15 @@ class EventDispatcher(Service):
         if not said.low <= wire.VERSION <= said.high:
             raise Refused(f"this dispatcher speaks version {wire.VERSION}, not {said.low} to {said.high}: update one of us")
         now = self._clock.seconds()
-        session, known, refused = self.exchange.join(peer, said, now)
+        session, known, refused = self.exchange.join(peer, said, now, rights)
         if (old := self._lines.get(session.stream)) is not None:
             self._forget(old)
         writer = BatchWriter(self._clock, lambda: self._nextBatch(session))
         line = _Line(self, session, link, writer, len(self._lines) % _GROUPS)
         self._lines[session.stream] = line
         self._tubs[peer] += 1
+        if self.warrants is not None:
+            self.warrants.opened(session)
         line.writer.attach(link)
         self._heartbeat.heard(session.stream, now)
         self._carryOut()
@@ -309,6 +325,17 @@ class EventDispatcher(Service):
             self.lost(line, reason)
             line.link.abort()
 
+    def _expel(self, session: Session, reason: str) -> None:
+        """Its grant counts no longer: cut its link, let it come back as somebody else only."""
+        self.exchange.leave(session, self._clock.seconds(), reason)
+        self.exchange.answers.counters["expelled"] += 1
+        self.log.info("{node}@{host} is cut off: {reason}", node=session.name, host=session.host, reason=reason)
+        line = self._lines.get(session.stream)
+        if line is not None:
+            self._forget(line)
+            line.link.abort()
+        self._carryOut()
+
     def _forget(self, line: _Line) -> None:
         """This link is over, whatever becomes of its session."""
         line.open = False
@@ -357,6 +384,8 @@ class EventDispatcher(Service):
     def _beat(self) -> None:
         now = self._clock.seconds()
         self._heartbeat.looked(now)
+        if self.warrants is not None:
+            self.warrants.look()
         for stream in self._heartbeat.silent(now):
             self.exchange.answers.counters["silent"] += 1
             self._cutOff(self._lines[str(stream)], LinkLost("it fell silent"))

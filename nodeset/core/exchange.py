@@ -11,7 +11,8 @@ import sys
 
 import attrs
 
-from nodeset.core.address import ANY_NODE, LOCALHOST, checkPart, isPattern, parse
+from nodeset.core.address import LOCALHOST, isPattern, parse
+from nodeset.core.admission import Admission
 from nodeset.core.alarms import Alarms
 from nodeset.core.answers import Answers, Send
 from nodeset.core.batch import (
@@ -32,6 +33,7 @@ from nodeset.core.hello import Hello
 from nodeset.core.lifetime import endOf, resent
 from nodeset.core.presence import Presence
 from nodeset.core.queueing import Queueing
+from nodeset.core.rights import MEMBER, Rights
 from nodeset.core.router import Router
 from nodeset.core.routing import RouteEntry, RoutingTable
 from nodeset.core.session import Quota, Session
@@ -81,6 +83,7 @@ class Exchange:
         self._queueing = Queueing(self.answers, self._alarms, self._kick)
         self.presence = Presence(boot, self.answers, self._alarms, self._queueing.woken, fresh)
         self._queueing.slowed = self.presence.slowed
+        self._admission = Admission(self.answers, site)
         self._router = Router(self.table, self.answers, self._queueing, self._takers)
         self._blocked: dict[str, Session] = {}
         self._boot, self._fresh, self._started, self._rejoined = boot, fresh, now, now - REJOIN
@@ -127,13 +130,15 @@ class Exchange:
 
     # -- coming, going
 
-    def join(self, peer: str, hello: Hello, now: float) -> tuple[Session, bool, list[tuple[str, str]]]:
+    def join(self, peer: str, hello: Hello, now: float, rights: Rights = MEMBER) -> tuple[Session, bool, list[tuple[str, str]]]:
         """The node of `hello` opens a link; its TubID is `peer`.
 
+        :param rights: what the grant allows that it has shown.
         :return: its session, whether that was known, the subscriptions that were refused with the reason for each.
-        :raise Refused: there are too many, or the stream belongs to somebody else.
+        :raise Refused: there are too many, or the stream, or the grant, belongs to somebody else.
         """
         self.handing.check(hello.retained)
+        self._admission.welcome(peer, hello, rights)
         session = self._sessions.get(hello.stream)
         known = session is not None
         if session is not None and session.peer != peer:
@@ -143,6 +148,7 @@ class Exchange:
         if session is None:
             session = self._newSession(peer, hello, now)
         session.census = "presence" in hello.features
+        session.hold(rights)
         session.away_since, session.suspect, session.credit, session.highest = None, False, WINDOW, 0
         session.retiring = False
         session.arrived.clear()
@@ -171,11 +177,6 @@ class Exchange:
     def _newSession(self, peer: str, hello: Hello, now: float) -> Session:
         if len(self._sessions) >= self._max_nodes:
             raise Refused(f"this dispatcher takes {self._max_nodes} nodes, and all are here: try later")
-        try:
-            checkPart(hello.name, "node name")
-            checkPart(hello.host, "host name")
-        except InvalidAddressing as error:
-            raise Refused(str(error)) from None
         session = Session(stream=hello.stream, peer=peer, name=hello.name, host=hello.host)
         session.software = sys.intern(hello.software)  # the same few in thousands of sessions
         self._sessions[session.stream] = session
@@ -251,19 +252,22 @@ class Exchange:
     # -- subscribing
 
     def subscribe(self, session: Session, sub: Sub) -> Subbed:
-        """Subscribe `session` to a pattern, which may bear the node's own label and host, nobody else's."""
+        """Subscribe `session` to a pattern, which may bear the node's own label and host, another's if its grant says so."""
         try:
             uri = parse(sub.pattern)
         except InvalidAddressing as error:
             return Subbed(sub.pattern, False, str(error))
-        if uri.nodeName not in (ANY_NODE, session.name) or uri.hostName not in (LOCALHOST, self.table.site, session.host):
-            reason = f"{sub.pattern!r} is not an address of this node, {session.name}@{session.host}"
-            return Subbed(sub.pattern, False, reason[:MAX_REASON])
+        if why := self._admission.whyNot(session, uri):
+            self._unsubscribe(session, sub.pattern)  # which an earlier grant may have allowed
+            self.answers.counters["refused_subscriptions"] += 1
+            return Subbed(sub.pattern, False, why[:MAX_REASON])
         if session.retiring or not self._isHere(session):
             return Subbed(sub.pattern, False, f"{session.name} has left")
         if sub.pattern not in session.entries and len(session.entries) >= MAX_SUBSCRIPTIONS:
             return Subbed(sub.pattern, False, f"a node may have {MAX_SUBSCRIPTIONS} subscriptions: use patterns")
-        entry = RouteEntry(session.stream, uri.eventName, session.name, session.host)
+        entry = RouteEntry(session.stream, uri.eventName, self._admission.alias(session, uri), session.host)
+        if session.entries.get(sub.pattern, entry) != entry:
+            self._unsubscribe(session, sub.pattern)
         spellings = session.spellings.setdefault(entry, {})
         spellings[sub.pattern] = sub.own
         session.entries[sub.pattern] = entry
@@ -314,6 +318,7 @@ class Exchange:
             if run.ttl:
                 run.ttl = endOf(run.ttl, now)
         self._takers.heard(session.stream, batch[-1].low, now)
+        batch = self._admission.admit(session, batch, now)
         session.arrived.append(batch)
         self._route(session, now)
 

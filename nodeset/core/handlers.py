@@ -104,7 +104,7 @@ class Handlers:
         if stretch.reached < index + _ALONE or not more():
             return stretch
         index, offset = stretch.reached, stretch.offset
-        origin = Meta(run.event, stream, run.first, run.again)
+        origin = Meta(run.event, stream, run.first, run.again, NO_HEADERS, run.by)
         ahead = 4 * _ALONE
         while index < len(run.lengths) and not self._stopped:
             start, payloads = index, run.cut(index, offset, ahead)

@@ -52,7 +52,7 @@ class Delivery(Meta, frozen=True, gc=False):
 
 def makeDelivery(run: Events, stream: str, index: int, payload: bytes) -> Delivery:
     """The event with this index in `run`, which is of `stream`."""
-    return Delivery(run.event, stream, run.first + index, run.again, run.headers, payload, run.level, run.mode)
+    return Delivery(run.event, stream, run.first + index, run.again, run.headers, run.by, payload, run.level, run.mode)
 
 
 @attrs.define(eq=False)

@@ -21,6 +21,7 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
+from nodeset.core.rights import MEMBER, Rights
 from nodeset.errors import NodeSetError
 
 __all__ = ["Acceptor", "Link", "Receiver", "Transport"]
@@ -56,8 +57,8 @@ class Receiver(Protocol):
 class Acceptor(Protocol):
     """Who answers those that dial: the dispatcher."""
 
-    def opening(self, peer: str, hello: bytes, link: Link) -> tuple[Receiver, bytes]:
-        """Someone whose TubID is `peer` opens `link`.
+    def opening(self, peer: str, hello: bytes, link: Link, rights: Rights = MEMBER) -> tuple[Receiver, bytes]:
+        """Someone whose TubID is `peer` opens `link`, with a grant that allows `rights`.
 
         :return: who hears what comes over it, with the packed answer.
         :raise NodeSetError: to refuse; the dialler gets its message.
@@ -82,3 +83,6 @@ class Transport(Protocol):
 
     def describe(self) -> str:
         """Where this leads, for logs: no secret in it."""
+
+    def furl(self) -> str:
+        """The whole address with which it dials, its secret name behind the last slash. Raises a `NodeSetError` for none."""

@@ -209,7 +209,7 @@ class NodeMessage(metaclass=MessageType):
             return None
         if isinstance(origin, tuple):
             run, sequence = origin
-            origin = Meta(run.event, run.stream, sequence, run.again, run.packed_headers)
+            origin = Meta(run.event, run.stream, sequence, run.again, run.packed_headers, run.by)
             setOrigin(self, origin)
         return origin
 

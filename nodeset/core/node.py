@@ -21,6 +21,7 @@ from nodeset.core.address import checkPart
 from nodeset.core.arguments import makeSub, subscribable
 from nodeset.core.asking import Asking
 from nodeset.core.batch import MAX_QUEUED, MAX_QUEUED_BYTES, Sub
+from nodeset.core.granting import Granting
 from nodeset.core.handlers import Handlers
 from nodeset.core.interfaces import INode
 from nodeset.core.link import Transport
@@ -35,7 +36,7 @@ __all__ = ["Node"]
 
 
 @implementer(INode)
-class Node(Publishing, Asking, Service):
+class Node(Publishing, Asking, Granting, Service):
     """A peer on the bus: it publishes, subscribes, is called with what it subscribed to.
 
     :param port: TCP port to listen on for direct peers; 0 takes any, None listens nowhere.
@@ -228,6 +229,8 @@ class Node(Publishing, Asking, Service):
         max_bytes: int = MAX_QUEUED_BYTES,
     ) -> Deferred[bool]:
         """Subscribe to an event name or pattern, the node's own events included; again is fine, the newest limits hold.
+
+        `other@localhost/orders.created` is what is addressed to the node `other`, for who has a grant to answer for it.
 
         :param policy: what becomes of events when the dispatcher's queue for this subscription is full: `block` makes
             publishers wait (for 10 s, then the queue is dropped and they are told), `drop_oldest`, `drop_newest`.

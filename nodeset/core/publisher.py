@@ -13,7 +13,7 @@ from nodeset.core.batch import TARGET, WINDOW, Done, Events, Result
 from nodeset.core.blocks import Terms
 from nodeset.core.confirmation import makeConfirmation
 from nodeset.core.outbox import Outbox
-from nodeset.errors import HandlerFailed, NodeSetError, NotRunning, OutcomeUnknown, Overloaded, Receipt, Undelivered
+from nodeset.errors import HandlerFailed, NodeSetError, NotRunning, OutcomeUnknown, Overloaded, Receipt, Refused, Undelivered
 
 __all__ = ["GIVE_UP", "Publisher", "Tally"]
 
@@ -166,6 +166,9 @@ class Publisher:
                 self._confirm(tokens, receipt)
             elif frame.result is Result.FAILED:
                 self._fail(tokens, HandlerFailed, f"a handler of {terms.event!r} failed: {frame.reason}", receipt)
+            elif frame.result is Result.REFUSED:
+                self._counters["refused"] += len(tokens)
+                self._fail(tokens, Refused, f"{terms.event!r} was refused: {frame.reason}")
             else:
                 missing = frame.matched - frame.delivered - frame.dropped
                 reached = f"{terms.event!r} did not reach {missing} of the {frame.matched} that match"

@@ -10,6 +10,7 @@ from typing import Final
 import attrs
 
 from nodeset.core.batch import MAX_QUEUED, MAX_QUEUED_BYTES, WINDOW, Events, Policy
+from nodeset.core.rights import MEMBER, Rights
 from nodeset.core.routing import RouteEntry
 
 __all__ = ["STALL", "Quota", "Session", "Slow", "Watch"]
@@ -108,6 +109,8 @@ class Session:
     quota that must have room before it is worth while to try again. `told` counts the ranges that it said to hold.
     `state` is what was last said of its presence, at `since`; `census` whether it takes snapshots of that; `latency` is its
     round trip in seconds; `drops` counts by reason what it did not get.
+    `rights` is what its grant allows, `by` what its events and calls are stamped with; `answers` whether it gets what is
+    addressed to its label.
     """
 
     stream: str
@@ -137,11 +140,19 @@ class Session:
     drops: Counter[str] | None = None
     published: int = 0
     delivered: int = 0
+    rights: Rights = MEMBER
+    by: str = ""
+    answers: bool = True
     _most: int = 16
     _queue: deque[_Queued] = attrs.field(default=_NOTHING)
     _by_quota: dict[int, deque[_Queued]] = attrs.field(factory=dict)
     _holes: int = 0
     _sent: dict[str, list[tuple[Events, Quota]]] = attrs.field(factory=dict)
+
+    def hold(self, rights: Rights) -> None:
+        """Its link was opened with a grant that allows this."""
+        self.rights, self.by = rights, f"{self.peer}/{rights.grant}"
+        self.answers = not rights.mayAnswer(self.name, own=True)
 
     @property
     def away(self) -> bool:

@@ -193,9 +193,13 @@ class BoundedBroker(Broker):
         return self.remote_tubref.getShortTubID() if self.remote_tubref else "a stranger"
 
     def remote_getReferenceByName(self, name: bytes) -> Any:
-        """Somebody names a reference; who knows one is no stranger."""
+        """Somebody names a reference; who knows one is no stranger, unless what it leads to says so."""
         reference = super().remote_getReferenceByName(name)
-        trust(self)
+        forPeer = getattr(reference, "forPeer", None)
+        if forPeer is not None:
+            reference = forPeer(self.remote_tubref.getTubID() if self.remote_tubref is not None else "")
+        if getattr(reference, "trusted", True):
+            trust(self)
         return reference
 
 

@@ -18,6 +18,7 @@ from zope.interface import classImplements
 
 from nodeset.core.batch import MAX_BATCH, MAX_HELLO
 from nodeset.core.link import Acceptor, Receiver
+from nodeset.core.rights import MEMBER, Rights
 from nodeset.errors import LinkLost, NodeSetError
 from nodeset.transport.copies import MessageConstraint, NodeConstraint, TextConstraint
 
@@ -167,19 +168,23 @@ class TubLink:
 
 
 class OpeningFace(Referenceable):
-    """The dispatcher, as nodes see it."""
+    """The dispatcher, as nodes see it whose grant allows `rights`."""
 
-    def __init__(self, acceptor: Acceptor) -> None:
-        self._acceptor = acceptor
+    def __init__(self, acceptor: Acceptor, rights: Rights = MEMBER) -> None:
+        self._acceptor, self._rights = acceptor, rights
         self._links: set[TubLink] = set()
+
+    def check(self) -> None:
+        """Raises `GrantRefused` when nothing may be done here any more."""
 
     def remote_open(self, face: Any, hello: bytes) -> tuple[LinkFace, bytes]:
         """Open a link to the holder of `face`; its TubID, which TLS has proved, is who it is."""
+        self.check()
         ours = LinkFace()
         relay = _Relay()
         link = TubLink(face, ours, relay, self._links.discard)
         try:
-            relay.receiver, answer = self._acceptor.opening(str(face.getRemoteTubID()), hello, link)
+            relay.receiver, answer = self._acceptor.opening(str(face.getRemoteTubID()), hello, link, self._rights)
         except NodeSetError:
             ours.end()
             link.lose()

@@ -25,6 +25,7 @@ from nodeset.core.address import ANY_NODE, LOCALHOST, isPattern, parse
 from nodeset.core.batch import WINDOW, Beat, Events, Level, Mode, Took
 from nodeset.core.dispatcher import EventDispatcher
 from nodeset.core.hello import Hello, packHello, unpackOpened
+from nodeset.core.rights import MEMBER, VOUCHED, Rights
 from nodeset.core.writer import TARGET, BatchWriter
 from nodeset.errors import InvalidAddressing, MessageTooLarge, NodeSetError, Overloaded, Refused
 from nodeset.transport.copies import readFields, readText
@@ -51,7 +52,7 @@ class _Publication:
         self._credit = WINDOW
         self._held: deque[Events] = deque()
         self._writer = BatchWriter(clock)
-        self._receiver, answer = dispatcher.opening(_PUBLISHER, packHello(hello), self)
+        self._receiver, answer = dispatcher.opening(_PUBLISHER, packHello(hello), self, VOUCHED)
         self._max_event = unpackOpened(answer).max_event
         self._writer.attach(Upward(self._receiver))
 
@@ -73,8 +74,11 @@ class _Publication:
         self.lost = True
         self._writer.detach()
 
-    def publish(self, uri: str, payload: bytes, mode: Mode) -> None:
-        """Give one event to the dispatcher, now. Raises MessageTooLarge, or Refused when it does not take it."""
+    def publish(self, uri: str, payload: bytes, mode: Mode, grant: str) -> None:
+        """Give one event to the dispatcher, now, stamped with the id of a grant.
+
+        Raises MessageTooLarge, Overloaded, or Refused when the dispatcher does not take it.
+        """
         if len(payload) > self._max_event:
             raise MessageTooLarge(f"an event of {len(payload)} bytes is over the limit of {self._max_event}; send it in parts")
         if len(self._held) >= _MOST_HELD:
@@ -84,6 +88,7 @@ class _Publication:
         self._sequence += 1
         at = self._sequence
         run = Events("", at, mode, False, uri, at, Level.ACCEPTED, [len(payload)], wire.NO_HEADERS, payload)
+        run.by = f"/{grant}"  # Foolscap does not say whose call this is
         self._held.append(run)
         self._flush()
         if self.lost:
@@ -104,69 +109,72 @@ class _Publication:
 class LegacyDoor:
     """What plain peers may do with a dispatcher, for all faces of it.
 
-    A peer is known by the TubID that TLS has proved with the name that it gives; each such pair is one session, which calls
-    the reference that was given last.
+    A peer is known by the TubID that TLS has proved with the name that it gives, under the grant that it shows; each such
+    triple is one session, which calls the reference that was given last.
     """
 
     def __init__(self, dispatcher: EventDispatcher, clock: IReactorTime) -> None:
-        self._dispatcher, self._clock = dispatcher, clock
-        self._links: dict[tuple[str, str], LegacyLink] = {}
+        self.dispatcher, self._clock = dispatcher, clock
+        self._links: dict[tuple[str, str, str], LegacyLink] = {}
         self._publication: _Publication | None = None
 
-    def publish(self, uri: str | bytes, msg: object) -> None:
-        """Route a message copy or a dictionary. Raises a `NodeSetError` for what is wrong with it."""
+    def publish(self, uri: str | bytes, msg: object, rights: Rights = MEMBER) -> None:
+        """Route a message copy or a dictionary. Raises a `NodeSetError` for what is wrong with it, or not allowed."""
         address = parse(readText(uri, "an address"))
         if isPattern(address.eventName):
             raise InvalidAddressing(f"{address.raw!r} is a pattern: one subscribes to it, one publishes to a name")
         payload, mode = codec.encodeFields(None, readFields(msg))
+        if why := rights.mayPublish(address.raw) or ("" if rights.take(self._clock.seconds(), 1) else rights.limit):
+            self.dispatcher.exchange.answers.counters["refused_events"] += 1
+            raise Refused(f"{address.raw!r} was refused: {why}")
         if self._publication is None or self._publication.lost:
-            self._publication = _Publication(self._dispatcher, self._clock)
-        self._publication.publish(address.raw, payload, Mode.ONE if mode == "one" else Mode.ALL)
+            self._publication = _Publication(self.dispatcher, self._clock)
+        self._publication.publish(address.raw, payload, Mode.ONE if mode == "one" else Mode.ALL, rights.grant)
 
-    def subscribe(self, uri: str | bytes, node: Any, name: str | bytes) -> Deferred[bool]:
+    def subscribe(self, uri: str | bytes, node: Any, name: str | bytes, rights: Rights = MEMBER) -> Deferred[bool]:
         """Call `node` with what matches `uri`; fires with True. Raises, or fails with, a `NodeSetError`."""
         label = readText(name, "a node name")
         pattern = self._ownPattern(uri, label)
-        key = str(node.getRemoteTubID()), label
+        key = str(node.getRemoteTubID()), label, rights.grant
         link = self._links.get(key)
         if link is not None and not link.isWith(node):
             link.lose()  # its Tub has a new connection, the news that the old one is dead is still on the way
             link = None
         if link is None:
-            link = self._open(key, node)
+            link = self._open(key, node, rights)
         link.reference = node
         return link.subscribe(pattern)
 
-    def unsubscribe(self, uri: str | bytes, node: Any, name: str | bytes) -> Deferred[bool]:
+    def unsubscribe(self, uri: str | bytes, node: Any, name: str | bytes, rights: Rights = MEMBER) -> Deferred[bool]:
         """Undo `subscribe`; fires with False when there is nothing to undo. Raises a `NodeSetError`."""
         label = readText(name, "a node name")
         pattern = self._ownPattern(uri, label)
-        link = self._links.get((str(node.getRemoteTubID()), label))
+        link = self._links.get((str(node.getRemoteTubID()), label, rights.grant))
         return succeed(False) if link is None else link.unsubscribe(pattern)
 
     def getStats(self) -> str:
         """What the dispatcher counts, as JSON."""
-        return json.dumps(self._dispatcher.getStats(), sort_keys=True)
+        return json.dumps(self.dispatcher.getStats(), sort_keys=True)
 
     def _ownPattern(self, uri: str | bytes, label: str) -> str:
         """The event name or pattern in `uri`, which may bear the peer's own label, nobody else's."""
         address = parse(readText(uri, "an address"))
-        site = self._dispatcher.exchange.table.site
+        site = self.dispatcher.exchange.table.site
         if address.nodeName not in (ANY_NODE, label) or address.hostName not in (LOCALHOST, site):
             raise Refused(f"{address.raw!r} is not an address of this node: leave out the node and the host")
         return address.eventName
 
-    def _open(self, key: tuple[str, str], node: Any) -> LegacyLink:
-        tub_id, label = key
+    def _open(self, key: tuple[str, str, str], node: Any, rights: Rights) -> LegacyLink:
+        tub_id, label, _grant = key
 
         def over(lost: LegacyLink) -> None:
             if self._links.get(key) is lost:
                 del self._links[key]
 
         hello = Hello(stream=secrets.token_urlsafe(16), name=label[:800], host=LOCALHOST, features=sorted(wire.FEATURES))
-        link = LegacyLink(node, label, self._clock, self._dispatcher.exchange.answers.counters, over)
+        link = LegacyLink(node, label, self._clock, self.dispatcher.exchange.answers.counters, over)
         try:
-            receiver, _answer = self._dispatcher.opening(tub_id, packHello(hello), link)
+            receiver, _answer = self.dispatcher.opening(tub_id, packHello(hello), link, rights)
         except NodeSetError:
             link.lose()
             raise
@@ -176,25 +184,29 @@ class LegacyDoor:
 
 
 class LegacyFace(OpeningFace):
-    """The dispatcher, as nodes with and without NodeSet see it."""
+    """The dispatcher, as nodes with and without NodeSet see it, with what their grant allows."""
 
-    def __init__(self, acceptor: EventDispatcher, door: LegacyDoor) -> None:
-        super().__init__(acceptor)
+    def __init__(self, acceptor: EventDispatcher, door: LegacyDoor, rights: Rights = MEMBER) -> None:
+        super().__init__(acceptor, rights)
         self._door = door
 
     def remote_publish(self, uri: str | bytes, msg: object) -> bool:
         """See `LegacyDoor.publish`; True once the dispatcher has it."""
-        self._door.publish(uri, msg)
+        self.check()
+        self._door.publish(uri, msg, self._rights)
         return True
 
     def remote_subscribe(self, uri: str | bytes, node: Any, name: str | bytes) -> Deferred[bool]:
         """See `LegacyDoor.subscribe`."""
-        return self._door.subscribe(uri, node, name)
+        self.check()
+        return self._door.subscribe(uri, node, name, self._rights)
 
     def remote_unsubscribe(self, uri: str | bytes, node: Any, name: str | bytes) -> Deferred[bool]:
         """See `LegacyDoor.unsubscribe`."""
-        return self._door.unsubscribe(uri, node, name)
+        self.check()
+        return self._door.unsubscribe(uri, node, name, self._rights)
 
     def remote_get_stats(self) -> str:
         """See `LegacyDoor.getStats`."""
+        self.check()
         return self._door.getStats()

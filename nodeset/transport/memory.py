@@ -11,7 +11,9 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from nodeset.core.authority import Authority
 from nodeset.core.link import Acceptor, Link, Receiver
+from nodeset.core.rights import MEMBER
 from nodeset.errors import LinkLost, NodeSetError, NotRunning
 
 __all__ = ["MemoryLink", "MemoryTransport", "MemoryWire"]
@@ -100,12 +102,14 @@ class MemoryWire:
     :param clock: all delays are its.
     :param delay: seconds that a batch takes.
     :ivar acceptor: who answers; None is nobody, as before a dispatcher is started.
+    :ivar authority: what the grants are worth that are shown here; without one everybody is a member.
     """
 
     def __init__(self, clock: IReactorTime, acceptor: Acceptor | None = None, delay: float = 0.0) -> None:
         self.clock = clock
         self.acceptor = acceptor
         self.delay = delay
+        self.authority: Authority | None = None
         self._links: list[MemoryLink] = []
 
     def later(self, call: Callable[..., object], *args: object) -> IDelayedCall:
@@ -139,13 +143,17 @@ class MemoryWire:
         for link in self.links(peer):
             link.die()
 
-    def open(self, peer: str, hello: bytes, receiver: Receiver) -> tuple[Link, bytes]:
-        """Open a link from `peer`. Raises what the acceptor raises; `LinkLost` when there is none."""
+    def open(self, peer: str, hello: bytes, receiver: Receiver, grant: str = "") -> tuple[Link, bytes]:
+        """Open a link from `peer`, who shows `grant`.
+
+        Raises what the acceptor raises; `LinkLost` when there is none, `GrantRefused` for a grant that does not count.
+        """
         if self.acceptor is None:
             raise LinkLost("nobody answers: the dispatcher is not running")
+        rights = MEMBER if self.authority is None or not grant else self.authority.rights(grant)
         near, far = MemoryLink(self, "dispatcher"), MemoryLink(self, peer)
         far.connectTo(near, _Early())
-        far_receiver, answer = self.acceptor.opening(peer, hello, far)
+        far_receiver, answer = self.acceptor.opening(peer, hello, far, rights)
         far.connectTo(near, far_receiver)
         self._links.append(far)
         near.connectTo(far, receiver)
@@ -163,10 +171,13 @@ class _Early:
 
 
 class MemoryTransport:
-    """How one node, or a collection, dials over a `MemoryWire`; `peer` stands for its TubID."""
+    """How one node, or a collection, dials over a `MemoryWire`; `peer` stands for its TubID.
 
-    def __init__(self, wire: MemoryWire, peer: str) -> None:
-        self._wire, self._peer = wire, peer
+    :param furl: the address with its grant, when it shows one.
+    """
+
+    def __init__(self, wire: MemoryWire, peer: str, furl: str = "") -> None:
+        self._wire, self._peer, self._furl = wire, peer, furl
         self._running = False
 
     def startTransport(self) -> Deferred[None]:
@@ -189,7 +200,7 @@ class MemoryTransport:
                 dialled.errback(NotRunning("this transport was stopped"))
                 return
             try:
-                opened = self._wire.open(self._peer, hello, receiver)
+                opened = self._wire.open(self._peer, hello, receiver, self._furl.rpartition("/")[2])
             except NodeSetError as error:
                 dialled.errback(error)
             else:
@@ -203,3 +214,9 @@ class MemoryTransport:
     def describe(self) -> str:
         """See `Transport`."""
         return "memory"
+
+    def furl(self) -> str:
+        """See `Transport`."""
+        if not self._furl:
+            raise NotRunning("this link needs no address: there is none to tell")
+        return self._furl

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,10 +13,12 @@ from typing import Protocol
 
 import attrs
 
+from nodeset.core.revocations import Revocations
 from nodeset.errors import BadFurl, BadSettings, NotThere, StateUnusable
 from nodeset.transport.certificate import createCertificate, tubId
 from nodeset.transport.files import blaming, letGo, openQuick, readWhole, reasonOf, showPath, tryLock, writeWhole
-from nodeset.transport.furl import DEFAULT_PLACE, LONGEST_FURL, Furl, Place, newName, parse, parsePlace, redact
+from nodeset.transport.furl import DEFAULT_PLACE, LONGEST_FURL, Furl, Place, parse, parsePlace, redact
+from nodeset.transport.keys import loadKey, loadRevocations, mintMember, mintOwner, revokeLeaked, whyNotKept
 
 __all__ = ["Claim", "FurlSource", "NotThere", "claim", "find", "isFixed", "lockIdentity", "stateDirectory"]
 
@@ -45,7 +48,8 @@ def stateDirectory(environ: Mapping[str, str], explicit: str | None = None) -> P
 @attrs.define(eq=False)
 class Claim:
     """One dispatcher's hold on its files: nobody else gets them until `release`, or the end of this process with all
-    that it forked. `member_name` is the secret of the FURL that nodes read, `owner_name` that of the owner's.
+    that it forked. `member_name` is the grant in the FURL that nodes read, `owner_name` that in the owner's, both signed by
+    `key`, which is what all grants are signed with.
 
     `fresh` means that no FURL was there, so no node can be on its way back. `notes` tells what was repaired, for the log.
     """
@@ -56,6 +60,8 @@ class Claim:
     tub_id: str
     member_name: str = attrs.field(repr=False)
     owner_name: str = attrs.field(repr=False)
+    key: bytes = attrs.field(repr=False)
+    revocations: Revocations = attrs.field(repr=False)
     fresh: bool
     notes: list[str]
     _held: list[int]
@@ -90,6 +96,15 @@ class Claim:
         for path in (*copies, self.member_file):
             writeWhole(path, f"{member}\n".encode("ascii"))
 
+    def renew(self) -> bool:
+        """Make new grants for the files whose own were revoked; whether there are any: `publish` them then."""
+        old = self.member_name, self.owner_name
+        if whyNotKept(self.member_name, self.key, self.revocations, owner=False):
+            self.member_name = mintMember(self.key)
+        if whyNotKept(self.owner_name, self.key, self.revocations, owner=True):
+            self.owner_name = mintOwner(self.key)
+        return old != (self.member_name, self.owner_name)
+
     def release(self) -> None:
         """Let the next one have the files. They stay; releasing twice is no error."""
         # Closed, not unlocked: an unlock would also end the hold of a child that carries on as the daemon.
@@ -112,7 +127,7 @@ def claim(directory: Path, place: Place) -> Claim:
                 pid = who.decode("ascii") if who.isdigit() else "unknown"
                 raise StateUnusable(f"another dispatcher (pid {pid}) holds {showPath(lock_file)}: stop it first")
             _writePid(lock)
-            for suffix in ("pem", "furl", "owner.furl"):
+            for suffix in ("pem", "furl", "owner.furl", "key", "revoked"):
                 for leftover in directory.glob(f".{place.stem}.{suffix}.{'?' * 16}.tmp"):
                     leftover.unlink(missing_ok=True)  # of one that was killed while it wrote
             return _load(directory, place.stem, lock)
@@ -249,30 +264,31 @@ def _load(directory: Path, stem: str, lock: int) -> Claim:
     if not os.path.lexists(pem_file):
         writeWhole(pem_file, createCertificate())
     certificate = _readCertificate(pem_file, notes)
-    found = Claim(directory, stem, certificate, tubId(certificate), "", "", False, notes, [lock])
+    key = loadKey(directory / f"{stem}.key", notes)
+    revocations = loadRevocations(directory / f"{stem}.revoked", time.time(), notes)
+    found = Claim(directory, stem, certificate, tubId(certificate), "", "", key, revocations, False, notes, [lock])
     # Only if neither was ever published: who lost one file has nodes that may come back.
     found.fresh = not (os.path.lexists(found.member_file) or os.path.lexists(found.owner_file))
-    found.member_name = _keptName(found.member_file, found.tub_id, notes) or newName()
-    found.owner_name = _keptName(found.owner_file, found.tub_id, notes) or newName()
-    if found.owner_name == found.member_name:
-        notes.append(f"{showPath(found.owner_file)} has the name that nodes know: the owner gets a new FURL")
-        found.owner_name = newName()
+    found.member_name = _keptName(found, found.member_file, False) or mintMember(key)
+    found.owner_name = _keptName(found, found.owner_file, True) or mintOwner(key)
     return found
 
 
-def _keptName(path: Path, tub_id: str, notes: list[str]) -> str | None:
+def _keptName(found: Claim, path: Path, owner: bool) -> str | None:
     try:
-        furl = _furlIn(readWhole(path, LONGEST_FURL, notes))
-        if furl.tub_id == tub_id:
-            return furl.name
+        furl = _furlIn(readWhole(path, LONGEST_FURL, found.notes))
+        if not owner:
+            revokeLeaked(furl.name, found.key, found.revocations, time.time())
         why = "is of another certificate"
+        if furl.tub_id == found.tub_id and not (why := whyNotKept(furl.name, found.key, found.revocations, owner)):
+            return furl.name
     except FileNotFoundError:
         return None
     except OSError as error:
         why = f"cannot be read ({reasonOf(error)})"
     except BadFurl as error:
         why = f"has no FURL ({error})"
-    notes.append(f"{showPath(path)} {why}: it gets a new one, which whoever copied the old one needs")
+    found.notes.append(f"{showPath(path)} {why}: it gets a new one, which whoever copied the old one needs")
     return None
 
 

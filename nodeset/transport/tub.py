@@ -6,6 +6,7 @@ dispatchers take no gifts (a node is who it proves to be), timers of Foolscap's 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,15 +24,27 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from nodeset.core.authority import Authority
 from nodeset.core.dispatcher import EventDispatcher
 from nodeset.core.link import Link, Receiver
-from nodeset.errors import LinkLost, NodeSetError, NotRunning, PortTaken, ProtocolError, Refused, StateUnusable, WrongIdentity
-from nodeset.transport.broker import ImpatientNegotiation, ReplacingNegotiation, trust
+from nodeset.errors import (
+    GrantRefused,
+    LinkLost,
+    NodeSetError,
+    NotRunning,
+    PortTaken,
+    ProtocolError,
+    Refused,
+    StateUnusable,
+    WrongIdentity,
+)
+from nodeset.transport.broker import STRANGER_LIMIT, ImpatientNegotiation, ReplacingNegotiation, trust
 from nodeset.transport.certificate import createCertificate
+from nodeset.transport.entrance import Entrance
 from nodeset.transport.faces import LinkFace, TubLink
 from nodeset.transport.fastpath import brokerClass
 from nodeset.transport.furl import Furl
-from nodeset.transport.legacy import LegacyDoor, LegacyFace
+from nodeset.transport.legacy import LegacyDoor
 from nodeset.transport.rendezvous import Claim, FurlSource, lockIdentity
 
 __all__ = ["DIAL_TIMEOUT", "TubAcceptor", "TubTransport", "errorOf"]
@@ -83,6 +96,8 @@ def _remoteError(copied: Any, what: str) -> NodeSetError:
     name, text = getattr(copied.type, "__name__", ""), str(copied.value).replace("\n", " ")[:200]
     if name == "KeyError":
         return Refused(f"{what}: the dispatcher does not know this FURL; take the one that it wrote last")
+    if name == "GrantRefused":
+        return GrantRefused(f"{what}: {text}")
     if name in ("Refused", "ProtocolError", "Violation"):
         return Refused(f"{what}: {text}")
     # It is stopping, or something broke over there that may be mended: no reason not to ask again.
@@ -155,6 +170,7 @@ class TubTransport:
         self._tub: Any = None
         self._links: set[TubLink] = set()
         self._grudge: tuple[Furl, NodeSetError, float] | None = None
+        self._furl: Furl | None = None
 
     def startTransport(self) -> Deferred[None]:
         """See `Transport`. Fails with `PortTaken`, or `StateUnusable` when the identity is in use."""
@@ -190,8 +206,15 @@ class TubTransport:
         """See `Transport`."""
         return self._source.describe()
 
+    def furl(self) -> str:
+        """See `Transport`: the one that opened the last link, else the one that would be dialled now."""
+        return str(self._furl or self._source.read())
+
     def dial(self, hello: bytes, receiver: Receiver) -> Deferred[tuple[Link, bytes]]:
-        """See `Transport`. A refusal is remembered: nobody is asked again for 30 s, unless the FURL has changed."""
+        """See `Transport`. A refusal is remembered: nobody is asked again for 30 s, unless the FURL has changed.
+
+        With a grant that the dispatcher does not honour nobody is asked again at all before it has.
+        """
         dialled: Deferred[tuple[Link, bytes]] = Deferred()
 
         def finished(result: Any) -> None:
@@ -219,17 +242,22 @@ class TubTransport:
             raise self._grudge[1]
         self._grudge = None
         try:
-            return await self._open(tub, str(furl), hello, receiver)
+            opened = await self._open(tub, str(furl), hello, receiver)
+            self._furl = furl
+            return opened
         except Exception:
             error = errorOf(Failure(), f"cannot link to {self._source.describe()}")
             if isinstance(error, (Refused, WrongIdentity)):
-                self._grudge = (furl, error, now + _GRUDGE)
+                self._grudge = (furl, error, float("inf") if isinstance(error, GrantRefused) else now + _GRUDGE)
             raise error from None
 
     async def _open(self, tub: Any, furl: str, hello: bytes, receiver: Receiver) -> tuple[TubLink, bytes]:
         dispatcher = await tub.getReference(furl)
         trust(dispatcher.tracker.broker)
         face = LinkFace()
+        if 2 * len(hello) > STRANGER_LIMIT:
+            # If our grant counts for nothing we are a stranger, who would be cut off for this hello instead of being told.
+            await dispatcher.callRemote("get_stats")
         reference, answer = await dispatcher.callRemote("open", face, hello)
         if self._tub is not tub:
             raise NotRunning("this transport was stopped")
@@ -273,9 +301,10 @@ class TubAcceptor(Service):
         Service.startService(self)
         self._tub = _makeTub(self._claim.certificate, dispatcher=True)
         self._tub.note, self._tub.clock = self._note, self._reactor
+        authority = Authority(self._claim.key, time.time, self._reactor.seconds, self._claim.revocations)
+        self.dispatcher.honour(authority).observe(self._revoked)
         door = LegacyDoor(self.dispatcher, self._reactor)
-        faces = {name: LegacyFace(self.dispatcher, door) for name in (self._claim.member_name, self._claim.owner_name)}
-        self._tub.registerNameLookupHandler(faces.get)
+        self._tub.registerNameLookupHandler(Entrance(self._tub, door, authority).lookUp)
         self._tub.startService()
         self.dispatcher.startService()
         problem: list[Failure] = []
@@ -284,6 +313,12 @@ class TubAcceptor(Service):
         if problem:
             problem[0].raiseException()
         listening.addErrback(lambda failure: self.log.failure("cannot listen on {where}", failure, where=self._endpoint))
+
+    def _revoked(self, grant: str) -> None:
+        """A grant was revoked, maybe that in our own files."""
+        if self._claim.renew():
+            self._claim.publish(self._hints, self._furlfiles)
+            self.log.info("the grant in {file} was revoked, it has a new one", file=str(self._claim.member_file))
 
     def _note(self, what: str) -> None:
         """A connection of ours counts something."""
@@ -296,6 +331,7 @@ class TubAcceptor(Service):
         for note in self._claim.notes:
             self.log.info("{note}", note=note)
         self._tub.setLocation(*hints)
+        self._hints = hints
         self._claim.publish(hints, self._furlfiles)
         self.log.info(
             "listening on {where}, the address is in {file}",

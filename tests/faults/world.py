@@ -57,11 +57,11 @@ class Wire(MemoryWire):
         end.arrive(batch)
         self.onBatch()
 
-    def open(self, peer: str, hello: bytes, receiver: Receiver) -> tuple[Link, bytes]:
+    def open(self, peer: str, hello: bytes, receiver: Receiver, grant: str = "") -> tuple[Link, bytes]:
         """Open a link, unless the network is parted."""
         if self.clock.seconds() < self.blocked.get(peer, 0.0):
             raise LinkLost("parted")
-        return super().open(peer, hello, receiver)
+        return super().open(peer, hello, receiver, grant)
 
 
 @attrs.define(eq=False)
