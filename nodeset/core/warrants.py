@@ -20,6 +20,7 @@ from nodeset.errors import Refused
 __all__ = ["Warrants", "caveatFrom", "plain"]
 
 _ID_SIZE: Final = 24
+_LETTERS: Final = dict(zip(Caveat.__struct_fields__, Caveat.__struct_encode_fields__, strict=True))
 _FIELDS: Final = frozenset({"publish", "subscribe", "call", "answer", "rate", "expires", "tub"})
 
 
@@ -118,14 +119,16 @@ def caveatFrom(said: Any, id: bytes) -> Caveat:
         member = memberCaveat(id)
         said = {**said, "publish": member.publish, "subscribe": member.subscribe, "call": member.call}
     try:
-        caveat = msgspec.convert({**said, "id": id}, _Said)
-        found = Caveat(**{name: getattr(caveat, name) for name in caveat.__struct_fields__})
+        found = msgspec.convert({**{_LETTERS[name]: value for name, value in said.items()}, _LETTERS["id"]: id}, Caveat)
         # What it says is checked as it will be each time that it is shown.
         Rights((grants.Link(found, ""),))
     except msgspec.ValidationError as error:
-        raise Refused(f"this is no grant: {error}") from None
+        raise Refused(f"this is no grant: {_spelled(str(error))}") from None
     return found
 
 
-class _Said(Caveat, frozen=True, rename=None, forbid_unknown_fields=True):
-    """A caveat by the names of its fields."""
+def _spelled(error: str) -> str:
+    """`error` with the names of fields in place of the letters that stand for them."""
+    for name, letter in _LETTERS.items():
+        error = error.replace(f"$.{letter}", name)
+    return error
