@@ -150,8 +150,8 @@ class IdentityTests(GrantCase):
             return runs
 
         assert holder._peer is not None
-        honest, holder._peer.publisher.take = holder._peer.publisher.take, lie
-        holder._peer._writer._source = lie  # type: ignore[attr-defined]  # what a node of its own making would send
+        honest = holder._peer._nextBatch
+        holder._peer._writer._source = lie  # what a node of its own making would send
         self.site.wait(holder.publish("orders.one", Order, id=1))
         self.site.wait(holder.publishMany("orders.many", Order, [{"id": number} for number in range(30)]))
         self.assertTrue(taken)

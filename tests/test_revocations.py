@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -9,7 +10,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from nodeset.core import revocations as room
 from nodeset.core.revocations import HEADER, Revocation, Revocations
 from nodeset.errors import Refused, StateUnusable
-from nodeset.transport import keys
 from nodeset.transport.keys import loadKey, loadRevocations
 
 A, B, C, ROOT = "a" * 24, "b" * 24, "c" * 24, "0" * 24
@@ -49,7 +49,7 @@ class RevocationTests(SynchronousTestCase):
         def full(opened: int) -> None:
             raise OSError(28, "No space left on device")
 
-        self.patch(keys.os, "fsync", full)
+        self.patch(os, "fsync", full)
         self.assertIn("disk is full", str(self.assertRaises(StateUnusable, known.add, Revocation(B, ROOT, None), True, 100.0)))
         self.assertNotIn(B, known)
         self.assertEqual(self.path.read_bytes(), before)

@@ -48,6 +48,10 @@ class PatternTests(SynchronousTestCase):
             ("*", ">"): False,
             ("a.b", "a.*"): False,
             ("a", "a"): True,
+            (">", "nodeset.>"): False,
+            ("*.up", "nodeset.up"): False,
+            ("nodeset.>", "nodeset.*"): True,
+            ("*", "nodeset"): True,
         }
         for (outer, inner), answer in table.items():
             self.assertIs(covers(outer, inner), answer, (outer, inner))
@@ -124,6 +128,8 @@ class RightsTests(SynchronousTestCase):
         for pattern, answer in ((">", False), ("*.up", False), ("nodeset.>", True), ("nodeset.up", True), ("nodeset.*", True)):
             self.assertIs(not rights(caveat(publish=[pattern])).mayPublish("nodeset.up"), answer, pattern)
         self.assertFalse(rights(member()).maySubscribe("nodeset.>"))
+        self.assertTrue(rights(caveat(subscribe=[">"])).maySubscribe("nodeset.>"))
+        self.assertFalse(rights(caveat(call=["calc"])).mayCall("calc", "nodeset.x"))
 
     def test_desk(self) -> None:
         """To grant and to revoke may be asked for by all: whether it is granted, the dispatcher looks by itself."""

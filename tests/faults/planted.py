@@ -100,8 +100,8 @@ def _keepArrived() -> Iterator[None]:
         kept.setdefault(session.stream, []).extend(session.arrived)
         lost(exchange, session, now)
 
-    def restore(exchange: Exchange, peer: str, hello: Any, now: float) -> Any:
-        result = join(exchange, peer, hello, now)
+    def restore(exchange: Exchange, peer: str, hello: Any, now: float, rights: Any) -> Any:
+        result = join(exchange, peer, hello, now, rights)
         session = result[0]
         session.arrived.extend(kept.pop(session.stream, []))
         if session.arrived:
