@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nodeset.core.address import ANY_NODE, LOCALHOST, OWN, EventURI, checkPart
+from nodeset.core.address import ANY_NODE, LOCALHOST, OWN, EventURI, checkPart, isPattern, parse
 from nodeset.core.answers import Answers
 from nodeset.core.batch import MAX_RANGES, MAX_REASON, Done, Events, Result
 from nodeset.core.hello import Hello
 from nodeset.core.ranges import addTo, split
 from nodeset.core.rights import Rights
 from nodeset.core.session import Session
-from nodeset.errors import GrantRefused, InvalidAddressing, Refused
+from nodeset.errors import GrantRefused, InvalidAddressing, ProtocolError, Refused
 
 __all__ = ["Admission"]
 
@@ -39,6 +39,22 @@ class Admission:
             raise Refused(str(error)) from None
         if hello.name == OWN:
             raise Refused(f"the name {OWN!r} is the dispatcher's own: choose another one for this node")
+
+    @staticmethod
+    def check(session: Session, run: Events, max_event: int) -> None:
+        """Raises `ProtocolError` for a run that `session` has no business sending, whatever its grant."""
+        try:
+            uri = parse(run.event)
+        except InvalidAddressing as error:
+            raise ProtocolError(str(error)) from None
+        if isPattern(uri.eventName):
+            raise ProtocolError(f"{run.event!r} is a pattern: one subscribes to it, one does not publish to it")
+        if max(run.lengths) > max_event:
+            raise ProtocolError(f"an event of {max(run.lengths)} bytes is over the limit of {max_event}")
+        if run.first <= session.highest:
+            raise ProtocolError(f"sequence number {run.first} comes after {session.highest}")
+        session.highest = run.last
+        session.published += len(run.lengths)
 
     def admit(self, session: Session, batch: list[Events], now: float) -> list[Events]:
         """What may go on of a batch that `session` published, stamped with who it is."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 
-import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -25,6 +24,7 @@ from nodeset.core.exchange import Exchange, Session
 from nodeset.core.heartbeat import INTERVAL, Heartbeat
 from nodeset.core.hello import Opened, packOpened, unpackHello
 from nodeset.core.interfaces import IEventDispatcher
+from nodeset.core.line import Line
 from nodeset.core.link import Link, Receiver
 from nodeset.core.listing import Listing
 from nodeset.core.rights import MEMBER, Rights
@@ -44,46 +44,6 @@ _LOOK = 1.0
 _DRAIN_LOOK = 0.05
 #: Nodes are pinged in so many groups, one at each look: a crowd that answers all at once would seem slow.
 _GROUPS = round(INTERVAL / _LOOK)
-#: How much of a newly measured round trip goes into the smoothed one.
-_SHARE = 1 / 8
-
-
-@attrs.define(eq=False)
-class _Line:
-    """One link of one session: the receiver of what the node sends, the writer of what goes to it.
-
-    It is pinged when it is the turn of its `group`; `pinged` is the number of the ping that is not answered, or 0.
-    """
-
-    dispatcher: EventDispatcher
-    session: Session
-    link: Link
-    writer: BatchWriter
-    group: int = 0
-    open: bool = True
-    pinged: int = 0
-    pinged_at: float = 0.0
-
-    def batchReceived(self, batch: bytes) -> None:
-        if self.open:
-            self.dispatcher.received(self, batch)
-
-    def linkLost(self, reason: NodeSetError) -> None:
-        if self.open:
-            self.dispatcher.lost(self, reason)
-
-    def ping(self, number: int, now: float) -> None:
-        """Our heartbeat. It leaves at once, since we measure how long the answer takes."""
-        self.pinged, self.pinged_at = number, now
-        self.writer.write(Beat(number))
-        self.writer.flush()
-
-    def ponged(self, number: int, now: float) -> None:
-        """The answer to a ping, if it is the one to the last."""
-        if number != self.pinged:
-            return
-        took, session, self.pinged = now - self.pinged_at, self.session, 0
-        session.latency = took if session.latency is None else session.latency + _SHARE * (took - session.latency)
 
 
 @implementer(IEventDispatcher)
@@ -122,7 +82,7 @@ class EventDispatcher(Service):
         listing = Listing(self.exchange)
         self.desk.offer("nodes", lambda session, after="", name="": listing.page(clock.seconds(), after, name))
         self._clock, self._max_event, self._drain_timeout, self._verbose = clock, max_event, drain_timeout, verbose
-        self._lines: dict[str, _Line] = {}
+        self._lines: dict[str, Line] = {}
         self._tubs: Counter[str] = Counter()
         self._heartbeat = Heartbeat(interval=_LOOK)
         self._seldom = Seldom()
@@ -215,7 +175,7 @@ class EventDispatcher(Service):
         if (old := self._lines.get(session.stream)) is not None:
             self._forget(old)
         writer = BatchWriter(self._clock, lambda: self._nextBatch(session))
-        line = _Line(self, session, link, writer, len(self._lines) % _GROUPS)
+        line = Line(self, session, link, writer, len(self._lines) % _GROUPS)
         self._lines[session.stream] = line
         self._tubs[peer] += 1
         if self.warrants is not None:
@@ -246,7 +206,7 @@ class EventDispatcher(Service):
         self._setAlarm()  # if some came to the end of their lives, there are answers to be sent: not in the middle of a batch
         return batch
 
-    def received(self, line: _Line, batch: bytes) -> None:
+    def received(self, line: Line, batch: bytes) -> None:
         """A batch came over a link. What breaks the protocol costs the link."""
         now = self._clock.seconds()
         self._heartbeat.heard(line.session.stream, now)
@@ -279,7 +239,7 @@ class EventDispatcher(Service):
         for run in runs:
             self.log.info("{node} publishes {count} of {event}", node=session.name, count=len(run.lengths), event=run.event)
 
-    def _received(self, line: _Line, frame: Frame, now: float) -> None:
+    def _received(self, line: Line, frame: Frame, now: float) -> None:
         session = line.session
         match frame:
             case Confirm():
@@ -304,7 +264,7 @@ class EventDispatcher(Service):
             case _:
                 raise ProtocolError(f"a node does not send {type(frame).__name__}")
 
-    def lost(self, line: _Line, reason: NodeSetError) -> None:
+    def lost(self, line: Line, reason: NodeSetError) -> None:
         """A link is lost."""
         self._forget(line)
         session = line.session
@@ -312,7 +272,7 @@ class EventDispatcher(Service):
         self.exchange.lost(session, self._clock.seconds())
         self._carryOut()
 
-    def _bidFarewell(self, line: _Line, frame: Bye) -> None:
+    def _bidFarewell(self, line: Line, frame: Bye) -> None:
         session = line.session
         self.log.info("{node}@{host} has left: {reason}", node=session.name, host=session.host, reason=frame.reason)
         line.writer.flush()
@@ -320,7 +280,7 @@ class EventDispatcher(Service):
         if not self._tubs[session.peer]:
             line.link.close()  # but not while other members of a collection share the connection
 
-    def _cutOff(self, line: _Line, reason: NodeSetError) -> None:
+    def _cutOff(self, line: Line, reason: NodeSetError) -> None:
         if line.open:
             self.lost(line, reason)
             line.link.abort()
@@ -336,7 +296,7 @@ class EventDispatcher(Service):
             line.link.abort()
         self._carryOut()
 
-    def _forget(self, line: _Line) -> None:
+    def _forget(self, line: Line) -> None:
         """This link is over, whatever becomes of its session."""
         line.open = False
         line.writer.detach()

@@ -11,7 +11,7 @@ import sys
 
 import attrs
 
-from nodeset.core.address import LOCALHOST, isPattern, parse
+from nodeset.core.address import LOCALHOST, parse
 from nodeset.core.admission import Admission
 from nodeset.core.alarms import Alarms
 from nodeset.core.answers import Answers, Send
@@ -313,7 +313,7 @@ class Exchange:
         if len(session.arrived) >= WINDOW:
             raise ProtocolError(f"more than {WINDOW} batches came without credit")
         for run in batch:
-            self._check(session, run)
+            self._admission.check(session, run, self._max_event)
             run.stream = session.stream
             if run.ttl:
                 run.ttl = endOf(run.ttl, now)
@@ -321,20 +321,6 @@ class Exchange:
         batch = self._admission.admit(session, batch, now)
         session.arrived.append(batch)
         self._route(session, now)
-
-    def _check(self, session: Session, run: Events) -> None:
-        try:
-            uri = parse(run.event)
-        except InvalidAddressing as error:
-            raise ProtocolError(str(error)) from None
-        if isPattern(uri.eventName):
-            raise ProtocolError(f"{run.event!r} is a pattern: one subscribes to it, one does not publish to it")
-        if max(run.lengths) > self._max_event:
-            raise ProtocolError(f"an event of {max(run.lengths)} bytes is over the limit of {self._max_event}")
-        if run.first <= session.highest:
-            raise ProtocolError(f"sequence number {run.first} comes after {session.highest}")
-        session.highest = run.last
-        session.published += len(run.lengths)
 
     def _kick(self, now: float) -> None:
         """Try again what was held, but for what is sure to be held again: ten publishers may wait for one slow subscriber."""

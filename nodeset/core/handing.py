@@ -66,6 +66,9 @@ class Handing:
     def joined(self, session: Session, known: bool, retained: list[str]) -> None:
         """`session` has opened a link, keeps the last values of `retained`, which were checked."""
         stream = session.stream
+        retained = [
+            event for event in retained if not session.rights.mayPublish(event)
+        ]  # who may not publish one is not asked for it
         for event in set(self._keepers.kept(stream)).difference(retained):
             self._keepers.remove(stream, event)
         for event in retained:
@@ -94,6 +97,8 @@ class Handing:
             _check(frame.event)
         except InvalidAddressing as error:
             raise ProtocolError(str(error)) from None
+        if session.rights.mayPublish(frame.event):
+            return  # as in `joined`
         self._keepers.add(stream, frame.event)
         if frame.rest:
             self._new[stream, frame.event] = None
