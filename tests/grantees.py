@@ -22,7 +22,7 @@ class GrantCase(SiteCase):
     def setUp(self) -> None:
         super().setUp()
         self.owner = self.holder(self.site.owner, "owner")
-        self.listener = self.site.node(Quiet, name="listener")
+        self.listener = self.holder(self.site.member, "listener")
         for pattern in (">", "nodeset.>"):
             self.site.wait(self.listener.subscribe(pattern))
         self.listener.heard.clear()
