@@ -21,12 +21,14 @@ from typing import TYPE_CHECKING, Any
 from nodeset.version import __version__
 
 if TYPE_CHECKING:
+    from nodeset.core.asking import NodeInfo as NodeInfo
     from nodeset.core.collection import NodeCollection as NodeCollection
     from nodeset.core.dispatcher import EventDispatcher as EventDispatcher
     from nodeset.core.message import Attribute as Attribute
     from nodeset.core.message import NodeMessage as NodeMessage
     from nodeset.core.message import RawMessage as RawMessage
     from nodeset.core.node import Node as Node
+    from nodeset.core.standing import NodePresence as NodePresence
     from nodeset.core.utils import catch as catch
     from nodeset.errors import NodeSetError as NodeSetError
     from nodeset.errors import Receipt as Receipt
@@ -36,7 +38,9 @@ __all__ = [
     "EventDispatcher",
     "Node",
     "NodeCollection",
+    "NodeInfo",
     "NodeMessage",
+    "NodePresence",
     "NodeSetError",
     "RawMessage",
     "Receipt",
@@ -49,7 +53,9 @@ _HOMES = {
     "EventDispatcher": "nodeset.core.dispatcher",
     "Node": "nodeset.core.node",
     "NodeCollection": "nodeset.core.collection",
+    "NodeInfo": "nodeset.core.asking",
     "NodeMessage": "nodeset.core.message",
+    "NodePresence": "nodeset.core.standing",
     "NodeSetError": "nodeset.errors",
     "RawMessage": "nodeset.core.message",
     "Receipt": "nodeset.errors",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -71,3 +72,14 @@ class ProcessTests(SynchronousTestCase):
             stage.ready(late)
             stage.wait("a new one is shown", lambda: watcher.count("n") == 5)
             self.assertEqual(watcher.last("n")[1:], ["late", late.last("i")[0], "up", "-"])
+
+    def test_frozenPeer(self) -> None:
+        """A dispatcher that is told to end does so although a node of its was stopped and never closes its connection."""
+        with Stage() as stage:
+            dispatcher = stage.dispatcher()
+            node = stage.member("node")
+            stage.ready(node)
+            node.signal(signal.SIGSTOP)
+            dispatcher.signal(signal.SIGTERM)
+            stage.wait("it ends", lambda: dispatcher.ended, 20)
+            self.assertEqual(dispatcher.process.returncode, 0)

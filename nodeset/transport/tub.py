@@ -51,6 +51,8 @@ __all__ = ["DIAL_TIMEOUT", "TubAcceptor", "TubTransport", "errorOf"]
 
 #: Seconds that one attempt to open a link may take, all of it: name, connection, TLS, answer.
 DIAL_TIMEOUT = 10.0
+#: Seconds that peers have to close their end of a connection when a Tub stops.
+_CLOSING = 2.0
 #: Seconds for which a refusal is believed before the same address is dialled again.
 _GRUDGE = 30.0
 
@@ -68,6 +70,27 @@ def _makeTub(certificate: bytes, dispatcher: bool) -> Any:
     if dispatcher:
         tub.setOption("accept-gifts", False)
     return tub
+
+
+def _stopTub(tub: Any, clock: Any) -> Deferred[None]:
+    """Close all connections; fires when they are. A peer that is stopped never says its goodbye: it is not waited for long."""
+    open_ones = dict.fromkeys(tub.brokers.values())
+    for broker in open_ones:
+        broker._notifyOnConnectionLost(lambda broker=broker: open_ones.pop(broker))
+
+    def abort() -> None:
+        for broker in list(open_ones):
+            broker.transport.abortConnection()
+
+    aborting = clock.callLater(_CLOSING, abort)
+    stopped: Deferred[None] = tub.stopService()
+
+    def over(result: Any) -> Any:
+        if aborting.active():
+            aborting.cancel()
+        return result
+
+    return stopped.addBoth(over)
 
 
 def errorOf(failure: Failure, what: str) -> NodeSetError:
@@ -199,8 +222,7 @@ class TubTransport:
         self._releaseIdentity()
         for link in list(self._links):
             link.lose(LinkLost("the node stopped"))
-        stopped: Deferred[None] = tub.stopService() if tub is not None else succeed(None)
-        return stopped
+        return succeed(None) if tub is None else _stopTub(tub, self._reactor)
 
     def describe(self) -> str:
         """See `Transport`."""
@@ -352,7 +374,7 @@ class TubAcceptor(Service):
         if self._listener is not None:
             await _maybe(tub.stopListeningOn(self._listener))
         await self.dispatcher.stopService()
-        await tub.stopService()
+        await _stopTub(tub, self._reactor)
         self._claim.release()
         self.log.info("stopped")
 
