@@ -123,8 +123,8 @@ class Visit:
     def failed(self, reason: str) -> None:
         """What runs has failed."""
         if self._span is not None:
-            status = sys.modules["opentelemetry.trace"]
-            self._span.set_status(status.Status(status.StatusCode.ERROR, reason))
+            opentelemetry = _opentelemetry()
+            self._span.set_status(opentelemetry.Status(opentelemetry.StatusCode.ERROR, reason))
 
     def leave(self) -> None:
         """It is over, unless a Deferred is waited for."""
