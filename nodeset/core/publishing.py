@@ -37,6 +37,8 @@ __all__ = ["Publishing"]
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_NOTHING = Terms("")
+
 
 def _quickly(promise: Callable[P, R]) -> Callable[[Callable[..., R]], Callable[P, R]]:
     """Decorates what does in the usual case what `promise` does, so that everybody but Python takes the one for the other.
@@ -58,6 +60,7 @@ class Publishing:
 
     name: str
     _traces = False
+    _last_traced = (_NOTHING, "", _NOTHING)
 
     def __init__(self, usual_timeout: float) -> None:
         self._usual_timeout = usual_timeout
@@ -83,7 +86,18 @@ class Publishing:
 
     def _publishTraced(self, terms: Terms, payload: bytes, wait: bool) -> Deferred[Receipt]:
         assert self._publisher is not None, "publishBy sets both"
-        return self._publisher.publish(_traced(terms), payload, wait)
+        return self._publisher.publish(self._traced(terms), payload, wait)
+
+    def _traced(self, terms: Terms) -> Terms:
+        """The same, as part of the trace of the running code; again the same ones for those that follow, which share a run."""
+        traceparent = tracing.outgoing()
+        if traceparent is None:
+            return terms
+        before, within, traced = self._last_traced
+        if before is not terms or within != traceparent:
+            traced = replace(terms, headers=withTrace(terms.headers, traceparent))
+            self._last_traced = terms, traceparent, traced
+        return traced
 
     def _publishLong(
         self,
@@ -231,7 +245,7 @@ class Publishing:
         if alike and checkRetain(retain, alike[-1][0].mode.name.lower()):
             alike += self._keepLast(*alike.pop())
         if tracing.isUsed():
-            alike = [(_traced(terms), payloads) for terms, payloads in alike]
+            alike = [(self._traced(terms), payloads) for terms, payloads in alike]
         return self._publisher.publishMany(alike, wait)
 
     def _encodeAlike(
@@ -275,9 +289,3 @@ class Publishing:
 
     def _notRunning(self) -> NotRunning:
         return NotRunning(f"the node {self.name} is not running: call startService() before publish()")
-
-
-def _traced(terms: Terms) -> Terms:
-    """The same, as part of the trace of the running code; no others are like them."""
-    traceparent = tracing.outgoing()
-    return terms if traceparent is None else replace(terms, headers=withTrace(terms.headers, traceparent))
