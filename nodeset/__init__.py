@@ -24,17 +24,29 @@ if TYPE_CHECKING:
     from nodeset.core.asking import NodeInfo as NodeInfo
     from nodeset.core.collection import NodeCollection as NodeCollection
     from nodeset.core.dispatcher import EventDispatcher as EventDispatcher
+    from nodeset.core.expose import expose as expose
     from nodeset.core.message import Attribute as Attribute
     from nodeset.core.message import NodeMessage as NodeMessage
     from nodeset.core.message import RawMessage as RawMessage
     from nodeset.core.node import Node as Node
+    from nodeset.core.replies import Reply as Reply
     from nodeset.core.standing import NodePresence as NodePresence
     from nodeset.core.utils import catch as catch
+    from nodeset.errors import BadArguments as BadArguments
+    from nodeset.errors import Busy as Busy
     from nodeset.errors import NodeSetError as NodeSetError
+    from nodeset.errors import OutcomeUnknown as OutcomeUnknown
     from nodeset.errors import Receipt as Receipt
+    from nodeset.errors import Refused as Refused
+    from nodeset.errors import RemoteError as RemoteError
+    from nodeset.errors import TimedOut as TimedOut
+    from nodeset.errors import UnknownMethod as UnknownMethod
+    from nodeset.errors import UnknownNode as UnknownNode
 
 __all__ = [
     "Attribute",
+    "BadArguments",
+    "Busy",
     "EventDispatcher",
     "Node",
     "NodeCollection",
@@ -42,10 +54,18 @@ __all__ = [
     "NodeMessage",
     "NodePresence",
     "NodeSetError",
+    "OutcomeUnknown",
     "RawMessage",
     "Receipt",
+    "Refused",
+    "RemoteError",
+    "Reply",
+    "TimedOut",
+    "UnknownMethod",
+    "UnknownNode",
     "__version__",
     "catch",
+    "expose",
 ]
 
 _HOMES = {
@@ -59,6 +79,16 @@ _HOMES = {
     "NodeSetError": "nodeset.errors",
     "RawMessage": "nodeset.core.message",
     "Receipt": "nodeset.errors",
+    "BadArguments": "nodeset.errors",
+    "Busy": "nodeset.errors",
+    "OutcomeUnknown": "nodeset.errors",
+    "Refused": "nodeset.errors",
+    "RemoteError": "nodeset.errors",
+    "Reply": "nodeset.core.replies",
+    "TimedOut": "nodeset.errors",
+    "UnknownMethod": "nodeset.errors",
+    "UnknownNode": "nodeset.errors",
+    "expose": "nodeset.core.expose",
     "catch": "nodeset.core.utils",
 }
 

@@ -160,6 +160,8 @@ class Settings:
     loglevel: str = attrs.field(default="info", converter=_readLevel)
     #: How long a publish waits for its receipt.
     publish_timeout: float = attrs.field(default=60.0, converter=_readSeconds)
+    #: How long a call waits for its answer.
+    call_timeout: float = attrs.field(default=30.0, converter=_readSeconds)
     #: How long a handler may take before it counts as failed.
     handler_timeout: float = attrs.field(default=30.0, converter=_readSeconds)
     #: How long a stopping service waits for what is under way.

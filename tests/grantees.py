@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import maybeDeferred
-
 from nodeset.core import grants
 from nodeset.core.message import NodeMessage
 from nodeset.core.node import Node
@@ -41,8 +39,6 @@ class GrantCase(SiteCase):
     def holder(self, furl: str, name: str = "holder", **options: Any) -> Quiet:
         """A node with this FURL."""
         node = self.site.node(Quiet, name=name, grant=furl, **options)
-        if not hasattr(Node, "call"):
-            node.call = lambda target, method, *args: maybeDeferred(self.ask, node, method, *args)
         return node
 
     def heard(self) -> list[str]:

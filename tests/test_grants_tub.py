@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from foolscap.api import Tub
-from twisted.internet.defer import maybeDeferred
 
 from nodeset.core.node import Node
 from nodeset.errors import GrantRefused, Refused
@@ -35,8 +34,6 @@ class GrantTubCase(TubCase):
     def holder(self, furl: str = "", file: Path | None = None, name: str = "holder") -> Quiet:
         source = find(furl or str(file or self.file), environ={}, state_directory=self.home)
         node = Quiet(name=name, transport=TubTransport(source, reactor))
-        if not hasattr(Node, "call"):
-            node.call = lambda target, method, *args: maybeDeferred(self.ask, node, method, *args)
         self.addCleanup(node.stopService)
         node.startService()
         return node

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import fail, succeed
 
 from nodeset.core.batch import Beat, Policy
 from nodeset.core.heartbeat import INTERVAL
@@ -32,12 +32,6 @@ class Asker(Node):
     """Calls the dispatcher without a link between."""
 
     site: Site
-
-    def call(self, target: str, method: str, *args: Any, timeout: float) -> Deferred[Any]:
-        """Only what the verb needs."""
-        assert self.site.dispatcher is not None and not target and timeout > 0
-        session = next(iter(self.site.dispatcher.exchange.answers.sessions.values()))
-        return succeed(json.loads(json.dumps(self.site.dispatcher.desk.ask(session, method, list(args), {}))))
 
 
 class NodesTests(SiteCase):

@@ -31,6 +31,7 @@ __all__ = [
     "liesWithin",
     "matches",
     "parse",
+    "parseTarget",
 ]
 
 #: Bytes of UTF-8 in one part of an address.
@@ -41,6 +42,7 @@ ANY_NODE = "*"
 LOCALHOST = "localhost"
 
 _QUOTES = "'\""
+_TARGETS = "write name or name@host"
 _FORMS = "write event, host/event or node@host/event"
 
 
@@ -175,3 +177,18 @@ class EventURI:
 def parse(raw: str) -> EventURI:
     """The `EventURI` of `raw`, remembered, since the same few are used for ever. Raises `InvalidAddressing`."""
     return EventURI(raw)
+
+
+@lru_cache(maxsize=4096)
+def parseTarget(raw: str) -> tuple[str, str]:
+    """The name and the host of the nodes that a call means by `name` or `name@host`. Raises `InvalidAddressing`."""
+    if not isinstance(raw, str):
+        raise InvalidAddressing(f"the target {_quoted(raw)} is no text but a {type(raw).__name__}: give a str")
+    name, at, host = raw.partition("@")
+    if at and not host:
+        raise InvalidAddressing(f"Invalid addressing: the target {_quoted(raw)} has no host after its '@': {_TARGETS}")
+    if "/" in raw or "@" in host:
+        raise InvalidAddressing(f"Invalid addressing: the target {_quoted(raw)} has too much in it: {_TARGETS}")
+    _checkPlace(name, "node name")
+    _checkPlace(host or LOCALHOST, "host name")
+    return name, host or LOCALHOST

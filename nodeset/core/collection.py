@@ -6,7 +6,7 @@ which happen to come from one TubID. What one member publishes reaches the other
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -40,6 +40,10 @@ class CollectionAdapter:
     ) -> Deferred[Receipt]:
         """See `Node.publishMany`."""
         return self.node.publishMany(event_uri, msgClass, items, **options)
+
+    def call(self, target: str, method: str | Callable[..., Any], /, *args: Any, **keywords: Any) -> Deferred[Any]:
+        """See `Node.call`."""
+        return self.node.call(target, method, *args, **keywords)
 
     def subscribe(self, name: str, **options: Any) -> Deferred[bool]:
         """See `Node.subscribe`."""

@@ -19,11 +19,12 @@ from nodeset.core import batch as wire
 from nodeset.core.address import LOCALHOST
 from nodeset.core.authority import Authority
 from nodeset.core.batch import Beat, Bye, Confirm, Events, Frame, Held, Keep, Sub, Took, Unsub, Want
-from nodeset.core.desk import Desk
+from nodeset.core.callframes import Answer, Ask, Call, Cancel, Item, More
 from nodeset.core.exchange import Exchange, Session
 from nodeset.core.heartbeat import INTERVAL, Heartbeat
 from nodeset.core.hello import Opened, packOpened, unpackHello
 from nodeset.core.interfaces import IEventDispatcher
+from nodeset.core.lane import LaneFrame
 from nodeset.core.line import Line
 from nodeset.core.link import Link, Receiver
 from nodeset.core.listing import Listing
@@ -77,8 +78,8 @@ class EventDispatcher(Service):
         #: Random for each start; nodes tell by it whether they come back to the same one.
         self.boot = secrets.token_urlsafe(9)
         self.exchange = Exchange(clock.seconds(), self.boot, fresh, site, max_nodes, max_event)
-        #: What nodes may ask of us.
-        self.desk = Desk()
+        #: What nodes may ask of us, by calling the empty name.
+        self.desk = self.exchange.calls.desk
         listing = Listing(self.exchange)
         self.desk.offer("nodes", lambda session, after="", name="": listing.page(clock.seconds(), after, name))
         self._clock, self._max_event, self._drain_timeout, self._verbose = clock, max_event, drain_timeout, verbose
@@ -144,7 +145,7 @@ class EventDispatcher(Service):
         pending = self.exchange.underWay
         if not pending or self._clock.seconds() >= deadline:
             if pending:
-                self.log.warn("stopping although {count} events wait for an answer", count=pending)
+                self.log.warn("stopping although {count} events or calls wait for an answer", count=pending)
             drained.callback(None)
 
     def _close(self, result: object) -> None:
@@ -174,7 +175,7 @@ class EventDispatcher(Service):
         session, known, refused = self.exchange.join(peer, said, now, rights)
         if (old := self._lines.get(session.stream)) is not None:
             self._forget(old)
-        writer = BatchWriter(self._clock, lambda: self._nextBatch(session))
+        writer = BatchWriter(self._clock, lambda: self._nextBatch(session), lambda: self._nextCalls(session))
         line = Line(self, session, link, writer, len(self._lines) % _GROUPS)
         self._lines[session.stream] = line
         self._tubs[peer] += 1
@@ -206,6 +207,15 @@ class EventDispatcher(Service):
         self._setAlarm()  # if some came to the end of their lives, there are answers to be sent: not in the middle of a batch
         return batch
 
+    def _nextCalls(self, session: Session) -> tuple[list[LaneFrame], int]:
+        calls = self.exchange.calls
+        batch = calls.nextBatch(session, self._clock.seconds())
+        while calls.woken:  # those that learn that the time of their calls was over
+            line = self._lines.get(calls.woken.popitem()[0])
+            if line is not None:
+                line.writer.poke()
+        return batch
+
     def received(self, line: Line, batch: bytes) -> None:
         """A batch came over a link. What breaks the protocol costs the link."""
         now = self._clock.seconds()
@@ -213,14 +223,21 @@ class EventDispatcher(Service):
         if line.session.suspect:
             self.exchange.presence.heard(line.session, now)
         events: list[Events] = []
+        calls: list[LaneFrame] = []
         try:
             for frame in wire.unpack(batch):
                 if not line.open:
                     break
                 if type(frame) is Events:
                     events.append(frame)
+                elif type(frame) is Call or type(frame) is Answer or type(frame) is Item:
+                    calls.append(frame)
                 else:
                     self._received(line, frame, now)
+            if calls and line.open:
+                self.exchange.calls.arrive(line.session, calls, now)
+                if line.session.retiring:
+                    line.writer.poke()
             if events and line.open:
                 if self._verbose:
                     self._logRuns(line.session, events)
@@ -245,7 +262,10 @@ class EventDispatcher(Service):
             case Confirm():
                 self.exchange.confirm(session, frame, now)
             case Took():
-                self.exchange.took(session, frame.batches, now)
+                if frame.calls:
+                    self.exchange.calls.took(session, frame.calls)
+                if frame.batches or not frame.calls:
+                    self.exchange.took(session, frame.batches, now)
             case Sub():
                 line.writer.write(self.exchange.subscribe(session, frame))
             case Unsub():
@@ -258,6 +278,8 @@ class EventDispatcher(Service):
                 self.exchange.handing.keep(session, frame)
             case Want():
                 self.exchange.handing.handed(session, frame)
+            case Cancel() | More() | Ask():
+                self.exchange.calls.said(session, frame, now)
             case Beat():
                 if frame.pong:
                     line.ponged(frame.pong, now)
@@ -352,6 +374,7 @@ class EventDispatcher(Service):
         for stream in self._heartbeat.suspects(now):
             if not (session := self._lines[str(stream)].session).suspect:
                 self.exchange.presence.suspect(session, now)
+        self.exchange.calls.sweep(now)
         self._carryOut()
         self._looks += 1
         for line in list(self._lines.values()):

@@ -37,6 +37,8 @@ from nodeset.core.rights import MEMBER, Rights
 from nodeset.core.router import Router
 from nodeset.core.routing import RouteEntry, RoutingTable
 from nodeset.core.session import Quota, Session
+from nodeset.core.settling import REJOIN, SETTLE, SETTLE_MOST, Settling
+from nodeset.core.switchboard import Switchboard
 from nodeset.core.takers import STREAM_EXPIRY, Takers
 from nodeset.errors import InvalidAddressing, ProtocolError, Refused
 
@@ -44,10 +46,6 @@ __all__ = ["AWAY", "MAX_HELD", "REJOIN", "SETTLE", "SETTLE_MOST", "Exchange", "S
 
 #: Seconds for which a node whose link is lost is *away*: back within them it gets all that it has not confirmed.
 AWAY = 2.0
-#: A restarted dispatcher routes nothing for this long, so that the subscribers are back before the publishers' events are.
-SETTLE = 2.0
-#: Nor for this long after a node that knew the dispatcher before comes back; but not longer than this altogether.
-REJOIN, SETTLE_MOST = 1.0, 30.0
 #: Ranges of mode-`one` events that one node may say it holds over one link; ten publishers as far ahead as they may be.
 MAX_HELD = 1_000_000
 
@@ -78,19 +76,18 @@ class Exchange:
         self.answers = Answers()
         self._sessions, self._pending = self.answers.sessions, self.answers.pending
         self._alarms = Alarms()
-        self.handing = Handing(self.table, self.answers, self._alarms, self._settled)
+        self._settling = Settling(now, fresh, self._alarms, self._kick)
+        self.handing = Handing(self.table, self.answers, self._alarms, self._settling.isOver)
         self._takers = Takers()
         self._queueing = Queueing(self.answers, self._alarms, self._kick)
         self.presence = Presence(boot, self.answers, self._alarms, self._queueing.woken, fresh)
         self._queueing.slowed = self.presence.slowed
         self._admission = Admission(self.answers, site)
         self._router = Router(self.table, self.answers, self._queueing, self._takers)
+        self.calls = Switchboard(site, self._queueing.woken, self.answers, self._settling.isOver)
         self._blocked: dict[str, Session] = {}
-        self._boot, self._fresh, self._started, self._rejoined = boot, fresh, now, now - REJOIN
+        self._boot = boot
         self._max_nodes, self._max_event = max_nodes, max_event
-        if not fresh:
-            self._alarms.at(now + SETTLE, self._kick)
-            self._alarms.at(now + SETTLE_MOST, self._kick)
         self._alarms.at(now + STREAM_EXPIRY, self._expireStreams)
 
     # -- what comes out
@@ -126,7 +123,7 @@ class Exchange:
     def underWay(self) -> int:
         """How many events are not answered, or not even routed."""
         held = sum(len(run.lengths) for session in self._blocked.values() for batch in session.arrived for run in batch)
-        return len(self._pending) + held
+        return len(self._pending) + held + self.calls.underWay
 
     # -- coming, going
 
@@ -166,9 +163,10 @@ class Exchange:
         for run, quota in session.takeBack():
             for first, last in self._pending.within(run.stream, run.first, run.last, session.stream):
                 session.put(resent(run.part(first, last)), quota)
-        if hello.boot and hello.boot != self._boot:
-            self._rejoined = now
-            self._alarms.at(now + REJOIN, self._kick)
+        restarted = bool(hello.boot) and hello.boot != self._boot
+        self.calls.join(session, hello, restarted)
+        if restarted:
+            self._settling.rejoined(now)
         if session.queued:
             self._queueing.woken[session.stream] = session
         self._kick(now)
@@ -198,6 +196,7 @@ class Exchange:
             self.leave(session, now, "it left")
             return
         session.away_since = now
+        self.calls.lost(session)
         session.arrived.clear()
         session.position = 0
         self._blocked.pop(session.stream, None)
@@ -214,11 +213,12 @@ class Exchange:
             self._unsubscribe(session, pattern)
         session.retiring = True
         self.handing.left(session)
+        self.calls.retire(session)
         self._kick(now)
         self._retireIfIdle(session, now)
 
     def _retireIfIdle(self, session: Session, now: float) -> None:
-        if session.retiring and session.idle and self._isHere(session):
+        if session.retiring and session.idle and self._isHere(session) and self.calls.isIdle(session):
             self.answers.sends.append((session, Bye("goodbye")))
             self.leave(session, now, "it left")
 
@@ -234,6 +234,7 @@ class Exchange:
             self.table.remove(entry)
         self.presence.left(session, reason, now)
         session.away_since = now if session.away_since is None else session.away_since
+        self.calls.leave(session, reason)
         for run, _quota in session.takeBack():
             self._router.giveUp(session, run, f"{session.name}: {reason}"[:MAX_REASON], now)
         self._kick(now)
@@ -324,22 +325,18 @@ class Exchange:
 
     def _kick(self, now: float) -> None:
         """Try again what was held, but for what is sure to be held again: ten publishers may wait for one slow subscriber."""
-        if not self.presence.settled and self._settled(now):
+        if not self.presence.settled and self._settling.isOver(now):
             self.presence.settle()
         for session in list(self._blocked.values()):
             blocker = session.blocker
             # A queue that is full since some time is watched: it will have room, or be dropped.
             if blocker is None or blocker.full_since is None or not blocker.blocks:
                 self._route(session, now)
-
-    def _settled(self, now: float) -> bool:
-        if self._fresh or now >= self._started + SETTLE_MOST - 1e-6:
-            return True
-        return now >= max(self._started + SETTLE, self._rejoined + REJOIN) - 1e-6
+        self.calls.release(now)
 
     def _route(self, session: Session, now: float) -> None:
         session.blocker = None
-        if not self._settled(now):
+        if not self._settling.isOver(now):
             self._blocked[session.stream] = session
             return
         routed = 0

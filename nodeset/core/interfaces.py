@@ -85,6 +85,9 @@ class INode(IService):
     def publishMany(event_uri: str, msgClass: Any, items: Any) -> Deferred[Receipt]:
         """Publish a message for the fields in each of `items`; one Deferred of a `Receipt` with the sums."""
 
+    def call(target: str, method: Any, /, *args: Any, **keywords: Any) -> Deferred[Any]:
+        """Call an exposed method of the node named `target`; a Deferred of what it returns."""
+
     def subscribe(name: str) -> Deferred[bool]:
         """Subscribe to an event name or pattern; a Deferred of True, once the dispatcher says so."""
 

@@ -21,12 +21,15 @@ from nodeset.core.address import checkPart
 from nodeset.core.arguments import makeSub, subscribable
 from nodeset.core.asking import Asking
 from nodeset.core.batch import MAX_QUEUED, MAX_QUEUED_BYTES, Sub
+from nodeset.core.calling import Calling
+from nodeset.core.expose import exposes
 from nodeset.core.granting import Granting
 from nodeset.core.handlers import Handlers
 from nodeset.core.interfaces import INode
 from nodeset.core.link import Transport
 from nodeset.core.message import NodeMessage
 from nodeset.core.peer import Peer
+from nodeset.core.phone import Phone
 from nodeset.core.publishing import Publishing
 from nodeset.core.utils import catches
 from nodeset.errors import BadSettings, LocalError, NotRunning, Refused
@@ -36,7 +39,7 @@ __all__ = ["Node"]
 
 
 @implementer(INode)
-class Node(Publishing, Asking, Granting, Service):
+class Node(Publishing, Calling, Asking, Granting, Service):
     """A peer on the bus: it publishes, subscribes, is called with what it subscribed to.
 
     :param port: TCP port to listen on for direct peers; 0 takes any, None listens nowhere.
@@ -68,7 +71,8 @@ class Node(Publishing, Asking, Granting, Service):
         clock: IReactorTime | None = None,
     ) -> None:
         self.settings = current() if settings is None else settings
-        super().__init__(self.settings.publish_timeout)
+        Publishing.__init__(self, self.settings.publish_timeout)
+        Calling.__init__(self, self.settings.call_timeout)
         if port is not None and not (isinstance(port, int) and 0 <= port <= 65535):
             raise BadSettings(f"port must be a number from 0 to 65535, or None, not {port!r:.60}")
         if dispatcher_url is not None and transport is None:
@@ -85,6 +89,7 @@ class Node(Publishing, Asking, Granting, Service):
         self._linked: list[Deferred[Any]] = []
         self._early: dict[str, list[Any]] = {}
         self._caught = catches(type(self))
+        self._exposed = exposes(type(self))
         self._handlers: Handlers | None = None
         if self.autosubscribe:
             for caught in self._caught:
@@ -118,6 +123,7 @@ class Node(Publishing, Asking, Granting, Service):
         self._obstacle = None
         on_event = None if getattr(self.onEvent, "__func__", None) is Node.onEvent else self.onEvent
         handlers = self._handlers = Handlers(self, self._caught, on_event, clock, self.settings.handler_timeout)
+        phone = Phone(self, self._exposed, clock)
         peer = Peer(
             self.name,
             self.host,
@@ -127,9 +133,11 @@ class Node(Publishing, Asking, Granting, Service):
             self._opened,
             self._tell,
             concurrency=self.concurrency,
+            phone=phone,
         )
         self._peer = peer
         self.publishBy(peer.publisher, peer.keeping)
+        self.callBy(phone)
         for pattern, sub in list(self._subscriptions.items()):
             for waiting in self._early.pop(pattern, [None]):
                 # A refusal that nobody waits for has been logged by the peer.
@@ -160,6 +168,7 @@ class Node(Publishing, Asking, Granting, Service):
         if peer is not None and self._peer is peer:
             self._peer = None
             self.publishBy(None)
+            self.callBy(None)
             peer.stop()
             if handlers is not None:
                 if alone:

@@ -9,28 +9,30 @@ import random
 import secrets
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextvars import Context
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from nodeset.core import batch as wire
 from nodeset.core.address import OWN, parse
-from nodeset.core.batch import NO_HEADERS, Beat, Bye, Done, Events, Frame, Level, Outcome, Sub, Subbed, Took, Want
+from nodeset.core.batch import Beat, Bye, Done, Events, Frame, Sub, Subbed, Took, Want
+from nodeset.core.callframes import Answer, Call, Item
 from nodeset.core.ear import Ear
-from nodeset.core.handlers import Refusal
 from nodeset.core.heartbeat import INTERVAL, Heartbeat
 from nodeset.core.hello import Hello, fitted, unpackOpened
-from nodeset.core.inbox import Delivery, Inbox
+from nodeset.core.inbox import Inbox
 from nodeset.core.keeping import Keeping
+from nodeset.core.lane import LaneFrame
 from nodeset.core.link import Link, Transport
 from nodeset.core.outbox import Outbox
+from nodeset.core.phone import Phone
 from nodeset.core.publisher import Publisher
 from nodeset.core.reconnector import makeReconnector, retryDelay
 from nodeset.core.screen import Screen
-from nodeset.core.stretch import DeliverRun, Result
+from nodeset.core.shift import Shift
+from nodeset.core.stretch import DeliverRun
 from nodeset.core.subscriptions import Subscriptions
 from nodeset.core.writer import BatchWriter
 from nodeset.errors import BadFurl, LinkLost, NodeSetError, ProtocolError, Refused, WrongIdentity
@@ -38,8 +40,6 @@ from nodeset.version import __version__
 
 __all__ = ["Peer"]
 
-#: How long handlers may work in one go, in seconds, before the reactor gets a turn.
-_SLICE = 0.01
 #: The one whose heart we listen to.
 _DISPATCHER = "dispatcher"
 
@@ -51,6 +51,7 @@ class Peer:
     :param opened: called each time a link is open.
     :param failed: called with the error when an attempt to link fails for a reason that waiting does not mend.
     :param concurrency: events of one publisher that may be with the handlers at a time.
+    :param phone: makes and answers calls; without one, none is answered.
     """
 
     log = Logger()
@@ -66,21 +67,25 @@ class Peer:
         failed: Callable[[NodeSetError], None] = lambda error: None,
         *,
         concurrency: int = 1,
+        phone: Phone | None = None,
         outbox: Outbox | None = None,
         inbox: Inbox | None = None,
         draw: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self.name, self.host = name, host
         self.stream = secrets.token_urlsafe(16)
-        self.counters: Counter[str] = Counter()
+        self.phone = Phone(self, {}, clock) if phone is None else phone
+        self.counters: Counter[str] = self.phone.counters
         self._transport, self._clock = transport, clock
-        self._deliver, self._opened, self._failed = deliver, opened, failed
-        self._writer = BatchWriter(clock, self._nextBatch)
+        self._opened, self._failed = opened, failed
+        self._writer = BatchWriter(clock, self._nextBatch, self._nextCalls)
+        self.phone.sendBy(self._writer)
         self.publisher = Publisher(Outbox() if outbox is None else outbox, clock, self._poke, self.counters)
         self.keeping = Keeping(self.publisher, clock, self._writer.write, self.counters)
         self._subscriptions = Subscriptions(self._writer.write, self._subscriptionRefused)
         self._inbox = Inbox(concurrency) if inbox is None else inbox
         self._screen = Screen(self._inbox, self.counters)
+        self._shift = Shift(self._inbox, self._screen, deliver, clock, self._writer.write)
         self._heartbeat = Heartbeat()
         self._reconnector = makeReconnector(self, clock, lambda attempt: retryDelay(attempt, draw))
         self._beating = LoopingCall(self._beat)
@@ -94,9 +99,6 @@ class Peer:
         self._running = False
         self._complaint = ""
         self._ponged = False
-        self._working: IDelayedCall | None = None
-        self._busy = False
-        self._until = 0.0
         self._retiring: Deferred[None] | None = None
 
     # -- what the node asks for
@@ -114,11 +116,11 @@ class Peer:
     @property
     def busy(self) -> bool:
         """Whether a handler is being called just now."""
-        return self._busy
+        return self._shift.busy
 
     def start(self) -> None:
         """Open a link, keep one open."""
-        self._running = True
+        self._running = self._shift.open = True
         beating = self._beating.start(INTERVAL, now=False)
         beating.addErrback(lambda failure: self.log.failure("{name}: the heartbeat stopped", failure, name=self.name))
         self._reconnector.start()
@@ -130,7 +132,8 @@ class Peer:
         """
         end = self._clock.seconds() + timeout
         self.keeping.stop()
-        return self.publisher.flush(timeout).addCallback(lambda flushed: self._sayGoodbye(end - self._clock.seconds()))
+        flushed = self.publisher.flush(timeout).addCallback(lambda none: self.phone.flush(end - self._clock.seconds()))
+        return flushed.addCallback(lambda none: self._sayGoodbye(end - self._clock.seconds()))
 
     def _sayGoodbye(self, timeout: float) -> Deferred[None]:
         if self._link is None or timeout <= 0:
@@ -150,13 +153,12 @@ class Peer:
         self._reconnector.stop()
         if self._beating.running:
             self._beating.stop()
-        if self._working is not None:
-            self._working.cancel()
-            self._working = None
+        self._shift.stop()
         self._leaving = True
         self._writer.flush()
         self._ear.deafen()
         self._forgetLink()
+        self.phone.stop()
         self.publisher.stop()
         self._subscriptions.stop()
 
@@ -193,6 +195,9 @@ class Peer:
     def _nextBatch(self) -> list[Events]:
         return [] if self._leaving else self.publisher.take()
 
+    def _nextCalls(self) -> tuple[list[LaneFrame], int]:
+        return self.phone.take(self._leaving)
+
     # -- the link, as the reconnector sees it
 
     def dial(self) -> Deferred[tuple[Link, bytes]]:
@@ -209,6 +214,8 @@ class Peer:
             retained=self.keeping.retained.events(),
             boot=self._boot,
             software=f"nodeset {__version__}",
+            methods=self.phone.callee.exposed,
+            calls=self.phone.callee.holds(),
         )
         try:
             packed, self._untold = fitted(hello)
@@ -223,6 +230,7 @@ class Peer:
             raise ProtocolError(f"the dispatcher picks version {opened.version} of the protocol, we speak {wire.VERSION}")
         if not opened.known:
             self._inbox.forgetUnbegun()
+        restarted = opened.boot != self._boot
         self._link, self._boot, self._leaving, self._complaint = link, opened.boot, False, ""
         self._heartbeat.heard(_DISPATCHER, self._clock.seconds())
         self._inbox.census.met(opened.boot)
@@ -232,6 +240,8 @@ class Peer:
         self.log.info("{name} is linked to its dispatcher at {where}", name=self.name, where=self._transport.describe())
         self._subscriptions.opened(self._told, dict(opened.refused))
         self.publisher.linkOpened()
+        if "calls" in opened.features:
+            self.phone.linkOpened(opened.known, restarted)
         self._opened()
 
     def dialFailed(self, error: NodeSetError, pause: float) -> None:
@@ -260,6 +270,7 @@ class Peer:
         self._subscriptions.linkLost()
         self.keeping.linkLost()
         self.publisher.linkLost()
+        self.phone.linkLost()
         self._retired()
 
     def _abort(self, reason: NodeSetError) -> None:
@@ -287,30 +298,33 @@ class Peer:
         now = self._clock.seconds()
         self._heartbeat.heard(_DISPATCHER, now)
         events: list[Events] = []
+        calls: list[LaneFrame] = []
         try:
             for frame in wire.unpack(batch):
                 if type(frame) is Events:
                     events.append(frame)
+                elif type(frame) is Answer or type(frame) is Call or type(frame) is Item:
+                    calls.append(frame)
                 else:
                     self._received(frame)
         except ProtocolError as error:
             self.log.error("{name}: the dispatcher breaks the protocol: {reason}", name=self.name, reason=str(error))
             self._abort(error)
             return
+        if calls:
+            self.phone.arrived(calls, now)
         if events:
             self.counters["received"] += sum(len(run.lengths) for run in events)
-            self._took(self._inbox.offer(events, now))
-        self._work()
-
-    def _took(self, batches: int) -> None:
-        if batches:
-            self._writer.write(Took(batches))
+            self._shift.took(self._inbox.offer(events, now))
+        self._shift.work()
 
     def _received(self, frame: Frame) -> None:
         match frame:
             case Done():
                 self.publisher.done(frame)
             case Took():
+                if frame.calls:
+                    self.phone.received(frame)
                 self.publisher.took(frame.batches)
             case Subbed():
                 self._subscriptions.answered(frame)
@@ -327,66 +341,4 @@ class Peer:
                 self.publisher.linkLeaving()
                 self.log.info("{name}: the dispatcher is about to leave: {reason}", name=self.name, reason=frame.reason)
             case _:
-                raise ProtocolError(f"a dispatcher does not send {type(frame).__name__}")
-
-    def _work(self) -> None:
-        """Give events to the handlers for a while, then let the reactor breathe."""
-        if self._working is not None or self._busy or not self._running:
-            return
-        self._busy = True
-        self._until = self._clock.seconds() + _SLICE
-        try:
-            while (head := self._inbox.head()) is not None:
-                self._handle(*head)
-                if not self._inTime():
-                    break
-        finally:
-            self._busy = False
-        for confirm in self._inbox.answers():
-            self._writer.write(confirm)
-        self._took(self._inbox.unpark(self._clock.seconds()))
-        if self._running and self._inbox.waiting:
-            self._working = self._clock.callLater(0, self._resume)
-
-    def _inTime(self) -> bool:
-        """Whether more events may go to the handlers now."""
-        return self._running and self._clock.seconds() <= self._until
-
-    def _handle(self, stream: str, run: Events, index: int, offset: int) -> None:
-        """Give the events of `run` from `index` on to handlers, until one takes its time."""
-        more: Callable[[], bool] = self._inTime
-        if run.ttl or run.headers is not NO_HEADERS:
-            wanted = self._screen.look(stream, run, self._clock.seconds(), more)
-            if wanted is None:
-                return
-            more = wanted
-        stretch = self._deliver(run, stream, index, offset, more)
-        if stretch.reached > index:
-            self._inbox.passed(stream, stretch.reached - index, stretch.offset - offset)
-        if stretch.delivery is not None:
-            self._inbox.begin(stretch.delivery)
-            self._settle(stretch.result, stretch.delivery)
-
-    def _resume(self) -> None:
-        self._working = None
-        self._work()
-
-    def _finished(self, reason: str | None, delivery: Delivery) -> None:
-        self._settle(reason, delivery)
-        Context().run(self._work)  # what comes next is no part of the trace that this event was part of
-
-    def _settle(self, result: Result, delivery: Delivery) -> None:
-        if isinstance(result, Deferred):
-            if delivery.level is not Level.HANDLED:
-                self._inbox.answer(delivery, Outcome.OK)
-            result.addCallback(self._finished, delivery)
-            return
-        if result and delivery.packed_headers is not NO_HEADERS:
-            self._screen.failed(delivery)
-        if isinstance(result, Refusal):
-            self._inbox.answer(delivery, Outcome.REFUSED, result[:500])
-        elif result and delivery.level is Level.HANDLED:
-            self._inbox.answer(delivery, Outcome.FAILED, result[:500])
-        else:
-            self._inbox.answer(delivery, Outcome.OK)
-        self._inbox.finished(delivery)
+                self.phone.received(frame)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-__all__ = ["addTo", "count", "merged", "split"]
+__all__ = ["addTo", "count", "holds", "merged", "split"]
 
 
 def addTo(ranges: list[tuple[int, int]], first: int, last: int) -> None:
@@ -35,3 +35,8 @@ def split(ranges: list[tuple[int, int]], most: int) -> Iterator[list[tuple[int, 
     """The same ranges in lists of at most `most`, as many as one frame may carry."""
     for start in range(0, len(ranges), most):
         yield ranges[start : start + most]
+
+
+def holds(ranges: Iterable[tuple[int, int]], number: int) -> bool:
+    """Whether `number` is in one of `ranges`."""
+    return any(first <= number <= last for first, last in ranges)

@@ -16,6 +16,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from nodeset.core.batch import (
     TARGET,
     WINDOW,
+    Ask,
+    Asked,
     Bye,
     Confirm,
     Done,
@@ -30,6 +32,7 @@ from nodeset.core.batch import (
     Want,
     pack,
 )
+from nodeset.core.lane import LaneFrame
 from nodeset.core.link import Link
 
 __all__ = ["TARGET", "BatchWriter"]
@@ -38,6 +41,8 @@ __all__ = ["TARGET", "BatchWriter"]
 _MOST_FRAMES = 2048
 #: What a frame costs beside what `_weigh` looks at: numbers, markers.
 _OVERHEAD = 64
+#: The same for cancels with their like, which name a stream.
+_NAMED = 320
 #: Batches for which credit is due that are worth a batch of their own, half of what may be under way.
 _WORTH_IT = WINDOW // 2
 
@@ -61,8 +66,12 @@ def _weigh(frame: Frame) -> int:
             return _OVERHEAD + 4 * (len(frame.pattern) + len(frame.to))
         case Bye():
             return _OVERHEAD + 4 * len(frame.reason)
+        case Ask():
+            return 5 * _OVERHEAD + 19 * len(frame.ranges)
+        case Asked():
+            return _OVERHEAD + sum(16 + 4 * sum(map(len, callee)) for callee in frame.callees)
         case _:
-            return _OVERHEAD
+            return _NAMED
 
 
 class BatchWriter:
@@ -70,13 +79,20 @@ class BatchWriter:
 
     :param source: called at the end of a turn for the events of one batch, again and again until it has none; what is made late
         is made of more.
+    :param calls: the same for calls, answers, items, with what they weigh.
     """
 
-    __slots__ = ("_clock", "_flushing", "_frames", "_link", "_source", "_taken")
+    __slots__ = ("_calls", "_clock", "_flushing", "_frames", "_link", "_source", "_taken", "_taken_calls")
 
-    def __init__(self, clock: IReactorTime, source: Callable[[], list[Events]] = list) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        source: Callable[[], list[Events]] = list,
+        calls: Callable[[], tuple[list[LaneFrame], int]] = lambda: ([], 0),
+    ) -> None:
         self._clock = clock
-        self._source = source
+        self._source, self._calls = source, calls
+        self._taken_calls = 0
         self._frames: list[Frame] = []
         self._taken = 0
         self._link: Link | None = None
@@ -92,7 +108,7 @@ class BatchWriter:
         """There is no link: what is written is dropped, since it was about the link that was."""
         self._link = None
         self._frames.clear()
-        self._taken = 0
+        self._taken = self._taken_calls = 0
         if self._flushing is not None:
             self._flushing.cancel()
             self._flushing = None
@@ -103,7 +119,8 @@ class BatchWriter:
             return
         if type(frame) is Took:
             self._taken += frame.batches
-            if self._taken >= _WORTH_IT:
+            self._taken_calls += frame.calls
+            if self._taken >= _WORTH_IT or self._taken_calls >= _WORTH_IT:
                 self.poke()
         else:
             self._frames.append(frame)
@@ -126,9 +143,9 @@ class BatchWriter:
         frames, self._frames = self._frames, []
         batch: list[Frame] = []
         size = 0
-        if self._taken:
-            batch, size = [Took(self._taken)], _OVERHEAD
-            self._taken = 0
+        if self._taken or self._taken_calls:
+            batch, size = [Took(self._taken, self._taken_calls)], _OVERHEAD
+            self._taken = self._taken_calls = 0
         for frame in frames:
             weight = _weigh(frame)
             if batch and (size + weight > TARGET or len(batch) == _MOST_FRAMES):
@@ -136,6 +153,15 @@ class BatchWriter:
                 batch, size = [], 0
             batch.append(frame)
             size += weight
+        calls, weight = self._calls()
+        while calls:
+            batch += calls
+            size += weight
+            calls, weight = self._calls()
+            # Credit is by the batch. And an event may be as large as all that one has room for beside little else.
+            if calls or size > TARGET:
+                link.send(pack(batch))
+                batch, size = [], 0
         while (events := self._source()) or batch:
             link.send(pack([*batch, *events]))
             batch = []
