@@ -19,7 +19,6 @@ from nodeset.core.lane import LaneFrame
 from nodeset.core.limits import MAX_EVENT, MAX_HEADERS, MAX_REASON
 from nodeset.core.parcel import packError
 from nodeset.core.party import Group, Party, State, Way, waysOf
-from nodeset.core.rights import Rights
 from nodeset.core.session import Session
 from nodeset.errors import ProtocolError
 
@@ -156,7 +155,8 @@ class Switchboard:
             return
         call.by = party.session.by
         self._counters["calls"] += 1
-        if refused := self._whyNot(party.session.rights, call, now):
+        rights = party.session.rights
+        if refused := rights.mayCall(call.target, call.method) or (rights.take(now, 1) == 0 and rights.limit):
             self._counters["calls_refused"] += 1
             self._reply(party, call.id, Ending.REFUSED, refused)
         elif not call.target:
@@ -172,11 +172,6 @@ class Switchboard:
             way = party.ways[call.id] = Way(party, call.id, call, deadline, len(call.payload))
             callee.queue(way)
             self._wake(callee)
-
-    @staticmethod
-    def _whyNot(rights: Rights, call: Call, now: float) -> str:
-        why = rights.mayCall(call.target, call.method)
-        return why or ("" if not rights.limited or rights.take(now, 1) else rights.limit)
 
     def release(self, now: float) -> None:
         """Do what was held, if the dispatcher has settled."""
@@ -236,22 +231,21 @@ class Switchboard:
     def _answerClaimed(self, party: Party, answer: Answer) -> None:
         """Perhaps of a call that came through an earlier dispatcher; else it was cancelled, or is answered twice."""
         caller = self._parties.get(answer.caller)
-        claimed = caller is not None and party in self._claims.claimers(answer.caller, answer.id)
-        if caller is not None and claimed and answer.ending is not Ending.STREAM:
-            answer.caller, answer.callee = "", party.stream
-            self._put(caller, answer)
-        else:
+        if caller is None or party not in self._claims.claimers(answer.caller, answer.id) or answer.ending is Ending.STREAM:
             self._counters["answers_late"] += 1
+            return
+        answer.caller, answer.callee = "", party.stream
+        self._put(caller, answer)
 
     def _items(self, party: Party, item: Item) -> None:
         if sum(map(len, item.payloads)) > MAX_EVENT:
             raise ProtocolError(f"items of a stream are over the limit of {MAX_EVENT} bytes together")
         way = party.serving.get((item.caller, item.id))
-        if way is not None and way.state == State.STREAMING:
-            item.caller = ""
-            self._put(way.caller, item)
-        else:
+        if way is None or way.state != State.STREAMING:
             self._counters["answers_late"] += 1
+            return
+        item.caller = ""
+        self._put(way.caller, item)
 
     def said(self, session: Session, frame: Cancel | More | Ask, now: float) -> None:
         """`session` no longer waits for its call, has read items, or asks. Raises `ProtocolError`."""
@@ -323,13 +317,11 @@ class Switchboard:
     def draw(self, party: Party) -> Call | None:
         """The next call to send to `party`."""
         while (way := party.next()) is not None:
-            if way.deadline <= party.now:
+            call, way.call = way.call, None
+            if call is None or way.deadline <= party.now:
                 way.state = State.DONE
                 self._tell(way, Ending.TIMED_OUT, f"it waited for its turn at {party.session.name} until its time was over")
                 continue
-            call = way.call
-            assert call is not None, "what waits has its call"
-            way.call = None
             call.timeout = 0 if way.deadline == inf else max(1, round(1000 * (way.deadline - party.now)))
             party.sent(way, call)
             return call
@@ -374,12 +366,10 @@ class Switchboard:
         """Nobody waits for `way`; with `cancel`, who runs it is told."""
         callee = way.callee
         if callee is not None and callee.release(way):
-            if cancel:
-                said = Cancel(way.caller.stream, way.id)
-                if callee.session.away_since is None:
-                    self._send(callee.session, said)
-                else:
-                    callee.unsaid.append(said)
+            if cancel and callee.session.away:
+                callee.unsaid.append(Cancel(way.caller.stream, way.id))
+            elif cancel:
+                self._send(callee.session, Cancel(way.caller.stream, way.id))
             self._wake(callee)
 
     def _end(self, way: Way, ending: Ending, reason: str, cancel: bool = False) -> None:

@@ -10,7 +10,7 @@ from unittest import mock
 import attrs
 
 from nodeset.core import exchange as rules
-from nodeset.core import reconnector
+from nodeset.core import reconnector, settling
 from nodeset.core.batch import Events, Outcome
 from nodeset.core.exchange import Exchange
 from nodeset.core.inbox import Inbox
@@ -119,8 +119,8 @@ def _planted(off: Callable[[], Any], invariants: str, kind: str = "mixed", commo
 
 
 PLANTED: dict[str, Planted] = {
-    "a pause after a restart": _planted(_swap(rules, "SETTLE", 0.0), "I1", "outage"),
-    "a pause after a returning join": _planted(_swap(rules, "REJOIN", 0.0), "I1", common=False),
+    "a pause after a restart": _planted(_swap(settling, "SETTLE", 0.0), "I1", "outage"),
+    "a pause after a returning join": _planted(_swap(settling, "REJOIN", 0.0), "I1", common=False),
     "late below the highest taken": _planted(_wrap(Inbox, "_queue", _neverLate), "I3"),
     "late counts as dropped": _planted(_wrap(Piece, "answered", _lateIsFine), "I1 I4"),
     "open tells what is held": _planted(_swap(Inbox, "holds", lambda inbox: []), "I4"),
