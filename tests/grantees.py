@@ -25,12 +25,6 @@ class GrantCase(SiteCase):
             self.site.wait(self.listener.subscribe(pattern))
         self.listener.heard.clear()
 
-    def ask(self, node: Node, method: str, *args: Any) -> Any:
-        """What the dispatcher itself answers to this node."""
-        assert self.site.dispatcher is not None and node._peer is not None
-        session = self.site.dispatcher.exchange.answers.sessions[node._peer.stream]
-        return self.site.dispatcher.desk.ask(session, method, list(args), {})
-
     def granted(self, node: Node | None = None, **says: Any) -> str:
         """A FURL that `node`, else the owner, makes."""
         furl: str = self.site.wait((node or self.owner).grant(**says))
@@ -38,8 +32,7 @@ class GrantCase(SiteCase):
 
     def holder(self, furl: str, name: str = "holder", **options: Any) -> Quiet:
         """A node with this FURL."""
-        node = self.site.node(Quiet, name=name, grant=furl, **options)
-        return node
+        return self.site.node(Quiet, name=name, grant=furl, **options)
 
     def heard(self) -> list[str]:
         """What the listener has heard since the last time, of what nodes publish."""

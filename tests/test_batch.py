@@ -148,7 +148,7 @@ class FormTests(SynchronousTestCase):
                 [6, "ev", False, "why"],
                 [7, 0, 0],
                 [8, "why"],
-                [17, "ev", True],
+                [17, "ev", True, False],
                 [18, "ev", "s"],
                 [10, "s", 2, 1, "calc", "add", 500, 1, False, None, b"[[],{}]", "t/g"],
                 [11, "s", 2, 0, b"3", "c"],

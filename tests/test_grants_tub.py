@@ -7,7 +7,6 @@ from typing import Any
 
 from foolscap.api import Tub
 
-from nodeset.core.node import Node
 from nodeset.errors import GrantRefused, Refused
 from nodeset.transport.certificate import createCertificate
 from nodeset.transport.entrance import RefusedFace
@@ -37,11 +36,6 @@ class GrantTubCase(TubCase):
         self.addCleanup(node.stopService)
         node.startService()
         return node
-
-    def ask(self, node: Node, method: str, *args: Any) -> Any:
-        assert node._peer is not None
-        session = self.dispatcher.exchange.answers.sessions[node._peer.stream]
-        return self.dispatcher.desk.ask(session, method, list(args), {})
 
     async def stock(self, furl: str) -> Stock:
         stock = Stock(furl)
