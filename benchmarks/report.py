@@ -11,6 +11,8 @@ __all__ = ["align", "makeTable"]
 
 _HEAD = ("work", "system", "median", "spread", "CPU us/event p/b/s", "peak MiB p/b/s", "ratio", "least", "aim", "")
 _ROLES = ("publisher", "broker", "subscriber")
+#: What of ours a ratio is of, where it is not the same work.
+_OURS = {"many": "publishMany ", "granted": "granted "}
 _SIGNS = {"value": "", "p50": "p50 ", "p99": "p99 "}
 
 
@@ -60,7 +62,7 @@ def _triple(values: dict[str, float], form: str) -> str:
 def _tell(verdict: Verdict, job: Job) -> tuple[str, str, str, str]:
     bar = verdict.bar
     unit, sign = ("x", ">=" if bar.above else "<=") if bar.theirs else (" MiB", "<=")
-    name = ("publishMany " if bar.ours == "many" and bar.theirs == "publish" else "") + _SIGNS[bar.figure]
+    name = (_OURS.get(bar.ours, "") if bar.ours != bar.theirs else "") + _SIGNS[bar.figure]
     ratio = "-" if verdict.ratio is None else f"{name}{verdict.ratio:.2f}{unit}"
     return ratio, f"{sign} {bar.least:g}{unit}", f"{bar.aim:g}{unit}", verdict.word
 

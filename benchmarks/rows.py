@@ -56,6 +56,7 @@ WORKS: Final = (
         Work("publish", 0),
         1.0,
     ),
+    Job("granted", "events/s 1 -> 1, under grants of 5 links", "/s", ("nodeset",), Work("publish", 0, links=5), 1.0),
     Job("many", "events/s 1 -> 1, publishMany", "/s", ("nodeset", "nats_batched"), Work("many", 0), 1.0),
     Job("fan", "deliveries/s 1 -> 10", "/s", ("nodeset", "nats", "zeromq"), Work("publish", 0, subscribers=10), 0.25),
     Job("slow", "one way, 200/s", "us", ("nodeset", "nats"), Work("paced", 400, rate=200)),
@@ -75,6 +76,7 @@ WORKS: Final = (
 BARS: Final = (
     Bar("publish", "publish", "nats", 1.8, 4),
     Bar("publish", "publish", "zeromq", 1.8, 4),
+    Bar("granted", "publish", "nodeset", 0.98, 1),
     Bar("many", "publish", "nats", 2.5, 5),
     Bar("many", "publish", "zeromq", 2.5, 5),
     Bar("many", "many", "nats_batched", 0.5, 1),

@@ -43,6 +43,7 @@ class Work(msgspec.Struct, frozen=True):
         `hold` (nodes that do nothing, `publishers` of them and then `count` more).
     :param count: events, of all publishers together.
     :param window: the most events of a publisher of ours that wait for their receipts.
+    :param links: how long the grants of our nodes are: one link is a member's, each further one narrows it.
     """
 
     kind: str
@@ -51,6 +52,7 @@ class Work(msgspec.Struct, frozen=True):
     publishers: int = 1
     rate: int = 0
     window: int = 10_000
+    links: int = 1
 
 
 def drawSizes(count: int) -> list[int]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from nodeset.core.batch import Held, Mode
 from nodeset.core.grants import idOf
 from nodeset.core.node import Node
 from nodeset.errors import GrantRefused, NodeSetError, Receipt, Refused
@@ -198,6 +199,13 @@ class ResentTests(ExchangeCase):
         self.assertEqual([(frame.result, frame.ranges) for frame in done], [(3, [(1, 1), (5, 6)])])
         self.assertIn("may have arrived then", done[0].reason)
         self.assertEqual(self.confirm(a, 2, 4)[0].ranges, [(2, 4)])
+
+    def test_claimed(self) -> None:
+        """Nobody gets a resent event by saying that he holds it whose grant does not let him subscribe to it."""
+        worker = self.join("worker", "ev")
+        thief, *_ = self.exchange.join("tub-thief", makeHello("thief"), self.now, rights(caveat(subscribe=["other"])))
+        self.exchange.held(thief, Held(self.publisher.stream, [(1, 5)], []), self.now)
+        self.assertEqual(self.resend(makeRun(1, 5, mode=Mode.ONE)).sums, {worker.name: 5})
 
 
 def _bucket(rate: float, now: float) -> Any:

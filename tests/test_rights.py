@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from nodeset.core import rights as room
 from nodeset.core.address import covers, matches
 from nodeset.core.grants import Caveat, Link
 from nodeset.core.rights import MEMBER, VOUCHED, Bucket, Buckets, Rights, checkCall, memberCaveat
@@ -158,6 +159,23 @@ class RightsTests(SynchronousTestCase):
             self.assertRaises(GrantRefused, rights, member(), caveat(**says))
         self.assertEqual([checkCall(each) for each in ("calc", "*", "calc/a.*")], ["calc/>", "*/>", "calc/a.*"])
         self.assertRaises(InvalidAddressing, checkCall, "a@b/c")
+
+    def test_cost(self) -> None:
+        """Patterns are looked at once for each name, however many events and links there are; after that one look into a
+        dictionary answers, for a member as for a grant of five links.
+        """
+        looked: list[str] = []
+
+        def counted(outer: str, inner: str) -> bool:
+            looked.append(inner)
+            return covers(outer, inner)
+
+        self.patch(room, "covers", counted)
+        five = rights(member(), *(caveat(publish=["a", "b.>"]) for _ in range(4)))
+        for _ in range(1000):
+            self.assertEqual((five.mayPublish("b.c"), five.mayPublish("n@h/b.d"), bool(five.mayPublish("c"))), ("", "", True))
+        self.assertLessEqual(len(looked), 3 * 9)
+        self.assertFalse(five.limited or MEMBER.limited)
 
     def test_memory(self) -> None:
         """What is remembered is bounded, however many names are asked for."""

@@ -101,13 +101,28 @@ def _prepare(place: Place) -> None:
     load("nodeset.core.utils").setDefaultOptions()
 
 
+def _grant(work: Work) -> str | None:
+    """The FURL with the grant that the nodes show; None for what they find by themselves."""
+    if work.links < 2:
+        return None
+    rendezvous, settings = load("nodeset.transport.rendezvous"), load("nodeset.settings")
+    grants: Any = load("nodeset.core.grants")
+    state = rendezvous.stateDirectory(os.environ, settings.current().state_dir)
+    place, _slash, name = str(rendezvous.find(environ=os.environ, state_directory=state).read()).rpartition("/")
+    for _ in range(work.links - 1):
+        verbs = {"publish": [f"{MIXED}.*", EVENT], "subscribe": [f"{MIXED}.*", EVENT]}
+        name = grants.narrow(name, grants.Caveat(os.urandom(8), **verbs, call=[], answer=[]))
+    return f"{place}/{name}"
+
+
 def publisher(desk: Desk, place: Place) -> None:
     """One node for each publisher, all in this process."""
     import nodeset
 
     _prepare(place)
     work, message = desk.work, _messages(desk.work)
-    nodes = [nodeset.Node(name=f"publisher-{index}") for index in range(work.publishers)]
+    furl = _grant(work)
+    nodes = [nodeset.Node(name=f"publisher-{index}", dispatcher_url=furl) for index in range(work.publishers)]
     matches = 1 if work.kind == "one" else work.subscribers
     left, pumps = [len(nodes)], list[Pump]()
 
@@ -201,7 +216,8 @@ def subscriber(desk: Desk, place: Place) -> None:
             """An event."""
             self.take(msg)
 
-    nodes = [Subscriber(name=f"subscriber-{index}") for index in range(desk.work.subscribers)]
+    furl = _grant(desk.work)
+    nodes = [Subscriber(name=f"subscriber-{index}", dispatcher_url=furl) for index in range(desk.work.subscribers)]
     for index, node in enumerate(nodes):
         node.take = desk.taker(index)
     # What a node catches is subscribed to before it is linked.

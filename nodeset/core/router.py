@@ -60,7 +60,7 @@ class Router:
         if run.mode is Mode.ALL:
             return self._toAll(run, matches, now)
         session = self._answers.sessions.get(holder) if holder is not None else None
-        if session is None:
+        if session is None or session.rights.maySubscribe(uri.eventName):  # anybody can say that he holds it
             return self._toOne(uri, run, matches, now)
         quota = next((session.quotas[entry] for entry in matches if entry.peer == holder), None)
         # It may have unsubscribed since; what it holds it still answers for.
