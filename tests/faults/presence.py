@@ -9,7 +9,7 @@ import heapq
 import random
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 
@@ -47,6 +47,11 @@ class Actor:
     def alive(self) -> bool:
         """Whether it was not killed."""
         return self.acts[-1][1] != "kill"
+
+    def asleep(self, disturbed: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+        """When it was stopped in such times, so that it was gone for its dispatcher and cannot have been told everything."""
+        pairs = [(at, until + LAG) for (at, act), (until, _following) in pairwise(self.acts) if act == "stop"]
+        return [(begin, end) for begin, end in pairs if any(a <= end and begin <= b for a, b in disturbed)]
 
     def expected(self, disturbed: Sequence[tuple[float, float]]) -> list[Expected]:
         """What is to be shown of it, when the dispatcher was away, or settling, at these times."""
@@ -117,19 +122,23 @@ class _Play:
         self.stage, self.say, self.draw = stage, say, random.Random(seed)
         self.dispatcher = stage.dispatcher()
         self.disturbed: list[tuple[float, float]] = []
-        self.watchers = [self._watcher(number) for number in range(2)]
-        stage.ready(*self.watchers)
-        self.actors: list[Actor] = []
         self.done: dict[str, int] = {}
+        self.watchers = [self._watcher(number) for number in range(3)]
+        stage.ready(*(watcher.child for watcher in self.watchers))
+        self.actors = list(self.watchers)
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
         self.end = time.monotonic() + seconds
         for slot in range(nodes):
             self._at(self.draw.uniform(0, 3), partial(self._start, slot))
-        self._at(self.draw.uniform(12, 25), self._restart)
+        self._at(self.draw.uniform(12, 25), self._disturb)
+        # The last watcher is stopped now and then itself, as long as it has a link all the time.
+        self._at(8, partial(self._nap, self.watchers[-1]))
 
-    def _watcher(self, number: int) -> Child:
-        return self.stage.member(f"watcher{number}", subscribe="nodeset.node.*")
+    def _watcher(self, number: int) -> Actor:
+        watcher = Actor(self.stage.member(f"watcher{number}", subscribe="nodeset.node.*"))
+        self._did(watcher, "start")
+        return watcher
 
     def _at(self, seconds: float, act: Callable[[], None]) -> None:
         if time.monotonic() + seconds < self.end:
@@ -190,28 +199,37 @@ class _Play:
     def _wake(self, slot: int, actor: Actor) -> None:
         actor.child.signal(signal.SIGCONT)
         self._did(actor, "cont")
-        self._at(self.draw.uniform(4, 8), partial(self._next, slot, actor))
+        then = partial(self._next, slot, actor) if slot >= 0 else partial(self._nap, actor)
+        self._at(self.draw.uniform(4, 8) if slot >= 0 else self.draw.uniform(15, 25), then)
 
-    def _restart(self) -> None:
+    def _nap(self, watcher: Actor) -> None:
+        self._stop(-1, watcher, self.draw.uniform(*MIDDLE), False)
+
+    def _disturb(self) -> None:
+        """Something happens to the dispatcher."""
         began = time.monotonic()
-        if self.draw.random() < 0.7:
+        kind = self.draw.choice(["killed", "killed", "ended", "frozen"])
+        if kind == "killed":
             self.dispatcher.kill()
         else:
-            self.dispatcher.signal(signal.SIGTERM)
+            self.dispatcher.signal(signal.SIGTERM if kind == "ended" else signal.SIGSTOP)
+        if kind == "frozen":
+            self.stage.wait("it may go on", partial(_past, began + self.draw.uniform(3, 12)))
+            self.dispatcher.signal(signal.SIGCONT)
+        else:
             self.stage.wait("it is gone", lambda: self.dispatcher.ended)
-        back = time.monotonic() + self.draw.uniform(0, 1.5)
-        self.stage.wait("it may start again", partial(_past, back))
-        self.dispatcher = self.stage.dispatcher()
+            self.stage.wait("it may start again", partial(_past, time.monotonic() + self.draw.uniform(0, 1.5)))
+            self.dispatcher = self.stage.dispatcher()
         self.disturbed.append((began, time.monotonic() + SETTLED))
-        self.done["restart"] = self.done.get("restart", 0) + 1
-        self._at(self.draw.uniform(25, 45), self._restart)
+        self.done[f"dispatcher {kind}"] = self.done.get(f"dispatcher {kind}", 0) + 1
+        self._at(self.draw.uniform(25, 45), self._disturb)
 
     # -- what must hold
 
     def rest(self) -> bool:
         """Whether every watcher knows how it is."""
         for watcher in self.watchers:
-            shown = {stream: lines[-1].state for stream, lines in _read(watcher).items()}
+            shown = {stream: lines[-1].state for stream, lines in _read(watcher.child).items()}
             for actor in self.actors:
                 if actor.stream and shown.get(actor.stream, "down") != ("up" if actor.alive else "down"):
                     return False
@@ -221,38 +239,33 @@ class _Play:
         """Compare; returns how many changes were shown."""
         told = 0
         for watcher in self.watchers:
-            shown = _read(watcher)
+            shown = _read(watcher.child)
             told += sum(len(lines) for lines in shown.values())
             for actor in self.actors:
-                lines = shown.pop(actor.stream, [])
-                states = [line.state for line in lines]
-                expected = actor.expected(self.disturbed)
-                history = [(round(at - self.end, 1), act) for at, act in actor.acts]
-                findings.must(
-                    fits(states, expected),
-                    f"{watcher.name} was shown {[(round(line.at - self.end, 1), line.state) for line in lines]} of "
-                    f"{actor.child.name}, expected {expected}, did {history}",
-                )
-                chain = [line.was for line in lines] == [
-                    "" if state == "down" else state for state in ["", *states][: len(lines)]
-                ]
-                findings.must(chain, f"{watcher.name}: broken chain of {actor.child.name}: {lines}")
-                for line in lines:
-                    over = actor.acts[-1][0] if not actor.alive else float("inf")
-                    ghost = line.state != "down" and line.at > over + 2 + LAG
-                    findings.must(not ghost, f"{watcher.name} was shown {line.state} of {actor.child.name} after its death")
-            others = [line for lines in shown.values() for line in lines]
-            findings.must(
-                [line.state for line in others] == ["up"] * len(self.watchers),
-                f"{watcher.name} was shown of watchers, strangers: {others}",
-            )
+                for wrong in self._compare(watcher, actor, shown.pop(actor.stream, [])):
+                    did = [(round(at - self.end, 1), act) for at, act in actor.acts]
+                    findings.must(False, f"{watcher.child.name} of {actor.child.name}: {wrong}; what was done: {did}")
+            findings.must(not shown, f"{watcher.child.name} was shown strangers: {shown}")
         return told
+
+    def _compare(self, watcher: Actor, actor: Actor, lines: list[_Shown]) -> Iterator[str]:
+        """What is wrong with what a watcher was shown of one start of a node."""
+        states = [line.state for line in lines]
+        expected = actor.expected([*self.disturbed, *watcher.asleep(self.disturbed)])
+        if not fits(states, expected):
+            yield f"shown {[(round(line.at - self.end, 1), line.state) for line in lines]}, expected {expected}"
+        before = ["" if state == "down" else state for state in ["", *states][: len(lines)]]
+        if [line.was for line in lines] != before:
+            yield f"not a chain: {lines}"
+        over = actor.acts[-1][0] + 2 + LAG + (MIDDLE[1] if watcher is self.watchers[-1] else 0)
+        if not actor.alive and any(line.state != "down" and line.at > over for line in lines):
+            yield f"shown after its death: {lines}"
 
 
 @scenario(
     "presence",
-    "12 nodes, some of one name, are killed, stopped for 1 to 28 s, killed while stopped, started, while the dispatcher is "
-    "killed or restarted every 25 to 45 s; 2 watchers of nodeset.node.*; each action from a seed",
+    "12 nodes, two of each name, are killed, stopped for 1 to 28 s, killed while stopped, started, while the dispatcher is "
+    "killed, restarted or stopped every 25 to 45 s; 3 watchers of nodeset.node.*, one stopped at times; all from a seed",
     "each watcher's handlers are shown what was done: no ghost, nothing twice, nothing missed that did not begin and end while "
     "the dispatcher was away",
 )
