@@ -241,6 +241,21 @@ class RoundTripTests(GroundCase):
 
         return self.run_(scenario)
 
+    def test_presence(self) -> Deferred[None]:
+        """A stock peer that subscribed to it is told of nodes that come and go from then on, and of nothing else."""
+
+        async def scenario(ground: Ground) -> None:
+            peer, plain = await ground.stock(), StockNode()
+            await peer.call("subscribe", "nodeset.node.*", plain, "plain")
+            shop = await ground.node("shop")
+            await shop.stopService()
+            await until(lambda: len(plain.events) >= 2)
+            told = [(event, fields["name"], fields["was"]) for event, fields in plain.events]
+            self.assertEqual(told[-2:], [("nodeset.node.up", "shop", ""), ("nodeset.node.down", "shop", "up")])
+            self.assertEqual({name for _event, name, _was in told} - {"plain"}, {"shop"})
+
+        return self.run_(scenario)
+
     def test_fromPlain(self) -> Deferred[None]:
         """What a stock peer publishes, a copy or a dictionary, arrives at nodes with equal fields; the call says True."""
 

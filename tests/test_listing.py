@@ -116,6 +116,12 @@ class PageTests(ExchangeCase):
         self.advance(5)
         self.assertEqual(list(self.nodes()), ["pub"])
 
+    def test_methods(self) -> None:
+        """It says what a node exposes; the session under which plain peers publish is no node."""
+        self.join("n", methods=["add", "sub"])
+        self.join("legacy", peer="legacy")
+        self.assertEqual((self.nodes()["n"]["methods"], sorted(self.nodes())), (["add", "sub"], ["n", "pub"]))
+
     def test_bounded(self) -> None:
         """A page is bounded, however much its nodes subscribe to, and says from where on to ask for more."""
         for number in range(30):

@@ -13,7 +13,7 @@ from nodeset.core.alarms import Alarms
 from nodeset.core.answers import Answers
 from nodeset.core.batch import MAX_EVENTS, MAX_QUEUED, MAX_REASON, NO_HEADERS, TARGET, Confirm, Events, Level, Mode
 from nodeset.core.routing import RouteEntry
-from nodeset.core.session import STALL, Quota, Session, Slow, Watch
+from nodeset.core.session import INNER, STALL, Quota, Session, Slow, Watch
 from nodeset.core.standing import BEGIN, DOWN, END, EVENTS, SLOW, SNAPSHOT, SUSPECT, UP, Told, packTold, watched
 
 __all__ = ["MAX_LOG", "Presence"]
@@ -56,6 +56,8 @@ class Presence:
 
     def joined(self, session: Session, now: float) -> None:
         """A new session is there."""
+        if session.peer == INNER:
+            return
         insort(self._order, session.stream)
         self.look(session, now, "it joined")
 
@@ -74,8 +76,9 @@ class Presence:
         session.watch = None
         self._watchers.pop(session.stream, None)
         at = bisect_left(self._order, session.stream)
-        if self._order[at : at + 1] == [session.stream]:
-            del self._order[at]
+        if self._order[at : at + 1] != [session.stream]:
+            return
+        del self._order[at]
         self._prune()
         self._change(session, DOWN, reason, now)
 
@@ -123,7 +126,7 @@ class Presence:
     def look(self, session: Session, now: float, reason: str) -> None:
         """Tell it if the state of `session` is another one than was told."""
         state = SUSPECT if session.suspect else SLOW if session.slow is not None else UP
-        if state != session.state and session.state != DOWN:
+        if state != session.state and session.state != DOWN and session.peer != INNER:
             self._change(session, state, reason, now)
 
     def _change(self, session: Session, state: str, reason: str, now: float) -> None:

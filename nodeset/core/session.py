@@ -13,8 +13,11 @@ from nodeset.core.batch import MAX_QUEUED, MAX_QUEUED_BYTES, WINDOW, Events, Pol
 from nodeset.core.rights import MEMBER, Rights
 from nodeset.core.routing import RouteEntry
 
-__all__ = ["STALL", "Quota", "Session", "Slow", "Watch"]
+__all__ = ["INNER", "STALL", "Quota", "Session", "Slow", "Watch"]
 
+#: What stands for the TubID, as well as for the name, of the session under which peers without NodeSet code publish: it is no
+#: node, so nobody is told of it.
+INNER: Final = "legacy"
 #: Seconds for which a queue may be full under the policy `block` before it is dropped (D7).
 STALL = 10.0
 

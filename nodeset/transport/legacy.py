@@ -26,6 +26,7 @@ from nodeset.core.batch import WINDOW, Beat, Events, Level, Mode, Took
 from nodeset.core.dispatcher import EventDispatcher
 from nodeset.core.hello import Hello, packHello, unpackOpened
 from nodeset.core.rights import MEMBER, VOUCHED, Rights
+from nodeset.core.session import INNER
 from nodeset.core.writer import TARGET, BatchWriter
 from nodeset.errors import InvalidAddressing, MessageTooLarge, NodeSetError, Overloaded, Refused
 from nodeset.transport.copies import readFields, readText
@@ -34,8 +35,8 @@ from nodeset.transport.legacylink import LegacyLink, Upward
 
 __all__ = ["LegacyDoor", "LegacyFace"]
 
-#: What stands for the TubID, as well as for the name, of the session under which plain peers publish.
-_PUBLISHER: Final = "legacy"
+#: What a plain peer can be told of.
+_FEATURES: Final = sorted(wire.FEATURES - {"calls", "presence"})
 #: Events of plain peers that may wait for a slow subscriber.
 _MOST_HELD: Final = 1000
 
@@ -43,16 +44,16 @@ _MOST_HELD: Final = 1000
 class _Publication:
     """The one session under which all plain peers publish, a `Link` whose far end is here."""
 
-    peer = _PUBLISHER
+    peer = INNER
 
     def __init__(self, dispatcher: EventDispatcher, clock: IReactorTime) -> None:
-        hello = Hello(stream=secrets.token_urlsafe(16), name=_PUBLISHER, host=LOCALHOST, features=sorted(wire.FEATURES))
+        hello = Hello(stream=secrets.token_urlsafe(16), name=INNER, host=LOCALHOST, features=_FEATURES)
         self.lost = False
         self._sequence = 0
         self._credit = WINDOW
         self._held: deque[Events] = deque()
         self._writer = BatchWriter(clock)
-        self._receiver, answer = dispatcher.opening(_PUBLISHER, packHello(hello), self, VOUCHED)
+        self._receiver, answer = dispatcher.opening(INNER, packHello(hello), self, VOUCHED)
         self._max_event = unpackOpened(answer).max_event
         self._writer.attach(Upward(self._receiver))
 
@@ -171,7 +172,7 @@ class LegacyDoor:
             if self._links.get(key) is lost:
                 del self._links[key]
 
-        hello = Hello(stream=secrets.token_urlsafe(16), name=label[:800], host=LOCALHOST, features=sorted(wire.FEATURES))
+        hello = Hello(stream=secrets.token_urlsafe(16), name=label[:800], host=LOCALHOST, features=_FEATURES)
         link = LegacyLink(node, label, self._clock, self.dispatcher.exchange.answers.counters, over)
         try:
             receiver, _answer = self.dispatcher.opening(tub_id, packHello(hello), link, rights)
