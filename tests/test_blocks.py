@@ -17,7 +17,7 @@ TERMS = Terms("ev", timeout=60.0)
 def make(first: int, *payloads: bytes, terms: Terms = TERMS, sent: bool = False) -> Block:
     """A block whose tokens are the sequence numbers."""
     tokens: list[Any] = list(range(first, first + len(payloads)))
-    block = begin(terms, first, list(payloads), tokens, sum(map(len, payloads)), 60.0, None, TARGET)
+    block = begin(terms, first, list(payloads), tokens, sum(map(len, payloads)), 60.0, TARGET)
     block.sent = sent
     return block
 

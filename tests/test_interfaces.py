@@ -20,6 +20,7 @@ from nodeset.core.heartbeat import Heartbeat
 from nodeset.core.message import MessageBuilder
 from nodeset.core.node import Node
 from nodeset.core.routing import RouteEntry
+from nodeset.core.stream import StreamNode
 
 
 def _members() -> Iterator[tuple[str, str, Any]]:
@@ -39,6 +40,7 @@ class InterfaceTests(SynchronousTestCase):
             (interfaces.INode, Node(name="n", clock=clock)),
             (interfaces.INode, NodeCollection(name="c", clock=clock)),
             (interfaces.INodeCollection, NodeCollection(name="c", clock=clock)),
+            (interfaces.IStreamNode, StreamNode(name="s", clock=clock)),
             (interfaces.IRouteEntry, RouteEntry("peer", "orders.created", "n", "localhost")),
             (interfaces.INodeHeartBeat, Heartbeat()),
             (interfaces.IEventDispatcher, EventDispatcher(clock)),
@@ -52,7 +54,11 @@ class InterfaceTests(SynchronousTestCase):
 
     def test_classes(self) -> None:
         """The classes say so themselves, so that a class can be asked before there is an object."""
-        for interface, cls in ((interfaces.INode, Node), (interfaces.IEventDispatcher, EventDispatcher)):
+        for interface, cls in (
+            (interfaces.INode, Node),
+            (interfaces.IStreamNode, StreamNode),
+            (interfaces.IEventDispatcher, EventDispatcher),
+        ):
             self.assertTrue(verifyClass(interface, cls))
 
     def test_documented(self) -> None:

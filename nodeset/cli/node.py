@@ -147,7 +147,7 @@ def _build(options: Options, found: Settings, twistd: Mapping[str, Any], reactor
     daemon = Daemon(_NAME, found, twistd, reactor, is_script, prints=bool(options.role))
     if source.warning:
         daemon.log.warn("{warning}", warning=source.warning)
-    transport = TubTransport(source, reactor, chooseEndpoints(reactor, found), identity)
+    transport = TubTransport(source, reactor, chooseEndpoints(reactor, found), identity, found.host)
     node: Present
     about: Any = {"name": found.name, "host": found.host, "settings": found, "transport": transport, "clock": reactor}
     about |= {"end": daemon.end, "fixed": isFixed(source)}

@@ -88,6 +88,7 @@ class EventDispatcher(Service):
         self._heartbeat = Heartbeat(interval=_LOOK)
         self._seldom = Seldom()
         self._looks = 0
+        self._bytes_in = self._bytes_out = 0
         self._beating = LoopingCall(self._beat)
         self._beating.clock = clock
         self._draining = False
@@ -222,6 +223,7 @@ class EventDispatcher(Service):
         self._heartbeat.heard(line.session.stream, now)
         if line.session.suspect:
             self.exchange.presence.heard(line.session, now)
+        self._bytes_in += len(batch)
         events: list[Events] = []
         calls: list[LaneFrame] = []
         try:
@@ -322,6 +324,8 @@ class EventDispatcher(Service):
         """This link is over, whatever becomes of its session."""
         line.open = False
         line.writer.detach()
+        self._bytes_out += line.writer.bytes
+        line.writer.bytes = 0
         self._tubs[line.session.peer] -= 1
         if not self._tubs[line.session.peer]:
             del self._tubs[line.session.peer]
@@ -384,8 +388,13 @@ class EventDispatcher(Service):
     # -- asking it
 
     def getStats(self) -> dict[str, int]:
-        """`subs` subscriptions are held by `nodes`, `pubs` deliveries were made of `published` events, and so on."""
+        """`subs` subscriptions are held by `nodes`, `pubs` deliveries were made of `published` events, and so on.
+
+        `bytes_in` and `bytes_out` are those of batches from and to nodes.
+        """
         counters = {"subs": len(self.exchange.table), "pubs": 0, "nodes": len(self._lines)}
         counters["pending"] = len(self.exchange.answers.pending)
+        counters["bytes_in"] = self._bytes_in
+        counters["bytes_out"] = self._bytes_out + sum(line.writer.bytes for line in self._lines.values())
         counters.update(self.exchange.answers.counters)
         return counters

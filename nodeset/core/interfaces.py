@@ -19,6 +19,7 @@ __all__ = [
     "INodeCollection",
     "INodeHeartBeat",
     "IRouteEntry",
+    "IStreamNode",
 ]
 
 
@@ -102,6 +103,22 @@ class INode(IService):
 
     def onEvent(event: str, msg: Any) -> object:
         """Called with every event that comes, before the `@catch` methods; `event` is the text it was published under."""
+
+
+class IStreamNode(INode):
+    """A node that pushes chunks to other nodes, past the dispatcher, and takes theirs."""
+
+    streamClass = Attribute("The class of what `stream` makes.")
+    formatterClass = Attribute("The class that makes bytes of the chunks that are pushed.")
+
+    def stream(name: str, *, formatter: Any = None, patience: Any = None) -> Deferred[Any]:
+        """A Deferred of a `Stream` to the stream nodes that subscribe to `name`."""
+
+    def onStream(name: str, data: Any) -> object:
+        """Called with each chunk; the pusher gets what it returns."""
+
+    def onStreamEnd(name: str, source: Any, error: Any) -> object:
+        """Called when a stream ends: properly if `error` is None."""
 
 
 class INodeCollection(Interface):

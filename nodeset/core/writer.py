@@ -82,7 +82,7 @@ class BatchWriter:
     :param calls: the same for calls, answers, items, with what they weigh.
     """
 
-    __slots__ = ("_calls", "_clock", "_flushing", "_frames", "_link", "_source", "_taken", "_taken_calls")
+    __slots__ = ("_calls", "_clock", "_flushing", "_frames", "_link", "_source", "_taken", "_taken_calls", "bytes")
 
     def __init__(
         self,
@@ -95,6 +95,8 @@ class BatchWriter:
         self._taken_calls = 0
         self._frames: list[Frame] = []
         self._taken = 0
+        #: How much was sent, in bytes of batches, over all links.
+        self.bytes = 0
         self._link: Link | None = None
         self._flushing: IDelayedCall | None = None
 
@@ -149,7 +151,7 @@ class BatchWriter:
         for frame in frames:
             weight = _weigh(frame)
             if batch and (size + weight > TARGET or len(batch) == _MOST_FRAMES):
-                link.send(pack(batch))
+                self._send(link, pack(batch))
                 batch, size = [], 0
             batch.append(frame)
             size += weight
@@ -160,8 +162,12 @@ class BatchWriter:
             calls, weight = self._calls()
             # Credit is by the batch. And an event may be as large as all that one has room for beside little else.
             if calls or size > TARGET:
-                link.send(pack(batch))
+                self._send(link, pack(batch))
                 batch, size = [], 0
         while (events := self._source()) or batch:
-            link.send(pack([*batch, *events]))
+            self._send(link, pack([*batch, *events]))
             batch = []
+
+    def _send(self, link: Link, batch: bytes) -> None:
+        self.bytes += len(batch)
+        link.send(batch)

@@ -86,9 +86,13 @@ class BoundedBroker(Broker):
     def connectionMade(self) -> None:
         """TLS stands; who is at the other end has little time to show a capability, if it is we who were connected to."""
         super().connectionMade()
-        clock = getattr(self.tub, "clock", None)  # a dispatcher's Tub has one
-        if clock is not None:
+        clock = getattr(self.tub, "clock", None)  # a Tub that listens has one
+        if clock is not None and self._cameToUs():
             self._proving = clock.callLater(PROOF_TIMEOUT, self._unproven)
+
+    def _cameToUs(self) -> bool:
+        info = self._connectionInfo
+        return info is None or not info.connectorStatuses
 
     def _unproven(self) -> None:
         self._proving = None

@@ -32,4 +32,4 @@ def makeTransport(
         _log.warn("{warning}", warning=source.warning)
     endpoints = () if port is None else (f"tcp:{port}" + (":interface=127.0.0.1" if host == "localhost" else ""),)
     identity = None if settings.identity is None else Path(settings.identity)
-    return TubTransport(source, reactor, endpoints, identity)
+    return TubTransport(source, reactor, endpoints, identity, host)

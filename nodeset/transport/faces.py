@@ -1,5 +1,6 @@
 """What is callable over Foolscap: one small object for each thing that a peer may do, our classes behind it.
 
+node -> node         meet(face)  ->  face                  when they were introduced
 node -> dispatcher   open(face, hello)  ->  (link, opened)
 both ways            batch(bytes)                              no answer: confirms are frames
 plain peer -> dispatcher   publish, subscribe, unsubscribe, get_stats: see `nodeset.transport.legacy`
@@ -8,7 +9,7 @@ plain peer -> dispatcher   publish, subscribe, unsubscribe, get_stats: see `node
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from foolscap.api import Referenceable, RemoteInterface, TupleOf
 from foolscap.constraint import ByteStringConstraint
@@ -22,7 +23,7 @@ from nodeset.core.rights import MEMBER, Rights
 from nodeset.errors import LinkLost, NodeSetError
 from nodeset.transport.copies import MessageConstraint, NodeConstraint, TextConstraint
 
-__all__ = ["LinkFace", "OpeningFace", "RILink", "RIOpening", "TubLink"]
+__all__ = ["LinkFace", "MeetingFace", "OpeningFace", "RILink", "RIMeeting", "RIOpening", "TubLink"]
 
 
 _BATCH = ByteStringConstraint(MAX_BATCH)
@@ -71,12 +72,23 @@ class RIOpening(RemoteInterface):
         return TextConstraint(100_000)
 
 
+class RIMeeting(RemoteInterface):
+    """Where one node that was introduced comes, once."""
+
+    __remote_name__ = "nodeset.meeting.1"
+
+    def meet(face: Any = _LINK) -> Any:
+        """Open a link; the answer is its other end."""
+        return _LINK
+
+
 class LinkFace(Referenceable):
     """Our end, as the other side sees it."""
 
     log = Logger()
 
     def __init__(self) -> None:
+        self._ended = False
         self._receiver: Receiver | None = None
         self._early: list[bytes] = []
         self._link: TubLink | None = None
@@ -90,6 +102,7 @@ class LinkFace(Referenceable):
 
     def end(self) -> Receiver | None:
         """Hear no more; returns who was hearing."""
+        self._ended = True
         receiver, self._receiver, self._link = self._receiver, None, None
         self._early.clear()
         return receiver
@@ -98,7 +111,7 @@ class LinkFace(Referenceable):
         """A batch came."""
         if self._link is None:
             # Between our `open` and its answer; whoever sends much there loses it with the connection.
-            if len(self._early) < 16:
+            if len(self._early) < 16 and not self._ended:
                 self._early.append(data)
         elif self._receiver is not None:
             try:
@@ -133,6 +146,10 @@ class TubLink:
     def peer(self) -> str:
         """The beginning of the peer's TubID."""
         return str(self._reference.getRemoteTubID())[:8]
+
+    def getHost(self) -> Any:
+        """The address of our end of the connection."""
+        return self._reference.tracker.broker.transport.getHost()
 
     def send(self, batch: bytes) -> None:
         """See `Link`."""
@@ -193,6 +210,24 @@ class OpeningFace(Referenceable):
         return ours, answer
 
 
+class Taking(Protocol):
+    """Who is come to by a `MeetingFace`."""
+
+    def take(self, face: Any) -> LinkFace:
+        """The holder of `face` comes; returns our end. Raises `Refused`."""
+
+
+class MeetingFace(Referenceable):
+    """An offer to meet, as the one that comes sees it."""
+
+    def __init__(self, offer: Taking) -> None:
+        self._offer = offer
+
+    def remote_meet(self, face: Any) -> LinkFace:
+        """Somebody comes: the holder of `face`, whose TubID TLS has proved."""
+        return self._offer.take(face)
+
+
 class _Relay:
     """Stands for the receiver while the acceptor makes it."""
 
@@ -210,5 +245,5 @@ class _Relay:
             self.receiver.linkLost(reason)
 
 
-for _face, _interface in ((LinkFace, RILink), (OpeningFace, RIOpening)):
+for _face, _interface in ((LinkFace, RILink), (OpeningFace, RIOpening), (MeetingFace, RIMeeting)):
     classImplements(_face, _interface)  # type: ignore[misc]  # mypy-zope knows zope's interfaces but not Foolscap's

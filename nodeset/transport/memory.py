@@ -6,6 +6,7 @@ the clock: with a `twisted.internet.task.Clock` a test decides when bytes arrive
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -13,10 +14,11 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from nodeset.core.authority import Authority
 from nodeset.core.link import Acceptor, Link, Receiver
+from nodeset.core.meeting import ATTEMPT, UNUSED
 from nodeset.core.rights import MEMBER
-from nodeset.errors import LinkLost, NodeSetError, NotRunning
+from nodeset.errors import LinkLost, NodeSetError, NotRunning, Refused, WrongIdentity
 
-__all__ = ["MemoryLink", "MemoryTransport", "MemoryWire"]
+__all__ = ["MemoryLink", "MemoryTransport", "MemoryWire", "pair"]
 
 
 class MemoryLink:
@@ -103,6 +105,8 @@ class MemoryWire:
     :param delay: seconds that a batch takes.
     :ivar acceptor: who answers; None is nobody, as before a dispatcher is started.
     :ivar authority: what the grants are worth that are shown here; without one everybody is a member.
+    :ivar walled: TubIDs of nodes that no other can connect to directly, as behind a firewall.
+    :ivar direct: the two ends of each direct link that nodes opened, the dialler's first.
     """
 
     def __init__(self, clock: IReactorTime, acceptor: Acceptor | None = None, delay: float = 0.0) -> None:
@@ -110,6 +114,10 @@ class MemoryWire:
         self.acceptor = acceptor
         self.delay = delay
         self.authority: Authority | None = None
+        #: Direct links between nodes: what is offered, who cannot be reached, what is open.
+        self.offers: dict[str, MemoryOffer] = {}
+        self.walled: set[str] = set()
+        self.direct: list[tuple[MemoryLink, MemoryLink]] = []
         self._links: list[MemoryLink] = []
 
     def later(self, call: Callable[..., object], *args: object) -> IDelayedCall:
@@ -160,6 +168,15 @@ class MemoryWire:
         return near, answer
 
 
+def pair(clock: IReactorTime, near: Receiver, far: Receiver, wire: MemoryWire | None = None) -> tuple[MemoryLink, MemoryLink]:
+    """Two ends of one link: what is sent into the first, `far` hears, and the other way round."""
+    wire = MemoryWire(clock) if wire is None else wire
+    one, other = MemoryLink(wire, "far"), MemoryLink(wire, "near")
+    one.connectTo(other, near)
+    other.connectTo(one, far)
+    return one, other
+
+
 class _Early:
     """Nobody hears yet."""
 
@@ -168,6 +185,73 @@ class _Early:
 
     def linkLost(self, reason: NodeSetError) -> None:
         pass
+
+
+class MemoryOffer:
+    """See `nodeset.core.meeting.Offer`."""
+
+    def __init__(self, wire: MemoryWire, owner: str, tub: str, receiver: Receiver) -> None:
+        self._wire, self.owner, self.tub, self.receiver = wire, owner, tub, receiver
+        self.furl = f"memory:{owner}/{secrets.token_hex(20)}"
+        self.taken: Deferred[Link] = Deferred()
+        self._timer = wire.clock.callLater(UNUSED, self.withdraw)
+        wire.offers[self.furl] = self
+
+    def end(self) -> None:
+        """Nobody can come by it."""
+        self._wire.offers.pop(self.furl, None)
+        if self._timer.active():
+            self._timer.cancel()
+
+    def withdraw(self) -> None:
+        """See `Offer`."""
+        if not self.taken.called:
+            self.end()
+            self.taken.errback(LinkLost("nobody came by this offer"))
+
+
+class MemoryMeeting:
+    """See `nodeset.core.meeting.Meeting`."""
+
+    def __init__(self, wire: MemoryWire, tub: str) -> None:
+        self._wire, self._tub = wire, tub
+        #: Whether this node has a port that others may try.
+        self.listens = True
+
+    def offer(self, tub: str, receiver: Receiver) -> MemoryOffer | None:
+        """See `Meeting`."""
+        return MemoryOffer(self._wire, self._tub, tub, receiver) if self.listens else None
+
+    def meet(self, furl: str, tub: str, receiver: Receiver) -> Deferred[Link]:
+        """See `Meeting`."""
+        met: Deferred[Link] = Deferred(lambda cancelled: attempt.cancel())
+        wire = self._wire
+
+        def connect() -> None:
+            offer = wire.offers.get(furl)
+            if not furl.startswith(f"memory:{tub}/"):
+                met.errback(WrongIdentity("the node gave an address that leads to somebody else"))
+            elif tub in wire.walled:
+                met.errback(LinkLost("nobody answers there"))
+            elif offer is None or offer.tub != self._tub:
+                met.errback(Refused("this offer is gone, or was made to another node"))
+            else:
+                offer.end()
+                ends = pair(wire.clock, receiver, offer.receiver, wire)
+                wire.direct = [known for known in wire.direct if not known[0].lost]
+                wire.direct.append(ends)
+                offer.taken.callback(ends[1])
+                met.callback(ends[0])
+
+        attempt = wire.clock.callLater(ATTEMPT if tub in wire.walled else wire.delay, connect)
+        return met
+
+    def stop(self) -> None:
+        """Lose all links of this node, withdraw its offers."""
+        for offer in list(self._wire.offers.values()):
+            if offer.owner == self._tub:
+                offer.taken.addErrback(lambda failure: None)
+                offer.withdraw()
 
 
 class MemoryTransport:
@@ -179,6 +263,7 @@ class MemoryTransport:
     def __init__(self, wire: MemoryWire, peer: str, furl: str = "") -> None:
         self._wire, self._peer, self._furl = wire, peer, furl
         self._running = False
+        self.meeting = MemoryMeeting(wire, peer)
 
     def startTransport(self) -> Deferred[None]:
         """See `Transport`."""
@@ -189,6 +274,7 @@ class MemoryTransport:
         """See `Transport`."""
         self._running = False
         self._wire.cut(self._peer)
+        self.meeting.stop()
         return succeed(None)
 
     def dial(self, hello: bytes, receiver: Receiver) -> Deferred[tuple[Link, bytes]]:

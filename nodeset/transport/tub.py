@@ -12,13 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from foolscap.api import Tub
-from foolscap.ipb import DeadReferenceError
-from foolscap.tokens import BananaError, NegotiationError, RemoteException, RemoteNegotiationError, Violation
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
-from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.error import CannotListenError, ConnectError, ConnectionClosed, ConnectionRefusedError, DNSLookupError
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -33,13 +30,14 @@ from nodeset.errors import (
     NodeSetError,
     NotRunning,
     PortTaken,
-    ProtocolError,
     Refused,
     StateUnusable,
     WrongIdentity,
 )
+from nodeset.transport.blame import errorOf
 from nodeset.transport.broker import STRANGER_LIMIT, ImpatientNegotiation, ReplacingNegotiation, trust
 from nodeset.transport.certificate import createCertificate
+from nodeset.transport.direct import TubMeeting
 from nodeset.transport.entrance import Entrance
 from nodeset.transport.faces import LinkFace, TubLink
 from nodeset.transport.fastpath import brokerClass
@@ -47,7 +45,7 @@ from nodeset.transport.furl import Furl
 from nodeset.transport.legacy import LegacyDoor
 from nodeset.transport.rendezvous import Claim, FurlSource, lockIdentity
 
-__all__ = ["DIAL_TIMEOUT", "TubAcceptor", "TubTransport", "errorOf"]
+__all__ = ["DIAL_TIMEOUT", "TubAcceptor", "TubTransport"]
 
 #: Seconds that one attempt to open a link may take, all of it: name, connection, TLS, answer.
 DIAL_TIMEOUT = 10.0
@@ -91,40 +89,6 @@ def _stopTub(tub: Any, clock: Any) -> Deferred[None]:
         return result
 
     return stopped.addBoth(over)
-
-
-def errorOf(failure: Failure, what: str) -> NodeSetError:
-    """The error of ours that `failure`, of Foolscap's or of a socket's, stands for; `what` says what was tried."""
-    error = failure.value
-    if isinstance(error, NodeSetError):
-        return error
-    if isinstance(error, RemoteException):
-        return _remoteError(error.failure, what)
-    if isinstance(error, (ConnectionRefusedError, DNSLookupError, ConnectError)):
-        return LinkLost(f"{what}: nobody answers there ({failure.type.__name__ if failure.type else 'error'})")
-    if isinstance(error, (DeadReferenceError, ConnectionClosed, CancelledError, DeferredTimeout)):
-        return LinkLost(f"{what}: the connection was lost or took too long")
-    text = str(error).replace("\n", " ")[:200]
-    if isinstance(error, (NegotiationError, RemoteNegotiationError, BananaError)):
-        if "unknown TubID" in text or "wrong Tub" in text or "TubID mismatch" in text or "500 Internal" in text:
-            return WrongIdentity(f"{what}: tub identity mismatch, whoever answers there is not the one that the FURL names")
-        return LinkLost(f"{what}: {text}")
-    if isinstance(error, Violation):
-        return ProtocolError(f"{what}: {text}")
-    return LinkLost(f"{what}: {type(error).__name__}: {text}")
-
-
-def _remoteError(copied: Any, what: str) -> NodeSetError:
-    # Foolscap makes a class up that bears the name of the one that was raised there.
-    name, text = getattr(copied.type, "__name__", ""), str(copied.value).replace("\n", " ")[:200]
-    if name == "KeyError":
-        return Refused(f"{what}: the dispatcher does not know this FURL; take the one that it wrote last")
-    if name == "GrantRefused":
-        return GrantRefused(f"{what}: {text}")
-    if name in ("Refused", "ProtocolError", "Violation"):
-        return Refused(f"{what}: {text}")
-    # It is stopping, or something broke over there that may be mended: no reason not to ask again.
-    return LinkLost(f"{what}: {text}")
 
 
 @implementer(IStreamServerEndpoint)
@@ -183,17 +147,28 @@ class TubTransport:
     :param endpoints: where to listen for direct peers, Twisted endpoint strings: at the first that is free, nowhere if
         there are none.
     :param identity: the file of a certificate to use, locked while we run; None makes a fresh one at each start.
+    :param label: the host name of the node, by which others may be able to look it up.
     """
 
     log = Logger()
 
-    def __init__(self, source: FurlSource, reactor: Any, endpoints: tuple[str, ...] = (), identity: Path | None = None) -> None:
+    def __init__(
+        self,
+        source: FurlSource,
+        reactor: Any,
+        endpoints: tuple[str, ...] = (),
+        identity: Path | None = None,
+        label: str = "",
+    ) -> None:
         self._source, self._reactor, self._endpoints, self._identity = source, reactor, endpoints, identity
         self._releaseIdentity: Callable[[], None] = lambda: None
         self._tub: Any = None
         self._links: set[TubLink] = set()
         self._grudge: tuple[Furl, NodeSetError, float] | None = None
         self._furl: Furl | None = None
+        self._label = label
+        #: How nodes that were introduced connect to each other, while we run.
+        self.meeting: TubMeeting | None = None
 
     def startTransport(self) -> Deferred[None]:
         """See `Transport`. Fails with `PortTaken`, or `StateUnusable` when the identity is in use."""
@@ -206,13 +181,17 @@ class TubTransport:
                 return fail(error)
         self._tub = _makeTub(certificate, dispatcher=False)
         self._tub.startService()
+        meeting = self.meeting = TubMeeting(self._tub, self._reactor, self._near, self._explain)
         if not self._endpoints:
             return succeed(None)
+        self._tub.clock = self._reactor  # strangers may connect: they have little time
         _listener, listening = _listen(self._tub, self._endpoints, self._reactor)
 
         def listens(port: IListeningPort) -> None:
             address: Any = port.getHost()
             self.log.debug("listening on port {port} for direct peers", port=getattr(address, "port", address))
+            if hasattr(address, "port"):
+                meeting.listens(address.host, address.port, self._label)
 
         return listening.addCallback(listens)
 
@@ -220,9 +199,23 @@ class TubTransport:
         """See `Transport`."""
         tub, self._tub = self._tub, None
         self._releaseIdentity()
+        meeting, self.meeting = self.meeting, None
+        if meeting is not None:
+            meeting.stop(LinkLost("the node stopped"))
         for link in list(self._links):
             link.lose(LinkLost("the node stopped"))
         return succeed(None) if tub is None else _stopTub(tub, self._reactor)
+
+    def _near(self) -> str | None:
+        """The address of ours that our dispatcher sees."""
+        for link in self._links:
+            address: Any = link.getHost()
+            return getattr(address, "host", None)
+        return None
+
+    @staticmethod
+    def _explain(failure: Failure) -> NodeSetError:
+        return errorOf(failure, "cannot connect to the node", "it does not know this offer, or no longer")
 
     def describe(self) -> str:
         """See `Transport`."""

@@ -1,0 +1,113 @@
+"""Whom a dispatcher introduces to whom: the peers of a stream, with the address by which its pusher may call each.
+
+    node -> dispatcher    streams(address)  ->  [event name, [[introduction, name, host, TubID], ...]]
+    node -> node          a call to `=introduction`, of methods of streams alone
+
+An introduction is made for one pusher, one taker, one event name, all of which it says or proves, so that the dispatcher
+need not remember any: the taker reads in it what the pusher may push. It is worth nothing to anybody else, nor after the
+pusher has lost the right to publish that name, nor to the next start of the dispatcher.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from nodeset.core.address import EventURI, isPattern, parse
+from nodeset.core.routing import RouteEntry
+from nodeset.core.session import Session
+from nodeset.errors import BadArguments, InvalidAddressing, Refused
+
+__all__ = ["MAX_PEERS", "METHODS", "SIGN", "Matchmaker", "introducedBy"]
+
+#: Peers that one stream may have: each is sent every chunk.
+MAX_PEERS: Final = 256
+#: The methods of a taker, each under this before its own name.
+METHODS: Final = "nodeset.stream."
+#: What a target begins with that is an introduction.
+SIGN: Final = "="
+
+
+class Matchmaker:
+    """Makes introductions, and knows them again.
+
+    :param lookup: the subscriptions that an address means.
+    :param session: the session with this stream id, if it is here.
+    :param takes: whether a node takes streams at all.
+    :param secret: random for each start of the dispatcher.
+    """
+
+    def __init__(
+        self,
+        lookup: Callable[[EventURI], Iterable[RouteEntry]],
+        session: Callable[[str], Session | None],
+        takes: Callable[[Session], bool],
+        secret: bytes,
+    ) -> None:
+        self._lookup, self._session, self._takes, self._secret = lookup, session, takes, secret
+
+    def streams(self, pusher: Session, address: Any = None) -> tuple[str, list[tuple[str, str, str, str]]]:
+        """The takers that `address` means now, each once, `pusher` itself only if it subscribed by itself.
+
+        Raises `Refused` when it may not publish that, or when there are too many; `BadArguments`.
+        """
+        if not isinstance(address, str):
+            raise BadArguments("streams takes the address of an event")
+        try:
+            uri = parse(address)
+        except InvalidAddressing as error:
+            raise BadArguments(str(error)) from None
+        if isPattern(uri.eventName):
+            raise BadArguments(f"{address[:80]!r} is a pattern: one subscribes to it, one streams to a name")
+        self._mustPublish(pusher, uri.eventName)
+        takers: dict[str, Session] = {}
+        for entry in self._lookup(uri):
+            if entry.peer == pusher.stream and not entry.own:
+                continue
+            session = self._session(str(entry.peer))
+            if session is not None and not session.away and not session.retiring and self._takes(session):
+                takers[session.stream] = session
+        if len(takers) > MAX_PEERS:
+            raise Refused(f"{len(takers)} nodes take {uri.eventName}, a stream has {MAX_PEERS} peers at most: publish it")
+        return uri.eventName, [
+            (self._introduce(pusher.stream, taker.stream, uri.eventName), taker.name, taker.host, taker.peer)
+            for taker in takers.values()
+        ]
+
+    def admit(self, pusher: Session, target: str, method: str) -> str:
+        """The stream id of the taker whom `pusher` may call by this target. Raises `Refused`."""
+        taker, name, proof = _split(target)
+        if not method.startswith(METHODS):
+            raise Refused(f"an introduction is for streams, not for {method[:80]!r}")
+        if not hmac.compare_digest(proof.encode("utf-8", "replace"), self._prove(pusher.stream, taker, name).encode()):
+            raise Refused("this introduction is not yours, or of an earlier start of the dispatcher: open the stream anew")
+        self._mustPublish(pusher, name)
+        return taker
+
+    def _mustPublish(self, pusher: Session, name: str) -> None:
+        rights: Any = getattr(pusher, "rights", None)
+        refusal = "" if rights is None else rights.mayPublish(name)
+        if refusal:
+            raise Refused(refusal)
+
+    def _introduce(self, pusher: str, taker: str, name: str) -> str:
+        return f"{taker}/{name}/{self._prove(pusher, taker, name)}"
+
+    def _prove(self, pusher: str, taker: str, name: str) -> str:
+        said = "\0".join((pusher, taker, name)).encode("utf-8", "replace")
+        return base64.urlsafe_b64encode(hmac.digest(self._secret, said, "sha256")[:20]).decode().rstrip("=")
+
+
+def _split(target: str) -> tuple[str, str, str]:
+    # Neither a stream id nor a part of an address has a slash in it.
+    parts = target.removeprefix(SIGN).split("/")
+    if not target.startswith(SIGN) or len(parts) != 3:
+        raise Refused("this is no introduction")
+    return parts[0], parts[1], parts[2]
+
+
+def introducedBy(target: str) -> str:
+    """The name of what may be pushed by a call to this target, which the dispatcher has let pass. Raises `Refused`."""
+    return _split(target)[1]
