@@ -2,7 +2,7 @@
 
 # ruff: noqa: E402
 
-from core import SimpleMessage, SimpleNode  # type: ignore[import-not-found]  # it is beside this script
+from core import SimpleMessage, SimpleNode
 
 from nodeset.core import utils
 

@@ -2,7 +2,7 @@
 
 # ruff: noqa: E402, UP031
 
-from core import SimpleNode  # type: ignore[import-not-found]  # it is beside this script
+from core import SimpleNode
 
 from nodeset.core import utils
 
