@@ -21,7 +21,9 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+from benchmarks.chunks import Meter
 from benchmarks.ledger import Ledger
+from benchmarks.rounds import Rounds
 from benchmarks.work import Work
 
 __all__ = ["THRESHOLDS", "Desk"]
@@ -42,12 +44,8 @@ class Desk:
         # Autobahn sends what is printed to its log, once it runs.
         self._out = sys.stdout
         self._start = 0.0
-        single = work.kind == "one"
-        self._waiting = 1 if single else work.subscribers
-        self._ledgers = [
-            Ledger(work.count, work.publishers, not single, work.kind == "paced", time.monotonic, self._finished)
-            for _ in range(self._waiting)
-        ]
+        self._waiting = 1 if work.kind == "one" else work.subscribers
+        self._ledgers = [self._open() for _ in range(self._waiting)]
         threading.Thread(target=self._listen, daemon=True).start()
 
     def say(self, word: str, *values: Any) -> None:
@@ -55,8 +53,18 @@ class Desk:
         self._out.write(" ".join([word, *map(json.dumps, values)]) + "\n")
         self._out.flush()
 
+    def _open(self) -> Ledger | Meter:
+        work = self.work
+        if work.kind == "stream":
+            return Meter(work.count, time.monotonic, self._finished)
+        # Nobody promises an order of calls, nor of what several workers share.
+        ordered = work.kind not in ("one", "call")
+        return Ledger(work.count, work.publishers, ordered, work.kind == "paced", time.monotonic, self._finished)
+
     def taker(self, index: int) -> Callable[[Any], None]:
-        """What the handler of a subscriber calls with each event; workers of one queue share one."""
+        """What the handler of a subscriber calls with each event, the method with each request, the reader of a stream with
+        each piece; workers of one queue share one.
+        """
         return self._ledgers[index % len(self._ledgers)].take
 
     def ready(self) -> None:
@@ -72,9 +80,14 @@ class Desk:
         self._go.wait()
         self._start = time.monotonic()
 
-    def done(self, confirmed: int | None, wrong: object = "") -> None:
+    def done(self, confirmed: int | None, wrong: object = "", figures: dict[str, float] | None = None) -> None:
         """A publisher is through: how many events were confirmed (None where the system does not say), what went wrong."""
-        self.say("done", {"start": self._start, "end": time.monotonic(), "confirmed": confirmed, "wrong": str(wrong or "")})
+        times = {"start": self._start, "end": time.monotonic()}
+        self.say("done", {**times, "confirmed": confirmed, "wrong": str(wrong or ""), **(figures or {})})
+
+    def answered(self, rounds: Rounds) -> None:
+        """A caller is through."""
+        self.done(rounds.answered, rounds.wrong, rounds.figures())
 
     def stay(self) -> None:
         """Block this thread until the process is ended from outside."""

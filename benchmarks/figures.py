@@ -44,7 +44,9 @@ class Verdict:
 
     @property
     def word(self) -> str:
-        """`aim`, `holds`, `MISSES`, or a dash."""
+        """`aim`, `holds`, `MISSES`, or a dash; nothing for a ratio that is only shown."""
+        if not self.bar.least:
+            return ""
         if self.ratio is None:
             return "-"
         for limit, word in ((self.bar.aim, "aim"), (self.bar.least, "holds")):

@@ -21,7 +21,7 @@ def drawBars(verdicts: list[Verdict], titles: dict[str, str], path: Path) -> Non
     """
     load("matplotlib").use("svg")
     pyplot: Any = load("matplotlib.pyplot")
-    known = [verdict for verdict in verdicts if verdict.ratio]
+    known = [verdict for verdict in verdicts if verdict.ratio and verdict.bar.least]
     names = {job.name: job.title for job in WORKS}
     figure, axes = pyplot.subplots(figsize=(11, 0.45 * len(known) + 1.5), layout="constrained")
     for index, verdict in enumerate(reversed(known)):

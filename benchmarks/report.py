@@ -52,6 +52,8 @@ def _cells(job: Job, figure: Figure) -> tuple[str, str, str, str]:
 def _value(job: Job, figure: Figure) -> str:
     if job.work.kind == "paced":
         return f"{figure.p50:,.0f}, {figure.p99:,.0f} us"
+    if job.work.kind == "call":
+        return f"{figure.value:,.0f}; {figure.p50:,.0f}, {figure.p99:,.0f} us"
     return f"{figure.value:,.0f}" if job.unit == "/s" else f"{figure.value:,.1f} {job.unit}"
 
 
@@ -64,6 +66,8 @@ def _tell(verdict: Verdict, job: Job) -> tuple[str, str, str, str]:
     unit, sign = ("x", ">=" if bar.above else "<=") if bar.theirs else (" MiB", "<=")
     name = (_OURS.get(bar.ours, "") if bar.ours != bar.theirs else "") + _SIGNS[bar.figure]
     ratio = "-" if verdict.ratio is None else f"{name}{verdict.ratio:.2f}{unit}"
+    if not bar.least:
+        return ratio, "", "", ""
     return ratio, f"{sign} {bar.least:g}{unit}", f"{bar.aim:g}{unit}", verdict.word
 
 

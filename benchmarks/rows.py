@@ -33,6 +33,7 @@ class Bar:
     """NodeSet's median at the work `ours` against that of a system at `theirs`, as a ratio.
 
     :param figure: `value`, `p50` or `p99` of the runs.
+    :param least: 0 where the ratio is only shown.
     :param above: whether the ratio must be at least `least` (else at most); for memory of one dispatcher it is no ratio but
         MiB, `theirs` is empty.
     """
@@ -40,11 +41,13 @@ class Bar:
     ours: str
     theirs: str
     system: str
-    least: float
-    aim: float
+    least: float = 0.0
+    aim: float = 0.0
     figure: str = "value"
     above: bool = True
 
+
+CALLERS: Final = ("nodeset", "nats", "zeromq", "rabbitmq", "crossbar", "foolscap")
 
 #: Everything that is run. The counts of floods come from the systems' PACE.
 WORKS: Final = (
@@ -71,6 +74,9 @@ WORKS: Final = (
     Job("one", "events/s, one of 4 workers", "/s", ("nodeset", "nats"), Work("one", 0, subscribers=4), 1.0),
     Job("stall", "dispatcher, a stalled subscriber", "MiB", ("nodeset",), Work("stall", 0, window=100_000), 1.5),
     Job("idle", "broker, an idle node", "KiB", ("nodeset", "foolscap"), Work("hold", 100, publishers=20)),
+    Job("call", "calls/s, one after the other", "/s", CALLERS, Work("call", 0, window=1), 1.0),
+    Job("calls", "calls/s, 100 under way", "/s", CALLERS, Work("call", 0, window=100), 1.0),
+    Job("stream", "node to node, chunks of 64 KiB", "MB/s", ("nodeset", "tls"), Work("stream", 0), 1.0),
 )
 
 BARS: Final = (
@@ -94,6 +100,10 @@ BARS: Final = (
     Bar("one", "one", "nats", 1.8, 4),
     Bar("stall", "", "", 16, 8, above=False),
     Bar("idle", "idle", "foolscap", 1.1, 1, above=False),
+    Bar("call", "call", "nats", 0.6, 1),
+    Bar("calls", "calls", "nats", 2, 4),
+    *(Bar(work, work, system) for work in ("call", "calls") for system in CALLERS[2:]),
+    Bar("stream", "stream", "tls", 0.6, 0.9),
 )
 
 
@@ -101,5 +111,7 @@ def planWork(job: Job, pace: int, seconds: float, scale: int) -> Work:
     """The work of a job for a system that reaches `pace` events/s: floods last about `seconds`, else `scale` times as many."""
     if not job.basis:
         return replace(job.work, count=job.work.count * scale)
+    if job.work.kind in ("call", "stream"):
+        return replace(job.work, count=int(pace * seconds))
     # Whole blobs of the batching by hand.
     return replace(job.work, count=max(10, int(pace * seconds * job.basis) // BATCH) * BATCH)

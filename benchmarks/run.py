@@ -23,7 +23,7 @@ from benchmarks.desk import THRESHOLDS
 from benchmarks.figures import judge, sumUp
 from benchmarks.install import obtain
 from benchmarks.measure import describeMachine
-from benchmarks.peers import KEPT, PEERS, findPeer, load
+from benchmarks.peers import KEPT, PEERS, findPace, findPeer, load
 from benchmarks.plot import drawBars
 from benchmarks.pump import TOGETHER
 from benchmarks.report import makeTable
@@ -92,7 +92,7 @@ async def carryOut(plan: Plan) -> list[Run]:
             for job, system in plan.steps():
                 screen.begin(job, system)
                 start = time.monotonic()
-                work = planWork(job, findPeer(system).PACE, plan.seconds, plan.scale)
+                work = planWork(job, findPace(system, job.work), plan.seconds, plan.scale)
                 runs.append(await play(system, job.name, work, plan.tune_all or system == "nodeset"))
                 screen.end(job, runs[-1], time.monotonic() - start)
     finally:
@@ -108,15 +108,21 @@ def describe(plan: Plan, left_out: dict[str, str]) -> str:
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {describeMachine()}",
         f"{plan.rounds} interleaved rounds, floods of about {plan.seconds:g} s; each run: three processes, publisher, broker,",
         "subscriber. NodeSet: TLS, level delivered, a receipt for every event. The others: no TLS, no receipts except where",
-        "they come by themselves. Every event came once, in order (count, sum, sequence), or the run is FAILED.",
+        "they come by themselves. Every event came once, in order (count, sum, sequence), every call had its own answer,",
+        "every byte of a stream was the one that was sent, or the run is FAILED.",
         f"Ours is tuned as its service commands are: gc.freeze(), thresholds {THRESHOLDS}, {whose};",
         f"batches of {target // 1024} KiB; {TOGETHER} calls of a publisher in a reactor turn, 10,000 events at most wait for",
         "their receipts (100,000 when stalled, 200 when mixed).",
     ]
-    settings = [(findPeer(name).TITLE, findPeer(name).SETTINGS) for name in PEERS if name in plan.systems]
-    lines += [f"{title}: {text}." for title, text in settings if text]
+    kinds = {(system, job.work.kind) for job, system in plan.steps()}
+    settings = [(findPeer(name).TITLE, findPeer(name, kind).SETTINGS) for name, kind in sorted(kinds, key=_place)]
+    lines += [f"{title}: {text}." for title, text in dict.fromkeys(settings) if text]
     lines += [f"LEFT OUT: {findPeer(name).TITLE}: {why}" for name, why in left_out.items()]
     return "\n".join(lines)
+
+
+def _place(pair: tuple[str, str]) -> tuple[int, str]:
+    return PEERS.index(pair[0]), pair[1]
 
 
 def readPlan(arguments: list[str]) -> Plan:

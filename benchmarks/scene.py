@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from benchmarks.children import Child, Children, RunFailed
+from benchmarks.chunks import CHUNK
 from benchmarks.measure import Usage
 from benchmarks.peers import CROSSBAR, Place, describePlace, findPeer
 from benchmarks.work import Work, drawSizes
@@ -75,26 +76,31 @@ class Scene:
 
     async def play(self, run: Run) -> None:
         """Do the work, write down what came of it."""
-        broker = await self._children.serve(findPeer(self._system).server(self._place))
+        server = findPeer(self._system, self._work.kind).server(self._place)
+        broker = await self._children.serve(server) if server.commands else None
         if self._work.kind == "hold":
+            assert broker is not None
             await self._weighIdle(run, broker)
             return
         subscriber = await self._worker("subscriber")
         await subscriber.hear("ready", CONNECT)
         publisher = await self._worker("publisher")
         await publisher.hear("ready", CONNECT)
-        cast = (publisher, broker, subscriber)
-        before = [child.usage for child in cast]
+        found = zip(ROLES, (publisher, broker, subscriber), strict=True)
+        cast = {role: child for role, child in found if child is not None}
+        before = {role: child.usage for role, child in cast.items()}
         if self._work.kind == "stall":
             subscriber.send(signal.SIGSTOP)
         publisher.tell("go")
         if self._work.kind == "stall":
             await asyncio.sleep(STALL)
-            run.value = broker.usage.peak - before[1].resident
+            run.value = cast["broker"].usage.peak - before["broker"].resident
             subscriber.send(signal.SIGCONT)
-        await subscriber.hear("full", PATIENCE)
+        # A caller that has all its answers needs no word of who gave them, one that has not will never hear it.
+        if self._work.kind != "call":
+            await subscriber.hear("full", PATIENCE)
         sent = await publisher.hear("done", PATIENCE)
-        after = [child.usage for child in cast]
+        after = {role: child.usage for role, child in cast.items()}
         await asyncio.sleep(LINGER)
         subscriber.tell("end")
         tallies = await subscriber.hear("tally", PATIENCE)
@@ -106,9 +112,9 @@ class Scene:
         command = [self._place.python, "-m", "benchmarks.worker", role, self._system, describePlace(self._place), *words]
         return await self._children.spawn(role, command)
 
-    def _weigh(self, run: Run, before: list[Usage], after: list[Usage]) -> None:
-        for role, old, new in zip(ROLES, before, after, strict=True):
-            run.cpu[role] = (new.cpu - old.cpu) / self._work.count * 1e6
+    def _weigh(self, run: Run, before: dict[str, Usage], after: dict[str, Usage]) -> None:
+        for role, new in after.items():
+            run.cpu[role] = (new.cpu - before[role].cpu) / self._work.count * 1e6
             run.peak[role] = new.peak
 
     def _judge(self, run: Run, sent: dict[str, Any], tallies: list[dict[str, Any]]) -> None:
@@ -118,9 +124,15 @@ class Scene:
         if sent["wrong"]:
             complaints.append(f"publisher: {sent['wrong']}")
         if sent["confirmed"] not in (None, work.count):
-            complaints.append(f"{sent['confirmed']} of {work.count} events were confirmed")
+            complaints.append(f"{sent['confirmed']} of {work.count} were {'answered' if work.kind == 'call' else 'confirmed'}")
         run.wrong = "; ".join(complaints)
-        if work.kind == "mixed":
+        if work.kind == "call":
+            # From the first request to the last answer, at the caller.
+            run.value = work.count / (sent["end"] - sent["start"])
+            run.p50, run.p99 = sent["p50"], sent["p99"]
+        elif work.kind == "stream":
+            run.value = work.count * CHUNK / seconds / 1e6
+        elif work.kind == "mixed":
             run.value = sum(drawSizes(work.count)) / seconds / 1e6
         elif work.kind == "paced":
             run.p50, run.p99 = tallies[0]["p50"], tallies[0]["p99"]

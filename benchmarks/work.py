@@ -8,11 +8,13 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["BATCH", "EVENT", "FILL", "MIXED", "NAMES", "NOTE", "TEXT", "Event", "Work", "drawSizes"]
+__all__ = ["BATCH", "EVENT", "FILL", "METHOD", "MIXED", "NAMES", "NOTE", "TEXT", "Event", "Work", "drawSizes"]
 
 EVENT: Final = "bench.event"
 #: The events of the mixed work are called bench.mixed.0 to bench.mixed.99.
 MIXED: Final = "bench.mixed"
+#: The method that is called.
+METHOD: Final = "countUp"
 NAMES: Final = 100
 TEXT: Final = "orders.created"
 NOTE: Final = "twelve bowls of soup"
@@ -40,9 +42,10 @@ class Work(msgspec.Struct, frozen=True):
 
     :param kind: `publish` (a call for each event), `many` (a call for many), `paced` (a call for each, `rate` a second),
         `mixed` (100 event names, sizes log-uniform, `publishers` publishers), `one` (each event to one of the subscribers),
-        `hold` (nodes that do nothing, `publishers` of them and then `count` more).
-    :param count: events, of all publishers together.
-    :param window: the most events of a publisher of ours that wait for their receipts.
+        `hold` (nodes that do nothing, `publishers` of them and then `count` more), `call` (requests with their answers,
+        `window` under way at all times), `stream` (chunks of 64 KiB from one node to the other).
+    :param count: events, of all publishers together; calls; chunks.
+    :param window: the most events of a publisher of ours that wait for their receipts; calls under way.
     :param links: how long the grants of our nodes are: one link is a member's, each further one narrows it.
     """
 

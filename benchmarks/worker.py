@@ -1,6 +1,6 @@
 """What the processes of a run execute.
 
-python -m benchmarks.worker server PEER PLACE
+python -m benchmarks.worker server PEER PLACE KIND
 python -m benchmarks.worker publisher|subscriber|holder PEER PLACE WORK tuned|plain
 """
 
@@ -21,12 +21,12 @@ __all__ = ["main"]
 def main() -> None:
     """Do as sys.argv says; whoever started a publisher or subscriber ends it through its stdin."""
     role, name, place_text, *rest = sys.argv[1:]
-    peer = findPeer(name)
     place = msgspec.json.decode(place_text, type=Place)
     if role == "server":
-        peer.serveHere(place)
+        findPeer(name, rest[0]).serveHere(place)
         return
-    desk = Desk(msgspec.json.decode(rest[0], type=Work), rest[1] == "tuned")
+    work = msgspec.json.decode(rest[0], type=Work)
+    desk, peer = Desk(work, rest[1] == "tuned"), findPeer(name, work.kind)
     if role == "publisher":
         peer.publisher(desk, place)
     elif role == "subscriber":

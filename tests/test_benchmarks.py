@@ -15,7 +15,7 @@ from benchmarks.figures import judge, sumUp
 from benchmarks.ledger import Ledger, percentile
 from benchmarks.measure import parseStat, parseStatus
 from benchmarks.pacing import Pace
-from benchmarks.peers import PEERS, findPeer
+from benchmarks.peers import PEERS, findPace, findPeer
 from benchmarks.pump import TOGETHER, Pump
 from benchmarks.report import align, makeTable
 from benchmarks.rows import BARS, WORKS, Bar, planWork
@@ -132,6 +132,12 @@ class FigureTests(SynchronousTestCase):
             runs = self.runs("nodeset", ours, work="slow") + self.runs("nats", 100, work="slow")
             self.assertEqual(judge(bar, sumUp(runs)).word, word)
 
+    def test_shown(self) -> None:
+        """A ratio without a bar is computed, judged by nobody."""
+        bar = Bar("calls", "calls", "zeromq")
+        verdict = judge(bar, sumUp(self.runs("nodeset", 50, work="calls") + self.runs("zeromq", 100, work="calls")))
+        self.assertEqual((verdict.ratio, verdict.word), (0.5, ""))
+
     def test_alone(self) -> None:
         """The memory of a stalled dispatcher is judged by itself."""
         bar = next(bar for bar in BARS if bar.ours == "stall")
@@ -143,10 +149,18 @@ class ReportTests(SynchronousTestCase):
     """The table."""
 
     def test_everyBarHasALine(self) -> None:
-        """When all has run, every bar is in the table with its verdict."""
+        """When all has run, every bar is in the table with its verdict, every ratio without a bar as it is."""
         runs = [Run(system, job.name, 1.0, 1.0, 1.0) for job in WORKS for system in job.systems]
         table = makeTable(sumUp(runs), {})
-        self.assertEqual(sum(table.count(f"| {word} ") for word in ("aim   ", "holds ", "MISSES")), len(BARS))
+        self.assertEqual(
+            sum(table.count(f"| {word} ") for word in ("aim   ", "holds ", "MISSES")), sum(bar.least > 0 for bar in BARS)
+        )
+        self.assertEqual(table.count("1.00x"), sum(bool(bar.theirs) for bar in BARS))
+
+    def test_latencies(self) -> None:
+        """Calls a second stand with the p50 and p99 of their round trips."""
+        table = makeTable(sumUp([Run("nats", "calls", 40_000.0, 2430.0, 3901.0)]), {})
+        self.assertIn("| 40,000; 2,430, 3,901 us |", table)
 
     def test_failed(self) -> None:
         """A system without a good run stands in the table as FAILED."""
@@ -163,8 +177,9 @@ class PlanTests(SynchronousTestCase):
 
     def test_peers(self) -> None:
         """Every system offers the whole contract."""
-        for name in PEERS:
-            peer = findPeer(name)
+        pairs = {(system, job.work.kind) for job in WORKS for system in job.systems} | {(name, "") for name in PEERS}
+        for name, kind in pairs:
+            peer = findPeer(name, kind)
             for function, arguments in (("server", 1), ("serveHere", 1), ("publisher", 2), ("subscriber", 2)):
                 self.assertEqual(len(inspect.signature(getattr(peer, function)).parameters), arguments, f"{name}.{function}")
             for value in ("TITLE", "SETTINGS", "PACE", "DEBIAN", "PYTHON"):
@@ -187,9 +202,9 @@ class PlanTests(SynchronousTestCase):
         """A flood lasts as long as asked for, in whole batches; every publisher has as many events as any other."""
         for job in WORKS:
             for system in job.systems:
-                work = planWork(job, findPeer(system).PACE, 1.0, 1)
+                work = planWork(job, findPace(system, job.work), 1.0, 1)
                 self.assertEqual(work.count % work.publishers, 0)
-                if job.basis:
+                if job.basis and job.work.kind not in ("call", "stream"):
                     self.assertEqual(work.count % BATCH, 0)
 
     def test_tuning(self) -> None:

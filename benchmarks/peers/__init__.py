@@ -10,6 +10,7 @@ from typing import Any, Protocol, cast
 import msgspec
 
 from benchmarks.desk import Desk
+from benchmarks.work import Work
 
 __all__ = [
     "CROSSBAR",
@@ -21,6 +22,7 @@ __all__ = [
     "Place",
     "Server",
     "describePlace",
+    "findPace",
     "findPeer",
     "load",
     "pythonServer",
@@ -41,7 +43,10 @@ PEERS = (
     "rabbitmq",
     "crossbar",
     "foolscap",
+    "tls",
 )
+#: Works that a system does in a module of their own, `NAME_KIND`.
+_APART = {"call": ("nodeset", "nats", "zeromq", "rabbitmq", "crossbar", "foolscap"), "stream": ("nodeset",)}
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -62,7 +67,8 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Server(msgspec.Struct, frozen=True):
-    """How to start the broker of a system: commands that keep running in the foreground, of which the last one is the broker.
+    """How to start the broker of a system: commands that keep running in the foreground, of which the last one is the broker;
+    none where there is no broker.
 
     :param environ: what its environment has beside ours.
     :param patience: seconds until it must take connections.
@@ -76,10 +82,11 @@ class Server(msgspec.Struct, frozen=True):
 class Peer(Protocol):
     """What a module here offers. `publisher` returns when all is sent; `subscriber` runs until its process is ended."""
 
-    #: How the report calls it; what of it is not its default; events/s that it is known to reach about.
+    #: How the report calls it; what of it is not its default; events/s (calls/s, chunks/s) that it is known to reach about,
+    #: of calls a dict: by how many are under way.
     TITLE: str
     SETTINGS: str
-    PACE: int
+    PACE: int | dict[int, int]
     #: Debian's package of the broker with its program, the distributions of the client; empty where it needs none.
     DEBIAN: tuple[str, str]
     PYTHON: tuple[str, ...]
@@ -104,11 +111,18 @@ class Holder(Protocol):
         """Connect as many nodes as the work has publishers, say ready, wait for go, connect `count` more, say done."""
 
 
-def findPeer(name: str) -> Peer:
-    """The module of this name. Raises `ValueError` for none."""
+def findPeer(name: str, kind: str = "") -> Peer:
+    """The module of this name for works of this kind. Raises `ValueError` for none."""
     if name not in PEERS:
         raise ValueError(f"there is no peer {name!r}: the peers are {', '.join(PEERS)}")
-    return cast(Peer, import_module(f"benchmarks.peers.{name}"))
+    module = f"{name}_{kind}" if name in _APART.get(kind, ()) else name
+    return cast(Peer, import_module(f"benchmarks.peers.{module}"))
+
+
+def findPace(name: str, work: Work) -> int:
+    """Events (or calls, or chunks) a second that a system is known to reach about."""
+    pace = findPeer(name, work.kind).PACE
+    return pace[work.window] if isinstance(pace, dict) else pace
 
 
 def load(name: str) -> Any:
@@ -116,9 +130,9 @@ def load(name: str) -> Any:
     return import_module(name)
 
 
-def pythonServer(name: str, place: Place) -> list[str]:
-    """The command that runs `serveHere` of a peer."""
-    return [place.python, "-m", "benchmarks.worker", "server", name, describePlace(place)]
+def pythonServer(name: str, place: Place, kind: str = "") -> list[str]:
+    """The command that runs `serveHere` of a peer for works of this kind."""
+    return [place.python, "-m", "benchmarks.worker", "server", name, describePlace(place), kind]
 
 
 def describePlace(place: Place) -> str:

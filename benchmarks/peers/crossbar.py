@@ -50,7 +50,7 @@ def serveHere(place: Place) -> None:
     """Not used: the router is a program."""
 
 
-def _run(place: Place, joined: Callable[[Any], None]) -> None:
+def run(place: Place, joined: Callable[[Any], None]) -> None:
     component = load("autobahn.twisted.component")
     wamp = component.Component(transports=f"ws://127.0.0.1:{place.port}/ws", realm="bench")
     wamp.on("join", lambda session, _details: joined(session))
@@ -77,7 +77,7 @@ def publisher(desk: Desk, place: Place) -> None:
             options = load("autobahn.wamp.types").PublishOptions(acknowledge=True)
             session.publish("bench.over", options=options).addCallback(lambda _: desk.done(None))
 
-    _run(place, joined)
+    run(place, joined)
 
 
 def subscriber(desk: Desk, place: Place) -> None:
@@ -87,4 +87,4 @@ def subscriber(desk: Desk, place: Place) -> None:
     def arrived(text: str) -> None:
         take(decode(text))
 
-    _run(place, lambda session: session.subscribe(arrived, EVENT).addCallback(lambda _: desk.ready()))
+    run(place, lambda session: session.subscribe(arrived, EVENT).addCallback(lambda _: desk.ready()))

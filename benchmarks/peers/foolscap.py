@@ -1,4 +1,4 @@
-"""Plain Foolscap: what a node costs that is a Tub with one reference, for the memory of idle nodes alone."""
+"""Plain Foolscap: what a node costs that is a Tub with one reference."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ DEBIAN = ("", "")
 PYTHON: tuple[str, ...] = ()
 
 AT_ONCE = 8
+FURL = "served.furl"
 
 
 def server(place: Place) -> Server:
@@ -21,14 +22,16 @@ def server(place: Place) -> Server:
     return Server([pythonServer("foolscap", place)])
 
 
-def _tub() -> Any:
+def makeTub() -> Any:
+    """A Tub that runs."""
     # Our kind of certificate: Foolscap's own takes a hundred times as long to make.
     tub = load("foolscap.api").Tub(certData=load("nodeset.transport.certificate").createCertificate())
     tub.startService()
     return tub
 
 
-def _reactor() -> Any:
+def reactor() -> Any:
+    """Twisted's."""
     return load("twisted.internet.reactor")
 
 
@@ -45,27 +48,32 @@ def serveHere(place: Place) -> None:
             """Keep a reference."""
             kept.append(who)
 
-    tub = _tub()
+    serveReference(place, Register())
+
+
+def serveReference(place: Place, reference: Any) -> None:
+    """Let the tubs of this place find it; run the reactor."""
+    tub = makeTub()
     tub.listenOn(f"tcp:{place.port}:interface=127.0.0.1")
     tub.setLocation(f"127.0.0.1:{place.port}")
-    furl = tub.registerReference(Register())
-    path = place.path / "register.furl"
+    furl = tub.registerReference(reference)
+    path = place.path / FURL
     path.touch(mode=0o600)
     path.write_text(furl)
-    _reactor().run()
+    reactor().run()
 
 
 def publisher(desk: Desk, place: Place) -> None:
-    """Not compared: performance.md has the figures."""
+    """Its events are not compared: it has none."""
 
 
 def subscriber(desk: Desk, place: Place) -> None:
-    """Not compared: performance.md has the figures."""
+    """Its events are not compared: it has none."""
 
 
 def holder(desk: Desk, place: Place) -> None:
     """Tubs that are each known to the server by one reference."""
-    api, furl = load("foolscap.api"), (place.path / "register.furl").read_text()
+    api, furl = load("foolscap.api"), (place.path / FURL).read_text()
     tubs = []
 
     def start(count: int, then: Any) -> None:
@@ -74,7 +82,7 @@ def holder(desk: Desk, place: Place) -> None:
         def begin() -> None:
             if waiting:
                 waiting.pop()
-                tub = _tub()
+                tub = makeTub()
                 tubs.append(tub)
                 tub.getReference(furl).addCallback(
                     lambda register: register.callRemote("subscribe", api.Referenceable())
@@ -95,5 +103,5 @@ def holder(desk: Desk, place: Place) -> None:
             lambda _: start(desk.work.count, lambda: desk.done(None))
         )
 
-    _reactor().callWhenRunning(start, desk.work.publishers, ready)
-    _reactor().run()
+    reactor().callWhenRunning(start, desk.work.publishers, ready)
+    reactor().run()

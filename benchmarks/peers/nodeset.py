@@ -69,8 +69,14 @@ def _messages(work: Work) -> Any:
     return OneEvent if work.kind == "one" else Event
 
 
+def runNodes(nodes: list[Any], then: Callable[[], object]) -> None:
+    """Run the reactor with these nodes; `then` is called when all are linked."""
+    _start(nodes, then)
+    _reactor().run()
+
+
 def _start(nodes: list[Any], then: Callable[[], object]) -> None:
-    """Start the nodes, few at a time; call `then` when all are linked. Then run the reactor."""
+    """Start the nodes, few at a time; call `then` when all are linked."""
     waiting = iter(nodes)
     left = [len(nodes)]
 
@@ -96,7 +102,8 @@ def _giveUp(node: Any, failure: Any) -> None:
     os._exit(1)
 
 
-def _prepare(place: Place) -> None:
+def prepare(place: Place) -> None:
+    """Look where the place says, with options as the commands set them."""
     os.environ.update(environ(place))
     load("nodeset.core.utils").setDefaultOptions()
 
@@ -119,7 +126,7 @@ def publisher(desk: Desk, place: Place) -> None:
     """One node for each publisher, all in this process."""
     import nodeset
 
-    _prepare(place)
+    prepare(place)
     work, message = desk.work, _messages(desk.work)
     furl = _grant(work)
     nodes = [nodeset.Node(name=f"publisher-{index}", dispatcher_url=furl) for index in range(work.publishers)]
@@ -148,8 +155,7 @@ def publisher(desk: Desk, place: Place) -> None:
         desk.ready()
         load("twisted.internet.threads").deferToThread(desk.wait).addCallback(go)
 
-    _start(nodes, ready)
-    _reactor().run()
+    runNodes(nodes, ready)
 
 
 def _sender(work: Work, node: Any, message: Any, source: int) -> Callable[[int, int, Any, Any], None]:
@@ -202,7 +208,7 @@ def subscriber(desk: Desk, place: Place) -> None:
     """One node for each subscriber, all in this process."""
     import nodeset
 
-    _prepare(place)
+    prepare(place)
     message = _messages(desk.work)
     event = f"{MIXED}.*" if desk.work.kind == "mixed" else EVENT
 
@@ -221,15 +227,14 @@ def subscriber(desk: Desk, place: Place) -> None:
     for index, node in enumerate(nodes):
         node.take = desk.taker(index)
     # What a node catches is subscribed to before it is linked.
-    _start(nodes, desk.ready)
-    _reactor().run()
+    runNodes(nodes, desk.ready)
 
 
 def holder(desk: Desk, place: Place) -> None:
     """Nodes that catch one event, which nobody publishes."""
     import nodeset
 
-    _prepare(place)
+    prepare(place)
 
     class Idle(nodeset.Node):
         """Waits."""
@@ -245,5 +250,4 @@ def holder(desk: Desk, place: Place) -> None:
         desk.ready()
         load("twisted.internet.threads").deferToThread(desk.wait).addCallback(lambda _: more())
 
-    _start([Idle(name=f"idle-{index}") for index in range(desk.work.publishers)], ready)
-    _reactor().run()
+    runNodes([Idle(name=f"idle-{index}") for index in range(desk.work.publishers)], ready)
