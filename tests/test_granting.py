@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
 from nodeset.core.batch import Events
+from nodeset.core.expose import expose
 from nodeset.core.node import Node
-from nodeset.errors import BadGrant, GrantRefused, NotRunning, Refused, RemoteError
+from nodeset.errors import BadGrant, GrantRefused, NotRunning, Refused, RemoteError, UnknownNode
 from nodeset.testing import Site
 from tests.chains import caveat, nameOf
 from tests.grantees import GrantCase
 from tests.sites import Order, Quiet
 
-VERBS = ("publish", "subscribe", "alias", "addressed", "reserved", "grant")
+VERBS = ("publish", "subscribe", "alias", "addressed", "reserved", "call", "other", "nodes", "answer", "grant")
+
+
+class Worker(Quiet):
+    """A node that can be called."""
+
+    @expose
+    def sum(self, *numbers: int) -> int:
+        return sum(numbers)
+
+    @expose
+    def other(self) -> bool:
+        return True
 
 
 class TableTests(GrantCase):
@@ -29,45 +43,63 @@ class TableTests(GrantCase):
             "alias": self.subscribesTo(node, "other@localhost/orders.*"),
             "reserved": self.publishesTo(node, "nodeset.test"),
         }
+        calls: dict[str, Callable[[], Deferred[Any]]] = {
+            "call": lambda: node.call("calc", "sum", 1, 2),
+            "other": lambda: node.call("calc@localhost", "other"),
+            "nodes": node.nodes,
+            "answer": lambda: self.listener.call(node.name, "sum", 1),
+        }
+        for verb, call in calls.items():
+            found[verb] = self.succeeds(call(), UnknownNode if verb == "answer" else Refused)
         node.heard.clear()
         self.site.wait(self.listener.publish(f"{node.name}@localhost/orders.x", Order, id=1))
         found["addressed"] = node.events() == [f"{node.name}@localhost/orders.x"]
-        try:
-            self.site.wait(node.call("", "grant", {"publish": ["x"]}))
-            found["grant"] = True
-        except Refused:
-            found["grant"] = False
+        found["grant"] = self.succeeds(node.call("", "grant", {"publish": ["x"]}), Refused)
         self.listener.heard.clear()
         return found
 
+    def succeeds(self, deferred: Deferred[Any], error: type[Exception]) -> bool:
+        """Whether it does, instead of failing with this."""
+        try:
+            self.site.wait(deferred)
+        except error:
+            return False
+        return True
+
     def test_table(self) -> None:
         """Every verb with every kind of grant that counts."""
+        self.site.node(Worker, name="calc")
         member = self.site.node(Quiet, name="handing")
         five = self.site.member.rpartition("/")[2]
         for pattern in ("orders.>", "orders.*", "orders.created", "orders.created"):
             both = self.holder(f"memory://site/{five}", "link")
             five = self.granted(both, publish=[pattern], subscribe=["orders.>"], answer=["holder"]).rpartition("/")[2]
             self.site.wait(both.stopService())
+        all_of_it = "publish subscribe addressed call other nodes answer"
         table: dict[str, tuple[str, str]] = {
-            "owner": (self.site.owner, "publish subscribe alias reserved addressed grant"),
-            "member": (self.site.member, "publish subscribe addressed"),
+            "owner": (self.site.owner, f"{all_of_it} alias reserved grant"),
+            "member": (self.site.member, all_of_it),
             "minted to publish": (self.granted(publish=["orders.>"]), "publish"),
             "minted to subscribe": (self.granted(subscribe=["orders.>"]), "subscribe"),
-            "minted to answer": (self.granted(answer=["holder"], subscribe=[">"]), "subscribe addressed"),
+            "minted to answer": (self.granted(answer=["holder"], subscribe=[">"]), "subscribe addressed answer"),
             "minted to answer for another": (self.granted(answer=["other"], subscribe=[">"]), "subscribe alias"),
             "minted for the system": (self.granted(publish=["nodeset.>"]), "reserved"),
-            "minted to call": (self.granted(call=["calc/sum"]), ""),
-            "minted with a rate": (self.granted(rate=100.0), "publish subscribe addressed"),
+            "minted to call": (self.granted(call=["calc/sum"]), "call"),
+            "minted to call all of it": (self.granted(call=["calc"]), "call other"),
+            "minted to look": (self.granted(call=["nodeset/nodes"]), "nodes"),
+            "minted to call all": (self.granted(call=["*"]), "call other nodes"),
+            "minted with a rate": (self.granted(rate=100.0), all_of_it),
             "narrowed to publish": (self.granted(member, publish=["orders.*"]), "publish"),
             "narrowed to subscribe": (self.granted(member, subscribe=["orders.*"]), "subscribe"),
-            "narrowed to answer": (self.granted(member, subscribe=[">"], answer=["holder"]), "subscribe addressed"),
+            "narrowed to call": (self.granted(member, call=["calc/sum"]), "call"),
+            "narrowed to answer": (self.granted(member, subscribe=[">"], answer=["holder"]), "subscribe addressed answer"),
             "narrowed to nothing": (self.granted(member, publish=[]), ""),
-            "narrowed by time": (self.granted(member, expires=3600), "publish subscribe addressed"),
-            "narrowed to too much": ("memory://site/" + self.tooMuch(member), "publish subscribe addressed"),
-            "narrowed five times": (f"memory://site/{five}", "publish subscribe addressed"),
+            "narrowed by time": (self.granted(member, expires=3600), all_of_it),
+            "narrowed to too much": ("memory://site/" + self.tooMuch(member), all_of_it),
+            "narrowed five times": (f"memory://site/{five}", "publish subscribe addressed answer"),
         }
         for kind, (furl, allowed) in table.items():
-            node = self.holder(furl)
+            node = self.site.node(Worker, name="holder", grant=furl)
             found = self.can(node)
             self.assertEqual({verb for verb in VERBS if found[verb]}, set(allowed.split()), kind)
             self.site.wait(node.stopService())

@@ -88,6 +88,18 @@ class RevokeTests(GrantCase):
         self.assertTrue(self.revoke(self.other, same))
         self.assertEqual(len(self.linked()), 6)
 
+    def test_oneself(self) -> None:
+        """Who revokes the grant that he himself lives by is answered first, then cut; in between he can do nothing with it.
+
+        What he had minted does not derive from it.
+        """
+        revoked = self.owner.revoke(self.site.owner)
+        minted = self.owner.grant(publish=["a"])
+        self.assertTrue(self.site.wait(revoked))
+        self.assertIn("revoked", str(self.failing(Refused, minted)))
+        self.site.advance(1.5)
+        self.assertEqual(self.linked(), ["listener", "parent", "child", "grandchild", "other"])
+
     def test_queued(self) -> None:
         """Nothing that waits for a node is handed to it after its grant is gone, by whatever grant it comes back."""
         self.site.wait(self.child.subscribe("a.b"))
@@ -163,6 +175,13 @@ class RateTests(GrantCase):
         for number in range(6):
             came += not fails(self.site, two.publish("a", Order, id=number))
         self.assertIn(came, (4, 5))
+
+    def test_calls(self) -> None:
+        """Calls draw from the same rate as events."""
+        node = self.holder(self.granted(rate=10))
+        self.assertEqual(self.burst(node, 6), (6, 0))
+        failed = [fails(self.site, node.call("", "nodes")) for _ in range(6)]
+        self.assertEqual(failed, [False] * 4 + [True] * 2)
 
     def test_runs(self) -> None:
         """Of a run the first events for which there is room come through, in order."""

@@ -57,7 +57,7 @@ class Switchboard:
         if party is None:
             party = self._parties[session.stream] = Party(session, self)
             self._crews.add(party)
-            if restarted:
+            if restarted and session.answers:  # who may be called by nobody was not
                 self._claims.add(party, hello.calls)
         party.speaks, party.methods, party.retiring = "calls" in hello.features, frozenset(hello.methods), False
         for way in reversed(party.rewind()):

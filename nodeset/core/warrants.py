@@ -15,11 +15,12 @@ from nodeset.core.exchange import Exchange, Session
 from nodeset.core.grants import Caveat
 from nodeset.core.revocations import Revocation
 from nodeset.core.rights import Rights, memberCaveat
-from nodeset.errors import Refused
+from nodeset.errors import GrantRefused, Refused
 
 __all__ = ["Warrants", "caveatFrom", "plain"]
 
 _ID_SIZE: Final = 24
+_REVOKED: Final = "its grant was revoked"
 _LETTERS: Final = dict(zip(Caveat.__struct_fields__, Caveat.__struct_encode_fields__, strict=True))
 _FIELDS: Final = frozenset({"publish", "subscribe", "call", "answer", "rate", "expires", "tub"})
 
@@ -37,7 +38,7 @@ class Warrants:
     _cut: Callable[[Session, str], None]
     _random: Callable[[int], bytes]
     _observers: list[Callable[[str], None]] = attrs.field(factory=list)
-    _ending: dict[str, int] = attrs.field(factory=dict)
+    _ending: dict[str, tuple[float, str]] = attrs.field(factory=dict)
 
     def offerAt(self, desk: Desk) -> None:
         """Be asked there from now on."""
@@ -50,6 +51,7 @@ class Warrants:
 
     def grant(self, session: Session, caveat: Any = None) -> str:
         """The name of a new grant. For owners."""
+        self._check(session)
         if not session.rights.owner:
             raise Refused("only an owner's grant mints others: narrow your own, or take the FURL in owner.furl")
         return self._authority.mint(caveatFrom(caveat, self._random(8)))
@@ -58,6 +60,7 @@ class Warrants:
         """Revoke a grant by its name, or for an owner by its id; False when it was revoked before."""
         if not isinstance(what, str):
             raise Refused(f"what to revoke must be text, not {type(what).__name__}: give the grant's FURL or its id")
+        self._check(session)
         revocation = self._revocation(session.rights, what)
         if self._authority.isRevoked(revocation.id):
             return False
@@ -65,9 +68,16 @@ class Warrants:
         for observer in self._observers:  # first, so that whoever is cut finds what comes instead
             observer(revocation.id)
         for other in list(self._exchange.answers.sessions.values()):
-            if revocation.id in other.rights.ids:
-                self._cut(other, "its grant was revoked")
+            if other is session and revocation.id in other.rights.ids:
+                self._ending[other.stream] = 0.0, _REVOKED  # once it has its answer
+            elif revocation.id in other.rights.ids:
+                self._cut(other, _REVOKED)
         return True
+
+    def _check(self, session: Session) -> None:
+        """Raises `GrantRefused` for who is about to be cut."""
+        if why := self._authority.why(session.rights):
+            raise GrantRefused(why)
 
     def _revocation(self, own: Rights, what: str) -> Revocation:
         if not grants.isGrant(what):
@@ -87,22 +97,22 @@ class Warrants:
     def opened(self, session: Session) -> None:
         """`session` is here, with rights that may end."""
         if session.rights.expires is not None:
-            self._ending[session.stream] = session.rights.expires
+            self._ending[session.stream] = session.rights.expires, "its grant expired"
         else:
             self._ending.pop(session.stream, None)
 
     def look(self) -> None:
-        """Cut whoever's grant has expired."""
+        """Cut whoever's grant has ended."""
         if not self._ending:
             return
         now = self._authority.wall()
-        for stream, expires in list(self._ending.items()):
+        for stream, (expires, reason) in list(self._ending.items()):
             session = self._exchange.answers.sessions.get(stream)
             if session is None:
                 del self._ending[stream]
             elif expires <= now:
                 del self._ending[stream]
-                self._cut(session, "its grant expired")
+                self._cut(session, reason)
 
 
 def plain(caveat: Caveat) -> dict[str, Any]:
