@@ -151,5 +151,5 @@ class RetainedLossTests(RetainedCase):
         self.keeps(1)
         self.site.stop()
         handing = dispatcher.exchange.handing
-        self.assertEqual((handing._owed, handing._new, len(handing._keepers), handing._keepers._root.branches), ({}, {}, 0, {}))
+        self.assertEqual((handing._owed, handing.new, len(handing._keepers), handing._keepers._root.branches), ({}, {}, 0, {}))
         self.assertEqual((handing._keepers._root.above, handing._keepers._kept), ({}, {}))

@@ -135,6 +135,7 @@ class DispatcherTests(ExchangeCase):
         self.now += 2.0
         slow.credit = 1
         self.assertEqual(self.batch(slow), [])
+        self.advance(0.0)
         self.assertNotIn(slow.stream, self.exchange.answers.sessions)
 
     def test_again(self) -> None:

@@ -205,7 +205,8 @@ class EventDispatcher(Service):
 
     def _nextBatch(self, session: Session) -> list[Events]:
         batch = self.exchange.nextBatch(session, self._clock.seconds())
-        self._setAlarm()  # if some came to the end of their lives, there are answers to be sent: not in the middle of a batch
+        if self.exchange.outlived:
+            self._setAlarm()  # there are answers to be sent: not in the middle of a batch
         return batch
 
     def _nextCalls(self, session: Session) -> tuple[list[LaneFrame], int]:
@@ -336,7 +337,8 @@ class EventDispatcher(Service):
 
     def _carryOut(self) -> None:
         """Send what the exchange wants sent, wake up for it when it wants to be woken."""
-        self.exchange.handing.ask(self._clock.seconds())
+        if self.exchange.handing.new:
+            self.exchange.handing.ask(self._clock.seconds())
         for session, frame in self.exchange.takeSends():
             line = self._lines.get(session.stream)
             if line is not None:

@@ -80,6 +80,7 @@ class Exchange:
         self.handing = Handing(self.table, self.answers, self._alarms, self._settling.isOver)
         self._takers = Takers()
         self._queueing = Queueing(self.answers, self._alarms, self._kick)
+        self.outlived = self._queueing.outlived
         self.presence = Presence(boot, self.answers, self._alarms, self._queueing.woken, fresh)
         self._queueing.slowed = self.presence.slowed
         self._admission = Admission(self.answers, site)
@@ -106,18 +107,18 @@ class Exchange:
     def nextBatch(self, session: Session, now: float = 0.0) -> list[Events]:
         """The next batch of events for `session`, empty when there is none or no credit."""
         told = self.presence.take(session) if session.watch is not None else None
-        batch = told or self._queueing.take(session, now)
-        if not batch:
-            self._retireIfIdle(session, now)
-        return batch
+        return told or (self._queueing.take(session, now) if session.queued else [])
 
     def nextAlarm(self) -> float | None:
-        """When to call `tick` next."""
-        return self._alarms.next()
+        """When to call `tick` next; at once when some were `outlived`."""
+        return 0.0 if self.outlived else self._alarms.next()
 
     def tick(self, now: float) -> None:
         """Do what is due."""
         self._alarms.ring(now)
+        while self.outlived:
+            self._retireIfIdle(self.outlived.pop(), now)
+            self._kick(now)
 
     @property
     def underWay(self) -> int:

@@ -37,17 +37,17 @@ class Handing:
         self._resting = False
         self._keepers = Keepers()
         #: Whom to look up: a new subscription, or a new keeper with what it keeps.
-        self._new: dict[RouteEntry | tuple[str, str], None] = {}
+        self.new: dict[RouteEntry | tuple[str, str], None] = {}
         #: By who is to get it, then by pattern: who was asked.
         self._owed: dict[str, dict[str, set[str]]] = {}
         table.addObserver("add", self._subscribed)
         table.addObserver("remove", self._unsubscribed)
 
     def _subscribed(self, entry: RouteEntry) -> None:
-        self._new[entry] = None
+        self.new[entry] = None
 
     def _unsubscribed(self, entry: RouteEntry) -> None:
-        self._new.pop(entry, None)
+        self.new.pop(entry, None)
         owed = self._owed.get(str(entry.peer))
         if owed is not None and owed.pop(entry.pattern, None) is not None and not owed:
             del self._owed[str(entry.peer)]
@@ -74,7 +74,7 @@ class Handing:
         for event in retained:
             self._keepers.add(stream, event)
             if not known:
-                self._new[stream, event] = None
+                self.new[stream, event] = None
         if known:
             for to, patterns in self._owed.items():
                 for pattern, keepers in patterns.items():
@@ -89,7 +89,7 @@ class Handing:
         stream = session.stream
         if not frame.kept:
             self._keepers.remove(stream, frame.event)
-            self._new.pop((stream, frame.event), None)
+            self.new.pop((stream, frame.event), None)
             return
         if self._keepers.count(stream) >= MAX_RETAINED:
             raise ProtocolError(f"a node may keep the last values of {MAX_RETAINED} events, not of {frame.event!r:.60} as well")
@@ -101,7 +101,7 @@ class Handing:
             return  # as in `joined`
         self._keepers.add(stream, frame.event)
         if frame.rest:
-            self._new[stream, frame.event] = None
+            self.new[stream, frame.event] = None
 
     def left(self, session: Session) -> None:
         """`session` hands nothing any more, nor wants anything."""
@@ -110,8 +110,8 @@ class Handing:
         if not self._keepers.count(stream):
             return
         self._keepers.leave(stream)
-        for new in [new for new in self._new if isinstance(new, tuple) and new[0] == stream]:
-            del self._new[new]
+        for new in [new for new in self.new if isinstance(new, tuple) and new[0] == stream]:
+            del self.new[new]
         for to, patterns in list(self._owed.items()):
             for pattern in list(patterns):
                 self._settle(stream, pattern, to)
@@ -120,17 +120,17 @@ class Handing:
 
     def ask(self, now: float) -> None:
         """Ask whom there is to ask, for some of what is new; after that others get their turn until the next alarm."""
-        if not self._new or self._resting or not self._settled(now):
+        if not self.new or self._resting or not self._settled(now):
             return
-        for new in list(islice(self._new, _AT_ONCE)):
-            del self._new[new]
+        for new in list(islice(self.new, _AT_ONCE)):
+            del self.new[new]
             if isinstance(new, RouteEntry):
                 for keeper in self._keepers.find(new.pattern):
                     self._ask(keeper, new)
             else:
                 for entry in self._table.lookup(parse(new[1])):
                     self._ask(new[0], entry)
-        if self._new:
+        if self.new:
             self._resting = True
             self._alarms.at(now, self._rested)
 

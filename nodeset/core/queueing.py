@@ -27,6 +27,8 @@ class Queueing:
         self._answers, self._alarms, self._room, self._patience = answers, alarms, room, stall
         #: Sessions that have something new in their queues.
         self.woken: dict[str, Session] = {}
+        #: Those for which something was over before it was sent: there is room now, nothing may be left to wait for.
+        self.outlived: list[Session] = []
         #: Called with a session, its quota, how many events were dropped there, the time.
         self.slowed: Callable[[Session, Quota, int, float], None] = lambda session, quota, count, now: None
 
@@ -46,7 +48,7 @@ class Queueing:
                 self._answers.settle(session, run, Outcome.EXPIRED, "expired")
                 session.confirmed(run.stream, run.first, run.last, lambda sent: False)
             if over:
-                self._alarms.at(now, self._room)
+                self.outlived.append(session)
             if alive:
                 return alive
             session.credit += 1
