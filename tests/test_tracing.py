@@ -182,7 +182,7 @@ class OwnTests(TraceCase):
         self.assertIsNot(self.chain.came[0].meta.packed_headers, NO_HEADERS)
 
 
-class OpenTelemetryTests(TraceCase):
+class RecordedCase(TraceCase):
     """With OpenTelemetry and its SDK, which records spans in memory."""
 
     def setUp(self) -> None:
@@ -204,6 +204,10 @@ class OpenTelemetryTests(TraceCase):
     def spans(self) -> dict[str, Any]:
         """The spans that are over, by name."""
         return {span.name: span for span in self.exporter.get_finished_spans()}
+
+
+class OpenTelemetryTests(RecordedCase):
+    """Handlers, with OpenTelemetry."""
 
     def test_parents(self) -> None:
         """The span of the program is the parent of that of the handler, which is that of what the handler publishes."""

@@ -15,16 +15,20 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from nodeset.core import tracing
+from nodeset.core.batch import unpackHeaders
 from nodeset.core.callframes import Answer, Ask, Call, Cancel, Ending, Item, More
 from nodeset.core.expose import Exposed
+from nodeset.core.headers import traceparentOf
 from nodeset.core.outflow import Outflow, isStream
 from nodeset.core.parcel import packError, packValue, unpackArguments
 from nodeset.core.patience import deferredOf
 from nodeset.core.punctual import Punctual
 from nodeset.core.recollection import Recollection
 from nodeset.core.signature import compileSignature
+from nodeset.core.tracing import Visit
 from nodeset.core.within import Within, within
-from nodeset.errors import BadArguments
+from nodeset.errors import BadArguments, ProtocolError
 
 __all__ = ["MAX_STUCK", "Callee"]
 
@@ -148,20 +152,35 @@ class Callee:
                 return
         token = within.set(Within(call, deadline))
         try:
+            if len(call.headers) == 1:  # nil: no headers
+                self._begin(call, method, args, kwargs, deadline, None)
+            else:
+                with tracing.entered(_traceOf(call), f"{self._name}/{call.method}", "SERVER") as visit:
+                    self._begin(call, method, args, kwargs, deadline, visit)
+        finally:
+            within.reset(token)
+
+    def _begin(
+        self, call: Call, method: _Method, args: list[Any], kwargs: dict[str, Any], deadline: float | None, visit: Visit | None
+    ) -> None:
+        key = call.caller, call.id
+        try:
             result = method.function(*args, **kwargs)
             if type(result) not in _PLAIN:
                 deferred = deferredOf(result)
                 if deferred is not None:
+                    if visit is not None:
+                        visit.until(deferred)
                     self._await(_Running(key, method, call.mode, deadline, deferred))
                     return
                 if isStream(result):
                     self._stream(_Running(key, method, call.mode, deadline), result)
                     return
             self._answer(key, Ending.VALUE, packValue(result, f"what {method.exposed.name} returned"))
-        except BaseException:  # whatever user code raises ends the call, not the node
+        except BaseException as error:  # whatever user code raises ends the call, not the node
+            if visit is not None:
+                visit.failed(type(error).__name__)
             self._fail(key, method, Failure())
-        finally:
-            within.reset(token)
 
     def _await(self, running: _Running) -> None:
         deferred = running.deferred
@@ -323,6 +342,13 @@ class Callee:
         """Answer nothing more; what runs is cancelled."""
         self.forgetAll()
         self._deadlines.stop()
+
+
+def _traceOf(call: Call) -> str | None:
+    try:
+        return traceparentOf(unpackHeaders(call.headers))
+    except ProtocolError:
+        return None  # nobody else needs them
 
 
 def _describe(failure: Failure) -> str:

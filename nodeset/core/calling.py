@@ -8,9 +8,12 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred, fail
 
+from nodeset.core import tracing
 from nodeset.core.address import parseTarget
 from nodeset.core.arguments import checkTimeout
+from nodeset.core.batch import NO_HEADERS
 from nodeset.core.expose import Exposed, exposedAs
+from nodeset.core.headers import withTrace
 from nodeset.core.message import show
 from nodeset.core.parcel import packArguments
 from nodeset.core.phone import Phone
@@ -93,4 +96,6 @@ class Calling:
         payload = packArguments(given, keywords, names)
         if self._phone is None:
             return fail(NotRunning(f"the node {self.name} is not running: call startService() before call()"))
-        return self._phone.caller.call(target, name, payload, _MODES.index(mode), limit, idempotent, exposed)
+        traceparent = tracing.outgoing()
+        headers = NO_HEADERS if traceparent is None else withTrace(NO_HEADERS, traceparent)
+        return self._phone.caller.call(target, name, payload, _MODES.index(mode), limit, idempotent, exposed, headers)
