@@ -213,8 +213,7 @@ class EventDispatcher(Service):
         calls = self.exchange.calls
         batch = calls.nextBatch(session, self._clock.seconds())
         while calls.woken:  # those that learn that the time of their calls was over
-            line = self._lines.get(calls.woken.popitem()[0])
-            if line is not None:
+            if (line := self._lines.get(calls.woken.popitem()[0])) is not None:
                 line.writer.poke()
         return batch
 
@@ -239,8 +238,7 @@ class EventDispatcher(Service):
                     self._received(line, frame, now)
             if calls and line.open:
                 self.exchange.calls.arrive(line.session, calls, now)
-                if line.session.retiring:
-                    line.writer.poke()
+                self.exchange.retireIfIdle(line.session, now)
             if events and line.open:
                 if self._verbose:
                     self._logRuns(line.session, events)
@@ -265,8 +263,7 @@ class EventDispatcher(Service):
             case Confirm():
                 self.exchange.confirm(session, frame, now)
             case Took():
-                if frame.calls:
-                    self.exchange.calls.took(session, frame.calls)
+                self.exchange.calls.took(session, frame.calls)
                 if frame.batches or not frame.calls:
                     self.exchange.took(session, frame.batches, now)
             case Sub():

@@ -117,7 +117,7 @@ class Exchange:
         """Do what is due."""
         self._alarms.ring(now)
         while self.outlived:
-            self._retireIfIdle(self.outlived.pop(), now)
+            self.retireIfIdle(self.outlived.pop(), now)
             self._kick(now)
 
     @property
@@ -216,9 +216,10 @@ class Exchange:
         self.handing.left(session)
         self.calls.retire(session)
         self._kick(now)
-        self._retireIfIdle(session, now)
+        self.retireIfIdle(session, now)
 
-    def _retireIfIdle(self, session: Session, now: float) -> None:
+    def retireIfIdle(self, session: Session, now: float) -> None:
+        """If `session` wanted to leave, let it as soon as it has answered for all that it got."""
         if session.retiring and session.idle and self._isHere(session) and self.calls.isIdle(session):
             self.answers.sends.append((session, Bye("goodbye")))
             self.leave(session, now, "it left")
@@ -379,7 +380,7 @@ class Exchange:
             return
         self.answers.confirm(session, answer)
         if session.retiring:
-            self._retireIfIdle(session, now)
+            self.retireIfIdle(session, now)
 
     def _expireStreams(self, now: float) -> None:
         for stream in self._takers.expire(now, self._sessions):

@@ -329,7 +329,7 @@ class Switchboard:
 
     def took(self, session: Session, batches: int) -> None:
         """`session` has read batches: it may get as many more."""
-        party = self._parties.get(session.stream)
+        party = self._parties.get(session.stream) if batches else None
         if party is None:
             return
         for frame in party.lane.took(batches):
