@@ -53,6 +53,14 @@ class CollectionAdapter:
         """See `Node.unsubscribe`."""
         return self.node.unsubscribe(name)
 
+    def grant(self, **what: Any) -> Deferred[str]:
+        """See `Node.grant`."""
+        return self.node.grant(**what)
+
+    def revoke(self, furl_or_id: str) -> Deferred[bool]:
+        """See `Node.revoke`."""
+        return self.node.revoke(furl_or_id)
+
 
 @implementer(INodeCollection)
 class NodeCollection(Node):

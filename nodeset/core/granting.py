@@ -42,11 +42,11 @@ class Granting:
 
     def grant(
         self,
+        *,
         publish: Iterable[str] | None = None,
         subscribe: Iterable[str] | None = None,
         call: Iterable[str] | None = None,
         answer: Iterable[str] | None = None,
-        *,
         rate: float | None = None,
         expires: float | datetime | None = None,
         tub: str | None = None,

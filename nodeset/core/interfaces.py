@@ -101,6 +101,21 @@ class INode(IService):
     def getSubscriptions() -> list[str]:
         """The names and patterns subscribed to, in order."""
 
+    def grant(
+        *,
+        publish: Any = None,
+        subscribe: Any = None,
+        call: Any = None,
+        answer: Any = None,
+        rate: Any = None,
+        expires: Any = None,
+        tub: Any = None,
+    ) -> Deferred[str]:
+        """Make a FURL that can do just this, no more than the node's own; a Deferred of its text."""
+
+    def revoke(furl_or_id: str) -> Deferred[bool]:
+        """Make a grant worthless, with all that derives from it; a Deferred of False when it was so before."""
+
     def onEvent(event: str, msg: Any) -> object:
         """Called with every event that comes, before the `@catch` methods; `event` is the text it was published under."""
 
