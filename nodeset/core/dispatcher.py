@@ -10,7 +10,7 @@ from collections import Counter
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -30,6 +30,7 @@ from nodeset.core.link import Link, Receiver
 from nodeset.core.listing import Listing
 from nodeset.core.rights import MEMBER, Rights
 from nodeset.core.seldom import Seldom
+from nodeset.core.waker import Waker
 from nodeset.core.warrants import Warrants
 from nodeset.core.writer import BatchWriter
 from nodeset.errors import LinkLost, NodeSetError, NotRunning, ProtocolError, Refused
@@ -92,8 +93,7 @@ class EventDispatcher(Service):
         self._beating = LoopingCall(self._beat)
         self._beating.clock = clock
         self._draining = False
-        self._alarm: IDelayedCall | None = None
-        self._alarm_at = 0.0
+        self._waker = Waker(clock, self._tick)
         self.warrants: Warrants | None = None
         if authority is not None:
             self.honour(authority)
@@ -159,9 +159,7 @@ class EventDispatcher(Service):
     def _stopTimers(self) -> None:
         if self._beating.running:
             self._beating.stop()
-        if self._alarm is not None and self._alarm.active():
-            self._alarm.cancel()
-        self._alarm = None
+        self._waker.stop()
 
     # -- links
 
@@ -349,18 +347,10 @@ class EventDispatcher(Service):
         self._setAlarm()
 
     def _setAlarm(self) -> None:
-        due = self.exchange.nextAlarm()
-        if due is None or not self.running:
-            return
-        if self._alarm is not None and self._alarm.active():
-            if self._alarm_at <= due:
-                return
-            self._alarm.cancel()
-        self._alarm_at = due
-        self._alarm = self._clock.callLater(max(0.0, due - self._clock.seconds()), self._tick)
+        if self.running:
+            self._waker.set(self.exchange.nextAlarm())
 
     def _tick(self) -> None:
-        self._alarm = None
         self.exchange.tick(self._clock.seconds())
         self._carryOut()
 
