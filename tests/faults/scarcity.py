@@ -120,7 +120,7 @@ def fullDisk(findings: Findings) -> None:
         publisher = stage.member("publisher", event="flow.one")
         stage.ready(subscriber, publisher)
         publisher.order("rate 100")
-        before = {path.name: path.read_bytes() for path in stage.state.iterdir() if path.suffix in (".furl", ".pem")}
+        before = {path.name: path.read_bytes() for path in stage.state.iterdir() if path.suffix in (".furl", ".key", ".pem")}
         _fill(stage.state)
         had = subscriber.count("g")
         for number in range(3):  # something to log
