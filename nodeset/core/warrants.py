@@ -54,7 +54,10 @@ class Warrants:
         self._check(session)
         if not session.rights.owner:
             raise Refused("only an owner's grant mints others: narrow your own, or take the FURL in owner.furl")
-        return self._authority.mint(caveatFrom(caveat, self._random(8)))
+        made = caveatFrom(caveat, self._random(8))
+        if made.expires is not None and made.expires <= self._authority.wall():
+            raise Refused(f"expires {made.expires} is in the past by the dispatcher's clock: set one of the two clocks")
+        return self._authority.mint(made)
 
     def revoke(self, session: Session, what: Any = None) -> bool:
         """Revoke a grant by its name, or for an owner by its id; False when it was revoked before."""
