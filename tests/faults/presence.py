@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import attrs
 
-from tests.faults.processes import Child, Stage
+from tests.faults.processes import Child, Stage, StillWaiting
 from tests.faults.scenario import Findings, scenario
 
 __all__ = ["Actor", "Expected", "fits", "playSeed", "watchNodes"]
@@ -283,7 +283,11 @@ def playSeed(findings: Findings, seed: int, seconds: float) -> None:
     with Stage() as stage:
         play = _Play(stage, seed, 12, seconds, findings.say)
         play.run()
-        took = stage.wait("every watcher knows how it is", play.rest, 60)
+        took = 60.0
+        try:
+            took = stage.wait("every watcher knows how it is", play.rest, took)
+        except StillWaiting as error:
+            findings.must(False, str(error))
         # What would come too much has time to come.
         stage.wait("nothing more is said", partial(_past, time.monotonic() + 3))
         told = play.check(findings)
