@@ -13,7 +13,6 @@ from nodeset.core.listing import MAX_PAGE, Listing
 from nodeset.core.node import Node
 from nodeset.core.utils import catch
 from nodeset.errors import ProtocolError
-from nodeset.testing import Site
 from nodeset.version import __version__
 from tests.exchanges import ExchangeCase, makeHello, makeRun
 from tests.sites import Order, SiteCase
@@ -28,24 +27,12 @@ class Shop(Node):
         """It does nothing."""
 
 
-class Asker(Node):
-    """Calls the dispatcher without a link between."""
-
-    site: Site
-
-
 class NodesTests(SiteCase):
     """The verb."""
 
-    def asker(self, name: str = "asker") -> Asker:
-        """A node that asks."""
-        node = self.site.node(Asker, name=name)
-        node.site = self.site
-        return node
-
     def test_nodes(self) -> None:
         """Who asks is told of every node what it is called, subscribes to, runs, how it fares; the one who asks included."""
-        shop, asker = self.site.node(Shop, name="shop", tub="tub-shop"), self.asker()
+        shop, asker = self.site.node(Shop, name="shop", tub="tub-shop"), self.site.node(Node, name="asker")
         self.publishes(asker)
         self.site.advance(2 * INTERVAL)
         found = {info.name: info for info in self.site.wait(asker.nodes())}
@@ -62,13 +49,13 @@ class NodesTests(SiteCase):
     def test_byName(self) -> None:
         """Who asks for a name is told of the nodes that bear it."""
         for name in ("twin", "twin", "other"):
-            asker = self.asker(name)
+            asker = self.site.node(Node, name=name)
         self.assertEqual([info.name for info in self.site.wait(asker.nodes("twin"))], ["twin", "twin"])
         self.assertEqual(self.site.wait(asker.nodes("nobody")), [])
 
     def test_many(self) -> None:
         """Hundreds come in pages, each once."""
-        asker = self.asker()
+        asker = self.site.node(Node, name="asker")
         assert self.site.dispatcher is not None
         for number in range(3 * MAX_PAGE):
             self.site.dispatcher.exchange.join(f"tub{number}", makeHello(f"n{number}"), 0.0)
@@ -78,7 +65,7 @@ class NodesTests(SiteCase):
 
     def test_nonsense(self) -> None:
         """A dispatcher that answers nonsense, or in circles, is told apart from one that answers."""
-        asker = self.asker()
+        asker = self.site.node(Node, name="asker")
         pages: list[Any] = [None, {}, {"nodes": []}, {"nodes": [{"name": 1}], "next": ""}, {"nodes": [], "next": "a"}]
         for page in pages:
             self.patch(asker, "call", lambda *args, page=page, **options: succeed(page))
