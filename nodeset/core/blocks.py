@@ -142,8 +142,8 @@ def begin(
     tokens: list[object],
     size: int,
     deadline: float | None,
-    expires: float | None = None,
     most: int = 0,
+    expires: float | None = None,
 ) -> Block:
     """A block with its first events, of `size` bytes in all; it may take in as many as `most` bytes more."""
     until = float("inf") if deadline is None else deadline + GRAIN

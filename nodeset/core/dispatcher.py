@@ -272,10 +272,8 @@ class EventDispatcher(Service):
                 self.exchange.retire(session, now)
             case Held():
                 self.exchange.held(session, frame, now)
-            case Keep():
-                self.exchange.handing.keep(session, frame)
-            case Want():
-                self.exchange.handing.handed(session, frame)
+            case Keep() | Want():
+                self.exchange.handing.said(session, frame)
             case Cancel() | More() | Ask():
                 self.exchange.calls.said(session, frame, now)
             case Beat():

@@ -81,7 +81,14 @@ class Handing:
                     if stream in keepers:
                         self._answers.sends.append((session, Want(pattern, to)))
 
-    def keep(self, session: Session, frame: Keep) -> None:
+    def said(self, session: Session, frame: Keep | Want) -> None:
+        """`session` says what it keeps, or that it has done what it was asked. Raises `ProtocolError`."""
+        if type(frame) is Want:
+            self._settle(session.stream, frame.pattern, frame.to)
+        elif type(frame) is Keep:
+            self._keep(session, frame)
+
+    def _keep(self, session: Session, frame: Keep) -> None:
         """`session` keeps an event from now on, or no longer. Raises `ProtocolError`.
 
         A new one is on its way to all who subscribe; one that its hello had no room for may be new to them.
@@ -147,10 +154,6 @@ class Handing:
             asked.add(keeper)
             if not session.away:
                 self._answers.sends.append((session, Want(entry.pattern, to)))
-
-    def handed(self, session: Session, want: Want) -> None:
-        """`session` says that it has done what it was asked."""
-        self._settle(session.stream, want.pattern, want.to)
 
     def _settle(self, keeper: str, pattern: str, to: str) -> None:
         patterns = self._owed.get(to, {})

@@ -157,7 +157,7 @@ class Outbox:
         while at < len(payloads):
             end = max(at + 1, min(bisect_right(total, total[at] + TARGET) - 1, at + MAX_EVENTS))
             part, size = payloads[at:end], total[end] - total[at]
-            self._begin(begin(terms, self._sequence + 1, part, [token] * len(part), size, deadline, expires))
+            self._begin(begin(terms, self._sequence + 1, part, [token] * len(part), size, deadline, 0, expires))
             self._sequence += len(part)
             self._count += len(part)
             at = end
@@ -176,7 +176,7 @@ class Outbox:
         self._count += 1
         self._bytes += size
         left = min(self._max_bytes - self._bytes, EACH * (self._most - self._sequence + self.low))
-        self._open = block = begin(terms, self._sequence, [payload], [token], size, deadline, expires, left)
+        self._open = block = begin(terms, self._sequence, [payload], [token], size, deadline, left, expires)
         self._begin(block)
 
     def _settle(self) -> None:
