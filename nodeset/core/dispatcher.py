@@ -202,7 +202,7 @@ class EventDispatcher(Service):
         return line, packOpened(opened)
 
     def _nextBatch(self, session: Session) -> list[Events]:
-        batch = self.exchange.nextBatch(session, self._clock.seconds())
+        batch = self.exchange.nextBatch(session, self._clock.seconds()) if session.owed else []
         if self.exchange.outlived:
             self._setAlarm()  # there are answers to be sent: not in the middle of a batch
         return batch

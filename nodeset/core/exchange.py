@@ -107,7 +107,7 @@ class Exchange:
     def nextBatch(self, session: Session, now: float = 0.0) -> list[Events]:
         """The next batch of events for `session`, empty when there is none or no credit."""
         told = self.presence.take(session) if session.watch is not None else None
-        return told or (self._queueing.take(session, now) if session.queued else [])
+        return told or self._queueing.take(session, now)
 
     def nextAlarm(self) -> float | None:
         """When to call `tick` next; at once when some were `outlived`."""

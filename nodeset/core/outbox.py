@@ -70,7 +70,8 @@ class Outbox:
         self._count = self._bytes = self._waiting_bytes = self._sequence = 0
         #: The lowest unconfirmed sequence number; the next one when nothing is unconfirmed.
         self.low = 1
-        self._outlived: list[Gone] = []
+        #: What `takeOutlived` would return.
+        self.outlived: list[Gone] = []
 
     def __len__(self) -> int:
         """Events that are unconfirmed or wait for room."""
@@ -250,14 +251,14 @@ class Outbox:
         while self._unsent:
             block = self._unsent[0]
             if block.expires is not None and block.outlived(now):
-                self._release(block, block.first, block.last, self._outlived)
+                self._release(block, block.first, block.last, self.outlived)
             if block.left:
                 taken += block.weight
                 if blocks and taken > max_bytes:
                     break
                 blocks.append(block)
             self._unsent.popleft()
-        if self._outlived:
+        if self.outlived:
             self._tidy()
         runs = makeRuns(blocks, self.low, now)
         for block in blocks:
@@ -348,14 +349,14 @@ class Outbox:
         for one in self._deadlines.due(now):
             if isinstance(one, Block):
                 if one.outlived(now):
-                    self._release(one, one.first, one.last, self._outlived)
+                    self._release(one, one.first, one.last, self.outlived)
                 elif one.extend(now):
                     later.append(one)
                 else:
                     self._release(one, one.first, one.last, gone)
             else:
                 outlived = one.expires is not None and one.expires <= now
-                (self._outlived if outlived else waited).append(self._stopWaiting(one))
+                (self.outlived if outlived else waited).append(self._stopWaiting(one))
         for one in later:
             self._deadlines.add(one)
         self._tidy()
@@ -363,7 +364,7 @@ class Outbox:
 
     def takeOutlived(self) -> list[Gone]:
         """What was never sent and has come to the end of its life, as `take` or `expire` found out; each is returned once."""
-        outlived, self._outlived = self._outlived, []
+        outlived, self.outlived = self.outlived, []
         return outlived
 
 

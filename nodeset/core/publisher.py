@@ -133,7 +133,8 @@ class Publisher:
         runs = self._outbox.take(TARGET, now)
         if runs:
             self._credit -= 1
-        elif self._outlive():
+        elif self._outbox.outlived:
+            self._outlive()
             self._changed()
         return runs
 
@@ -261,10 +262,8 @@ class Publisher:
         self._expireAt(self._outbox.nextDeadline())
         self._changed()
 
-    def _outlive(self) -> bool:
-        """What came to the end of its life before it was sent is dropped; returns whether there was something."""
-        outlived = self._outbox.takeOutlived()
-        for _terms, tokens in outlived:
+    def _outlive(self) -> None:
+        """What came to the end of its life before it was sent is dropped."""
+        for _terms, tokens in self._outbox.takeOutlived():
             self._counters["expired"] += len(tokens)
             self._confirm(tokens, _OUTLIVED)
-        return bool(outlived)

@@ -188,6 +188,11 @@ class Session:
             self.drops = Counter()
         self.drops[reason] += count
 
+    @property
+    def owed(self) -> bool:
+        """Whether there may be something to be sent."""
+        return len(self._queue) > self._holes or self.watch is not None
+
     def shrink(self) -> None:
         """Give back the memory of subscriptions that are gone: a dictionary keeps its size when it is emptied."""
         count = len(self.entries)
