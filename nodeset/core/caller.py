@@ -22,7 +22,7 @@ from nodeset.core.punctual import Punctual
 from nodeset.core.ranges import addTo, split
 from nodeset.core.replies import errorOf
 from nodeset.core.within import within
-from nodeset.errors import NodeSetError, NotRunning, OutcomeUnknown, Overloaded, TimedOut
+from nodeset.errors import NodeSetError, NotRunning, OutcomeUnknown, Overloaded, Refused, TimedOut
 
 __all__ = ["MAX_CALLS", "MAX_CALL_BYTES", "Caller"]
 
@@ -78,6 +78,7 @@ class Caller:
         self._bytes = 0
         self._last = 0
         self._low = 1
+        self._refused = ""
         self._deadlines: Punctual[Pending] = Punctual(clock, self._expire)
         self._waits: Punctual[Wait] = Punctual(clock, self._expireWait)
         self._flushing: list[Deferred[None]] = []
@@ -104,6 +105,8 @@ class Caller:
             self._counters["calls_overloaded"] += 1
             waits = f"{len(pending)} calls with {self._bytes} bytes of arguments wait for their answers"
             return fail(Overloaded(f"{self._name} cannot call {method}: {waits}"))
+        if self._refused:
+            return fail(Refused(f"{method} of {target} cannot be called: {self._refused}"))
         now = self._seconds()
         deadline = None if timeout is None else now + timeout
         outer = within.get()
@@ -302,8 +305,16 @@ class Caller:
 
     # -- links
 
+    def refuse(self, reason: str) -> None:
+        """No call can be made over the link that is open: what is called fails with `Refused`, until there is another."""
+        self._refused = reason
+        for one in list(self._pending.values()):
+            self._over(one)
+            self._fire(one, one.deferred.errback, Refused(f"{one.what} cannot be called: {reason}"))
+
     def linkOpened(self, known: bool, back: list[Call]) -> None:
         """A link is open; `back` was sent before, has perhaps not arrived, and may be sent again when we are `known`."""
+        self._refused = ""
         asking: list[tuple[int, int]] = []
         if known:
             for call in reversed(back):

@@ -24,6 +24,8 @@ _MARK = "_nodeset_exposed"
 _KNOWN = "_nodeset_exposes"
 #: Names that begin so belong to NodeSet itself.
 _OURS = "nodeset."
+#: Bytes of all the names together: they are told each time that a link is opened.
+_MOST_BYTES = 64 * 1024
 
 
 @attrs.frozen
@@ -109,6 +111,11 @@ def exposes(cls: type) -> dict[str, Exposed]:
         found[mark.name] = Exposed(mark.name, method, _signatureOf(cls, method, mark.name), mark.traceback)
     if len(found) > MAX_METHODS:
         raise BadMessage(f"{cls.__name__} exposes {len(found)} methods: a node may have {MAX_METHODS}")
+    size = sum(len(name.encode()) for name in found)
+    if size > _MOST_BYTES:
+        raise BadMessage(
+            f"the methods that {cls.__name__} exposes have names of {size} bytes, over {_MOST_BYTES}: shorten them"
+        )
     setattr(cls, _KNOWN, found)
     return found
 

@@ -95,7 +95,9 @@ def fitted(hello: Hello) -> tuple[bytes, list[Held | Keep]]:
     packed = _pack(hello)
     if len(packed) <= MAX_HELLO:
         return packed, []
-    bare = msgspec.structs.replace(hello, holds=[], retained=[])
+    bare = msgspec.structs.replace(hello, holds=[], retained=[], calls=[])
+    # Those that find no room are unknown to a new dispatcher: whoever made them is told so.
+    bare.calls = list(_thatFit(hello.calls, MAX_HELLO - len(_pack(bare)) - _LISTS))
     bare.holds = list(_thatFit(hello.holds, MAX_HELLO - len(_pack(bare)) - _LISTS))
     bare.retained = list(_thatFit(hello.retained, MAX_HELLO - len(_pack(bare)) - _LISTS))
     rest: list[Held | Keep] = [Held(*hold) for hold in hello.holds[len(bare.holds) :]]

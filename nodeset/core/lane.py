@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from nodeset.core.callframes import Answer, Call, Ending, Item
 from nodeset.core.limits import TARGET, WINDOW
@@ -33,6 +34,10 @@ def weigh(frame: LaneFrame) -> int:
     return 300
 
 
+#: What waits for who was never sent anything: an empty deque takes 760 bytes, and most nodes may be idle.
+_NOTHING: Final[deque[LaneFrame]] = deque(maxlen=0)
+
+
 class Lane:
     """What goes one way over the links of one session, a batch of it for each credit.
 
@@ -43,14 +48,16 @@ class Lane:
 
     def __init__(self, draw: Callable[[], Call | None]) -> None:
         self._draw = draw
-        self._frames: deque[LaneFrame] = deque()
-        self._sent: deque[list[LaneFrame]] = deque()
+        self._frames = _NOTHING
+        self._sent: list[list[LaneFrame]] = []
         self._owed = False
         self.bytes = 0
         self.credit = 0
 
     def put(self, frame: LaneFrame) -> None:
         """Have an answer, or items, sent in its turn."""
+        if self._frames is _NOTHING:
+            self._frames = deque()
         self._frames.append(frame)
         self.bytes += weigh(frame)
 
@@ -94,11 +101,11 @@ class Lane:
         """So many batches have arrived; returns what was in them."""
         self.credit = min(WINDOW, self.credit + batches)
         if batches == 1 and self._sent:
-            return self._sent.popleft()
+            return self._sent.pop(0)
         arrived: list[LaneFrame] = []
         while batches and self._sent:
             batches -= 1
-            arrived += self._sent.popleft()
+            arrived += self._sent.pop(0)
         return arrived
 
     def opened(self) -> list[LaneFrame]:
@@ -110,7 +117,8 @@ class Lane:
 
     def back(self, frames: Sequence[LaneFrame]) -> None:
         """Send these first."""
-        self._frames.extendleft(reversed(frames))
+        if frames:
+            self._frames = deque([*frames, *self._frames])
         self.bytes += sum(map(weigh, frames))
 
     def closed(self) -> None:
@@ -119,8 +127,9 @@ class Lane:
 
     def dropStreams(self) -> None:
         """Forget items that wait: streams end with the link."""
-        self._frames = deque(one for one in self._frames if type(one) is Answer and one.ending is not Ending.STREAM)
-        self.bytes = sum(map(weigh, self._frames))
+        if self._frames:
+            self._frames = deque(one for one in self._frames if type(one) is Answer and one.ending is not Ending.STREAM)
+            self.bytes = sum(map(weigh, self._frames))
 
     def clear(self) -> None:
         """Forget what waits: nobody knows what it was about."""

@@ -57,6 +57,10 @@ class Group:
         return min((way.state for way in self.ways), default=State.DONE)
 
 
+#: Those that wait for who was never called: an empty deque takes 760 bytes, and most nodes of a dispatcher may be idle.
+_NOBODY: Final[deque[Way]] = deque(maxlen=0)
+
+
 def waysOf(entry: Way | Group) -> list[Way]:
     """One way, or all of a group."""
     return entry.ways if isinstance(entry, Group) else [entry]
@@ -66,6 +70,7 @@ class Party:
     """A node that calls, or is called. `ways` are its own calls by id, `serving` those that it was sent."""
 
     __slots__ = (
+        "asked",
         "asks",
         "claims",
         "held",
@@ -94,10 +99,11 @@ class Party:
         self.claims: dict[str, list[tuple[int, int]]] = {}
         self.ways: dict[int, Way | Group] = {}
         self.serving: dict[tuple[str, int], Way] = {}
-        self.waiting: deque[Way] = deque()
+        self.waiting = _NOBODY
         self.waiting_bytes = self.running_bytes = self.husks = 0
         self.held: dict[int, Call] = {}
         self.held_bytes = 0
+        self.asked = 0
         self.asks: list[list[tuple[int, int]]] = []
         self.unsaid: list[Cancel] = []
         self.now = 0.0
@@ -125,6 +131,8 @@ class Party:
 
     def queue(self, way: Way, first: bool = False) -> None:
         """Have `way` wait for its turn."""
+        if self.waiting is _NOBODY:
+            self.waiting = deque()
         way.callee, way.state = self, State.QUEUED
         (self.waiting.appendleft if first else self.waiting.append)(way)
         self.waiting_bytes += way.size
@@ -164,7 +172,7 @@ class Party:
     def takeWaiting(self) -> list[Way]:
         """All that wait; none is left here."""
         ways = [way for way in self.waiting if way.state == State.QUEUED and way.callee is self]
-        self.waiting.clear()
+        self.waiting = _NOBODY
         self.waiting_bytes = self.husks = 0
         return ways
 

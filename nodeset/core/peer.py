@@ -242,6 +242,8 @@ class Peer:
         self.publisher.linkOpened()
         if "calls" in opened.features:
             self.phone.linkOpened(opened.known, restarted)
+        else:
+            self.phone.unspoken()
         self._opened()
 
     def dialFailed(self, error: NodeSetError, pause: float) -> None:

@@ -139,6 +139,10 @@ class Phone:
         self._poked = False
         self._poke()
 
+    def unspoken(self) -> None:
+        """A link is open to a dispatcher that knows nothing of calls."""
+        self.caller.refuse("the dispatcher is of a version without calls: update it")
+
     def linkLost(self) -> None:
         """The link is lost."""
         self._lane.closed()

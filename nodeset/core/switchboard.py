@@ -26,7 +26,7 @@ __all__ = ["MAX_UNREAD", "Switchboard"]
 
 #: Bytes of answers that wait for a caller; then the oldest are dropped.
 MAX_UNREAD = 8 * 1024 * 1024
-#: Calls of which one node may ask at a time, after a dispatcher was started anew.
+#: Calls of which one node may ask over one link, after a dispatcher was started anew.
 _MOST_ASKED = 100_000
 #: What a call of all nodes of a name gets from one that returns an iterator.
 _NO_STREAMS = packError("TypeError", "it returns an iterator, and a call of all nodes gathers values: call one node")
@@ -60,6 +60,7 @@ class Switchboard:
             if restarted and session.answers:  # who may be called by nobody was not
                 self._claims.add(party, hello.calls)
         party.speaks, party.methods, party.retiring = "calls" in hello.features, frozenset(hello.methods), False
+        party.asked = 0
         for way in reversed(party.rewind()):
             party.serving.pop((way.caller.stream, way.id))
             party.running_bytes -= way.size
@@ -270,9 +271,9 @@ class Switchboard:
 
     def _ask(self, party: Party, ask: Ask, now: float) -> None:
         """It wants to know what became of calls that it made through an earlier dispatcher."""
-        asked = sum(last - first + 1 for ranges in [*party.asks, ask.ranges] for first, last in ranges)
-        if asked > _MOST_ASKED:
-            raise ProtocolError(f"a node cannot ask for {asked} calls at a time, but for {_MOST_ASKED}")
+        party.asked += sum(last - first + 1 for first, last in ask.ranges)
+        if party.asked > _MOST_ASKED:
+            raise ProtocolError(f"a node cannot ask for {party.asked} calls over one link, but for {_MOST_ASKED}")
         if self._settled(now):
             self._askAll(party, ask.ranges)
         else:
