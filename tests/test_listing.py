@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from twisted.internet.defer import fail, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 
 from nodeset.core.batch import Beat, Policy
+from nodeset.core.expose import expose
 from nodeset.core.heartbeat import INTERVAL
 from nodeset.core.listing import MAX_PAGE, Listing
 from nodeset.core.node import Node
@@ -27,6 +28,20 @@ class Shop(Node):
         """It does nothing."""
 
 
+class Clerk(Node):
+    """It answers when the test says so."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.waiting: list[Deferred[int]] = []
+
+    @expose
+    def wait(self) -> Deferred[int]:
+        """It takes its time."""
+        self.waiting.append(Deferred())
+        return self.waiting[-1]
+
+
 class NodesTests(SiteCase):
     """The verb."""
 
@@ -44,7 +59,30 @@ class NodesTests(SiteCase):
         self.assertEqual((info.subscriptions, info.subscribed, info.version), (["orders.created"], 1, f"nodeset {__version__}"))
         self.assertEqual((info.published, info.delivered, found["asker"].published), (0, 1, 1))
         self.assertEqual((info.queued_events, info.queued_bytes, info.unanswered_events, info.drops), (0, 0, 0, {}))
-        self.assertEqual(info.latency, 0.0)
+        self.assertEqual((info.latency, info.calls_made, info.calls_running, info.calls_waiting), (0.0, 0, 0, 0))
+
+    def test_calls(self) -> None:
+        """It says which calls a node has made, which it runs, which wait for it."""
+        clerk, asker = self.site.node(Clerk, name="clerk"), self.site.node(Node, name="asker")
+        answers = [asker.call("clerk", "wait") for _ in range(3)]
+        self.site.flush()
+        found = {info.name: info for info in self.site.wait(asker.nodes())}
+        self.assertEqual((found["clerk"].methods, found["clerk"].calls_running), (["wait"], 3))
+        self.assertGreaterEqual(found["asker"].calls_made, 3)
+        for waiting in clerk.waiting:
+            waiting.callback(1)
+        self.assertEqual([self.site.wait(answer) for answer in answers], [1, 1, 1])
+        found = {info.name: info for info in self.site.wait(asker.nodes("clerk"))}
+        self.assertEqual((found["clerk"].calls_running, found["clerk"].calls_waiting), (0, 0))
+
+    def test_restart(self) -> None:
+        """Who asks while the dispatcher is started anew is answered by the next one."""
+        asker = self.site.node(Node, name="asker")
+        self.site.killDispatcher()
+        answer = asker.nodes()
+        self.site.advance(1)
+        self.site.startDispatcher()
+        self.assertEqual([info.name for info in self.site.wait(answer)], ["asker"])
 
     def test_byName(self) -> None:
         """Who asks for a name is told of the nodes that bear it."""

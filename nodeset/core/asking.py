@@ -33,6 +33,8 @@ class NodeInfo:
         not measured yet.
     :ivar queued_events: events that wait at the dispatcher for its credit; `queued_bytes` is what they have of payload.
     :ivar unanswered_events: events on their way to it, or with it.
+    :ivar calls_made: its calls that are not over; `calls_running` those that it was sent and has not answered; `calls_waiting`
+        those that wait for it at the dispatcher.
     :ivar drops: by reason how many events it did not get.
     :ivar published: events that came from it, resent ones included.
     :ivar delivered: events that were sent to it, resent ones included.
@@ -53,6 +55,9 @@ class NodeInfo:
     queued_events: int = 0
     queued_bytes: int = 0
     unanswered_events: int = 0
+    calls_made: int = 0
+    calls_running: int = 0
+    calls_waiting: int = 0
     drops: dict[str, int] = attrs.field(factory=dict)
     published: int = 0
     delivered: int = 0
@@ -82,7 +87,7 @@ class Asking:
         found: list[NodeInfo] = []
         after = ""
         while True:
-            page = await self.call("", "nodes", after, name, timeout=timeout)
+            page = await self.call("", "nodes", after, name, timeout=timeout, idempotent=True)
             try:
                 found += msgspec.convert(page["nodes"], list[NodeInfo])
                 following = msgspec.convert(page["next"], str)

@@ -21,11 +21,11 @@ from nodeset.core.authority import Authority
 from nodeset.core.batch import Beat, Bye, Confirm, Events, Frame, Held, Keep, Sub, Took, Unsub, Want
 from nodeset.core.callframes import Answer, Ask, Call, Cancel, Item, More
 from nodeset.core.exchange import Exchange, Session
-from nodeset.core.heartbeat import INTERVAL, Heartbeat
+from nodeset.core.heartbeat import Heartbeat
 from nodeset.core.hello import Opened, packOpened, unpackHello
 from nodeset.core.interfaces import IEventDispatcher
 from nodeset.core.lane import LaneFrame
-from nodeset.core.line import Line
+from nodeset.core.line import Line, pingSome
 from nodeset.core.link import Link, Receiver
 from nodeset.core.listing import Listing
 from nodeset.core.rights import MEMBER, Rights
@@ -44,8 +44,6 @@ DRAIN_TIMEOUT = 10.0
 _LOOK = 1.0
 #: How often a draining dispatcher looks whether it is done.
 _DRAIN_LOOK = 0.05
-#: Nodes are pinged in so many groups, one at each look: a crowd that answers all at once would seem slow.
-_GROUPS = round(INTERVAL / _LOOK)
 
 
 @implementer(IEventDispatcher)
@@ -175,7 +173,7 @@ class EventDispatcher(Service):
         if (old := self._lines.get(session.stream)) is not None:
             self._forget(old)
         writer = BatchWriter(self._clock, lambda: self._nextBatch(session), lambda: self._nextCalls(session))
-        line = Line(self, session, link, writer, len(self._lines) % _GROUPS)
+        line = Line(self, session, link, writer, len(self._lines))
         self._lines[session.stream] = line
         self._tubs[peer] += 1
         if self.warrants is not None:
@@ -368,9 +366,7 @@ class EventDispatcher(Service):
         self.exchange.calls.sweep(now)
         self._carryOut()
         self._looks += 1
-        for line in list(self._lines.values()):
-            if line.group == self._looks % _GROUPS:
-                line.ping(self._looks, self._clock.seconds())
+        pingSome(list(self._lines.values()), self._looks, self._clock)
 
     # -- asking it
 

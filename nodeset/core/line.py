@@ -5,14 +5,19 @@ from __future__ import annotations
 from typing import Protocol
 
 import attrs
+from twisted.internet.interfaces import IReactorTime
 
 from nodeset.core.batch import Beat
+from nodeset.core.heartbeat import INTERVAL
 from nodeset.core.link import Link
 from nodeset.core.session import Session
 from nodeset.core.writer import BatchWriter
 from nodeset.errors import NodeSetError
 
-__all__ = ["Line"]
+__all__ = ["Line", "pingSome"]
+
+#: Nodes are pinged in so many groups, one a second: a crowd that answers all at once would seem slow.
+_GROUPS = round(INTERVAL)
 
 #: How much of a newly measured round trip goes into the smoothed one.
 _SHARE = 1 / 8
@@ -32,7 +37,8 @@ class Hearing(Protocol):
 class Line:
     """One link of one session: the receiver of what the node sends, the writer of what goes to it.
 
-    It is pinged when it is the turn of its `group`; `pinged` is the number of the ping that is not answered, or 0.
+    It is pinged when it is the turn of its `group`, of which there are a few; `pinged` is the number of the ping that is not
+    answered, or 0.
     """
 
     dispatcher: Hearing
@@ -66,3 +72,10 @@ class Line:
             return
         took, session, self.pinged = now - self.pinged_at, self.session, 0
         session.latency = took if session.latency is None else session.latency + _SHARE * (took - session.latency)
+
+
+def pingSome(lines: list[Line], second: int, clock: IReactorTime) -> None:
+    """Ping those of `lines` whose turn it is, each by its own time."""
+    for line in lines:
+        if line.group % _GROUPS == second % _GROUPS:
+            line.ping(second, clock.seconds())

@@ -50,6 +50,8 @@ class Listing:
         subscriptions, weight = _cut(session.entries)
         methods, more = _cut(session.methods)
         queued, size = session.depth
+        party = self._exchange.calls.parties.get(session.stream)
+        made, running, waiting = (0, 0, 0) if party is None else party.load
         told = {
             "name": session.name,
             "host": session.host,
@@ -66,6 +68,9 @@ class Listing:
             "queued_events": queued,
             "queued_bytes": size,
             "unanswered_events": session.unanswered,
+            "calls_made": made,
+            "calls_running": running,
+            "calls_waiting": waiting,
             "drops": dict(session.drops or {}),
             "published": session.published,
             "delivered": session.delivered,

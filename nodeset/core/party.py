@@ -110,6 +110,11 @@ class Party:
         self.lane = Lane(lambda: switch.draw(self))
 
     @property
+    def load(self) -> tuple[int, int, int]:
+        """How many calls it has made that are not over, how many it runs, how many wait for it here."""
+        return len(self.ways), len(self.serving), len(self.waiting)
+
+    @property
     def live(self) -> bool:
         """Whether it may be given calls without a doubt."""
         return self.session.away_since is None and not self.session.suspect

@@ -44,7 +44,7 @@ class Switchboard:
     def __init__(self, site: str, woken: dict[str, Session], answers: Answers, settled: Callable[[float], bool]) -> None:
         self.desk = Desk()
         self.woken, self._answers, self._settled, self._counters = woken, answers, settled, answers.counters
-        self._parties: dict[str, Party] = {}
+        self.parties = self._parties = dict[str, Party]()
         self._crews = Crews(site)
         self._claims = Claims()
         self._holding = False
