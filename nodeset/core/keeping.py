@@ -40,6 +40,7 @@ class Keeping:
         self._wants: deque[Want] = deque()
         #: What is left to hand of the first of them.
         self._events: deque[str] = deque()
+        self._told: list[str] = []
         self._under_way = self._bytes = 0
         self._busy = self._stopped = False
 
@@ -79,6 +80,17 @@ class Keeping:
         self._hand()
 
     # -- links
+
+    def told(self) -> list[str]:
+        """What the next dispatcher is told in a hello."""
+        self._told = self.retained.events()
+        return self._told
+
+    def untold(self) -> list[Keep]:
+        """A link is open: what has changed since the hello was written."""
+        told, kept = set(self._told), set(self.retained.events())
+        self._told = []
+        return [*(Keep(event) for event in sorted(kept - told)), *(Keep(event, False) for event in sorted(told - kept))]
 
     def linkLost(self) -> None:
         """The next dispatcher, or this one on the next link, asks for what was not handed yet."""

@@ -211,7 +211,7 @@ class Peer:
             features=sorted(wire.FEATURES),
             subscriptions=self._told,
             holds=self._inbox.holds(),
-            retained=self.keeping.retained.events(),
+            retained=self.keeping.told(),
             boot=self._boot,
             software=f"nodeset {__version__}",
             methods=self.phone.callee.exposed,
@@ -235,7 +235,7 @@ class Peer:
         self._heartbeat.heard(_DISPATCHER, self._clock.seconds())
         self._inbox.census.met(opened.boot)
         self._writer.attach(link)
-        for frame in self._untold:
+        for frame in (*self._untold, *self.keeping.untold()):
             self._writer.write(frame)
         self.log.info("{name} is linked to its dispatcher at {where}", name=self.name, where=self._transport.describe())
         self._subscriptions.opened(self._told, dict(opened.refused))
