@@ -55,6 +55,9 @@ class RetainedTests(RetainedCase):
         self.publishes(shop, 2, retain=True)
         self.site.advance(10.0)
         self.assertEqual(shop.orders, [1])
+        self.site.wait(shop.subscribe("orders.created"))
+        self.site.advance(0.2)
+        self.assertEqual(shop.orders, [1, 2])
 
     def test_again(self) -> None:
         """Who unsubscribes, then subscribes again, is handed the value anew; who subscribes twice is not."""

@@ -41,6 +41,10 @@ class CollectionAdapter:
         """See `Node.publishMany`."""
         return self.node.publishMany(event_uri, msgClass, items, **options)
 
+    def forget(self, event_uri: str) -> bool:
+        """See `Node.forget`."""
+        return self.node.forget(event_uri)
+
     def call(self, target: str, method: str | Callable[..., Any], /, *args: Any, **keywords: Any) -> Deferred[Any]:
         """See `Node.call`."""
         return self.node.call(target, method, *args, **keywords)

@@ -272,6 +272,8 @@ class Exchange:
         if session.entries.get(sub.pattern, entry) != entry:
             self._unsubscribe(session, sub.pattern)
         spellings = session.spellings.setdefault(entry, {})
+        if sub.own and not any(spellings.values()):
+            self.handing.subscribed(entry)  # it wants its own last values as well now
         spellings[sub.pattern] = sub.own
         session.entries[sub.pattern] = entry
         self.table.add(attrs.evolve(entry, own=any(spellings.values())))

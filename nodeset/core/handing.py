@@ -40,11 +40,13 @@ class Handing:
         self.new: dict[RouteEntry | tuple[str, str], None] = {}
         #: By who is to get it, then by pattern: who was asked.
         self._owed: dict[str, dict[str, set[str]]] = {}
-        table.addObserver("add", self._subscribed)
+        table.addObserver("add", self.subscribed)
         table.addObserver("remove", self._unsubscribed)
 
-    def _subscribed(self, entry: RouteEntry) -> None:
-        self.new[entry] = None
+    def subscribed(self, entry: RouteEntry) -> None:
+        """There is a new subscription, or one that covers more than before."""
+        if self._keepers:
+            self.new[entry] = None
 
     def _unsubscribed(self, entry: RouteEntry) -> None:
         self.new.pop(entry, None)

@@ -86,6 +86,9 @@ class INode(IService):
     def publishMany(event_uri: str, msgClass: Any, items: Any) -> Deferred[Receipt]:
         """Publish a message for the fields in each of `items`; one Deferred of a `Receipt` with the sums."""
 
+    def forget(event_uri: str) -> bool:
+        """Keep the last value of an event no longer; returns whether one was kept."""
+
     def call(target: str, method: Any, /, *args: Any, **keywords: Any) -> Deferred[Any]:
         """Call an exposed method of the node named `target`; a Deferred of what it returns."""
 

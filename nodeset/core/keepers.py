@@ -38,6 +38,9 @@ class Keepers:
     def __len__(self) -> int:
         return sum(map(len, self._kept.values()))
 
+    def __bool__(self) -> bool:
+        return bool(self._kept)
+
     def kept(self, stream: str) -> list[str]:
         """What this node keeps."""
         return list(self._kept.get(stream, ()))
