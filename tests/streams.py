@@ -90,7 +90,10 @@ class Hall:
                 answer(Failure(RemoteError("no such node", "UnknownNode")))
                 return
             by = Introduced(f"stream-{caller.name}", f"tub-{caller.name}")
-            called = getattr(target.streaming.reception, method.removeprefix("nodeset.stream."))
+            name = method.removeprefix("nodeset.stream.")
+            called = getattr(target.streaming.reception, name)
+            if name == "open":
+                args.insert(1, "video")  # as the introduction says
             running = maybeDeferred(called, by, *json.loads(json.dumps(args)))
             running.addBoth(answer)
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import attrs
 from hypothesis import given
 from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
 from nodeset.core.matchmaker import MAX_PEERS, Matchmaker, introducedBy
+from nodeset.core.rights import Rights
 from nodeset.core.routing import RouteEntry, RoutingTable
 from nodeset.core.session import Session
 from nodeset.errors import BadArguments, Refused
@@ -21,15 +19,15 @@ class MatchmakerTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.table = RoutingTable()
         self.sessions: dict[str, Session] = {}
-        self.deaf: set[str] = set()
         self.maker = self.make(b"s" * 20)
         self.pusher = self.session("pusher")
 
     def make(self, secret: bytes) -> Matchmaker:
-        return Matchmaker(self.table.lookup, self.sessions.get, lambda session: session.name not in self.deaf, secret)
+        return Matchmaker(self.table.lookup, self.sessions.get, secret)
 
     def session(self, name: str, *patterns: str, own: bool = True) -> Session:
         session = self.sessions[f"stream-{name}"] = Session(f"stream-{name}", f"tub-{name}", name, "here")
+        session.methods = ["nodeset.stream.open"]
         for pattern in patterns:
             self.table.add(RouteEntry(session.stream, pattern, name, "here", own))
         return session
@@ -54,7 +52,7 @@ class MatchmakerTests(SynchronousTestCase):
         """Nodes that take no streams, are away, or are leaving, are passed over."""
         for name in "abcd":
             self.session(name, "video")
-        self.deaf.add("a")
+        self.sessions["stream-a"].methods = ["add"]
         self.sessions["stream-b"].away_since = 1.0
         self.sessions["stream-c"].retiring = True
         self.assertEqual(self.names("video"), ["d"])
@@ -107,16 +105,12 @@ class MatchmakerTests(SynchronousTestCase):
         self.session("a", "video")
         target = "=" + self.maker.streams(self.pusher, "video")[1][0][0]
 
-        @attrs.frozen
-        class Rights:
+        class Narrow(Rights):
             def mayPublish(self, event: str) -> str:
                 return "" if event == "audio" else f"your grant does not cover {event}"
 
-        limited: Any = self.pusher
-        try:
-            limited.rights = Rights()
-        except AttributeError:
-            return  # sessions have no rights yet
+        limited = self.pusher
+        limited.rights = Narrow()
         self.assertRaises(Refused, self.maker.streams, limited, "video")
         self.assertRaises(Refused, self.maker.admit, limited, target, "nodeset.stream.open")
 

@@ -23,10 +23,12 @@ __all__ = [
     "LOCALHOST",
     "MAX_PART",
     "OWN",
+    "SIGN",
     "EventURI",
     "checkPart",
     "checkPattern",
     "covers",
+    "isIntroduction",
     "isPattern",
     "liesWithin",
     "matches",
@@ -40,6 +42,8 @@ MAX_PART = 255
 OWN = "nodeset"
 ANY_NODE = "*"
 LOCALHOST = "localhost"
+#: What the target of a call begins with that is an introduction.
+SIGN = "="
 
 _QUOTES = "'\""
 _TARGETS = "write name or name@host"
@@ -192,3 +196,8 @@ def parseTarget(raw: str) -> tuple[str, str]:
     _checkPlace(name, "node name")
     _checkPlace(host or LOCALHOST, "host name")
     return name, host or LOCALHOST
+
+
+def isIntroduction(target: str) -> bool:
+    """Whether a call to this target goes to whom the dispatcher introduced the caller; no node's name has a slash."""
+    return target.startswith(SIGN) and "/" in target

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from nodeset.core.address import LOCALHOST, parseTarget
-from nodeset.core.callframes import MAX_CALLEES, Ending
+from nodeset.core.address import LOCALHOST, isIntroduction, parseTarget
+from nodeset.core.callframes import MAX_CALLEES, Call, Ending
+from nodeset.core.matchmaker import nobody
 from nodeset.core.party import Party
-from nodeset.errors import InvalidAddressing
+from nodeset.core.session import Session
+from nodeset.errors import InvalidAddressing, Refused
 
 __all__ = ["Crews"]
 
@@ -83,13 +85,18 @@ class Crews:
     def __init__(self, site: str) -> None:
         self._site = site
         self._crews: dict[str, _Crew] = {}
+        self._parties: dict[str, Party] = {}
+        #: The stream id of whom a node may call by an introduction, for a method. Raises `Refused`.
+        self.admit: Callable[[Session, str, str], str] = nobody
 
     def add(self, party: Party) -> None:
         """One more."""
+        self._parties[party.stream] = party
         self._crews.setdefault(party.session.name, _Crew(self._site)).add(party)
 
     def remove(self, party: Party) -> None:
         """One less."""
+        self._parties.pop(party.stream, None)
         crew = self._crews[party.session.name]
         crew.remove(party)
         if not len(crew):
@@ -103,10 +110,23 @@ class Crews:
             return None, "", str(error)
         return self._crews.get(name), host, f"no node named {target} is here"
 
-    def pick(self, target: str, method: str) -> tuple[Party | None, Ending, str]:
+    def pick(self, call: Call, caller: Party) -> tuple[Party | None, Ending, str]:
         """Whose turn it is to be called; else why nobody's."""
-        crew, host, reason = self._find(target)
-        return (None, Ending.NO_NODE, reason) if crew is None else crew.pick(host, method)
+        if isIntroduction(call.target):
+            return self._introduced(call, caller)
+        crew, host, reason = self._find(call.target)
+        return (None, Ending.NO_NODE, reason) if crew is None else crew.pick(host, call.method)
+
+    def _introduced(self, call: Call, caller: Party) -> tuple[Party | None, Ending, str]:
+        try:
+            party = self._parties.get(self.admit(caller.session, call.target, call.method))
+        except Refused as error:
+            return None, Ending.REFUSED, str(error)
+        if party is None or party.retiring:
+            return None, Ending.NO_NODE, "the node is not here any more"
+        if party.full:
+            return None, Ending.BUSY, f"too many calls wait for {party.session.name}"
+        return party, Ending.VALUE, ""
 
     def every(self, target: str) -> tuple[list[Party], str]:
         """All that `target` means, with why there is none."""

@@ -28,6 +28,7 @@ from nodeset.core.lane import LaneFrame
 from nodeset.core.line import Line, pingSome
 from nodeset.core.link import Link, Receiver
 from nodeset.core.listing import Listing
+from nodeset.core.matchmaker import Matchmaker
 from nodeset.core.rights import MEMBER, Rights
 from nodeset.core.seldom import Seldom
 from nodeset.core.waker import Waker
@@ -81,13 +82,15 @@ class EventDispatcher(Service):
         self.desk = self.exchange.calls.desk
         listing = Listing(self.exchange)
         self.desk.offer("nodes", lambda session, after="", name="": listing.page(clock.seconds(), after, name))
+        matchmaker = Matchmaker(self.exchange.table.lookup, self.exchange.answers.sessions.get, secrets.token_bytes(32))
+        self.desk.offer("streams", matchmaker.streams)
+        self.exchange.calls.crews.admit = matchmaker.admit
         self._clock, self._max_event, self._drain_timeout, self._verbose = clock, max_event, drain_timeout, verbose
         self._lines: dict[str, Line] = {}
         self._tubs: Counter[str] = Counter()
         self._heartbeat = Heartbeat(interval=_LOOK)
         self._seldom = Seldom()
         self._looks = 0
-        self._bytes_in = self._bytes_out = 0
         self._beating = LoopingCall(self._beat)
         self._beating.clock = clock
         self._draining = False
@@ -172,7 +175,8 @@ class EventDispatcher(Service):
         session, known, refused = self.exchange.join(peer, said, now, rights)
         if (old := self._lines.get(session.stream)) is not None:
             self._forget(old)
-        writer = BatchWriter(self._clock, lambda: self._nextBatch(session), lambda: self._nextCalls(session))
+        batches, calls = lambda: self._nextBatch(session), lambda: self._nextCalls(session)
+        writer = BatchWriter(self._clock, batches, calls, self.exchange.answers.counters)
         line = Line(self, session, link, writer, len(self._lines))
         self._lines[session.stream] = line
         self._tubs[peer] += 1
@@ -219,7 +223,7 @@ class EventDispatcher(Service):
         self._heartbeat.heard(line.session.stream, now)
         if line.session.suspect:
             self.exchange.presence.heard(line.session, now)
-        self._bytes_in += len(batch)
+        self.exchange.answers.counters["bytes_in"] += len(batch)
         events: list[Events] = []
         calls: list[LaneFrame] = []
         try:
@@ -316,8 +320,6 @@ class EventDispatcher(Service):
         """This link is over, whatever becomes of its session."""
         line.open = False
         line.writer.detach()
-        self._bytes_out += line.writer.bytes
-        line.writer.bytes = 0
         self._tubs[line.session.peer] -= 1
         if not self._tubs[line.session.peer]:
             del self._tubs[line.session.peer]
@@ -371,13 +373,8 @@ class EventDispatcher(Service):
     # -- asking it
 
     def getStats(self) -> dict[str, int]:
-        """`subs` subscriptions are held by `nodes`, `pubs` deliveries were made of `published` events, and so on.
-
-        `bytes_in` and `bytes_out` are those of batches from and to nodes.
-        """
+        """`subs` subscriptions are held by `nodes`, `pubs` deliveries were made of `published` events, and so on."""
         counters = {"subs": len(self.exchange.table), "pubs": 0, "nodes": len(self._lines)}
         counters["pending"] = len(self.exchange.answers.pending)
-        counters["bytes_in"] = self._bytes_in
-        counters["bytes_out"] = self._bytes_out + sum(line.writer.bytes for line in self._lines.values())
         counters.update(self.exchange.answers.counters)
         return counters

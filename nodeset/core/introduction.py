@@ -1,6 +1,6 @@
 """How a pusher comes to a link to each of its peers: the dispatcher introduces them, then they meet without it.
 
-pusher -> taker   open(key, name, formatter, offer, who)  ->  offer of the taker's, or ""
+pusher -> taker   open(key, formatter, offer, node, host)  ->  offer of the taker's, or ""
 pusher            connects to the taker by its offer, else
 pusher -> taker   dial(key)  ->  whether the taker could connect to the pusher by that one's offer; else
 pusher -> taker   carry, hear: see `nodeset.core.relay`
@@ -29,7 +29,7 @@ __all__ = ["Ask", "Door", "Introduction"]
 #: Seconds that the taker may take to answer.
 _ANSWER: Final = 10.0
 
-#: Calls a method of the session with this stream id: method, arguments, time-out.
+#: Calls a method of whom this introduction leads to: introduction, method, arguments, time-out.
 Ask = Callable[[str, str, list[Any], float], Deferred[Any]]
 
 
@@ -73,8 +73,8 @@ class Introduction:
         if ours is not None:
             comes = ours.taken.addErrback(lambda failure: None)
         try:
-            arguments = [key, name, formatter, "" if ours is None else ours.furl, *self._who]
-            theirs = await self._ask(peer.stream, f"{METHODS}open", arguments, _ANSWER)
+            arguments = [key, formatter, "" if ours is None else ours.furl, *self._who]
+            theirs = await self._ask(peer.introduction, f"{METHODS}open", arguments, _ANSWER)
             if not isinstance(theirs, str):
                 raise RemoteError(f"{peer} answers with {theirs!r:.60} where an address was due")
             link = await self._meet(end, door, theirs)
@@ -86,7 +86,7 @@ class Introduction:
         direct = link is not None
         if link is None:
             self.log.warn("{peer} cannot be connected to directly, {name} is relayed by the dispatcher", peer=peer, name=name)
-            link = RelayLink(self._callsTo(peer.stream), key, door, self._clock, str(peer))
+            link = RelayLink(self._callsTo(peer.introduction), key, door, self._clock, str(peer))
         door.chosen = True
         end.begin(link, attrs.evolve(peer, direct=direct))
 
@@ -106,7 +106,7 @@ class Introduction:
     async def _beMet(self, end: PushEnd, key: str, comes: Deferred[Link | None]) -> Link | None:
         """Have the taker connect to us."""
         try:
-            if await self._ask(end.peer.stream, f"{METHODS}dial", [key], ATTEMPT + _ANSWER) is True and comes.called:
+            if await self._ask(end.peer.introduction, f"{METHODS}dial", [key], ATTEMPT + _ANSWER) is True and comes.called:
                 return await comes
         except NodeSetError as error:
             self.log.info("no connection from {peer}: {reason}", peer=end.peer, reason=str(error))

@@ -15,19 +15,17 @@ import hmac
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from nodeset.core.address import EventURI, isPattern, parse
+from nodeset.core.address import SIGN, EventURI, isPattern, parse
 from nodeset.core.routing import RouteEntry
 from nodeset.core.session import Session
 from nodeset.errors import BadArguments, InvalidAddressing, Refused
 
-__all__ = ["MAX_PEERS", "METHODS", "SIGN", "Matchmaker", "introducedBy"]
+__all__ = ["MAX_PEERS", "METHODS", "Matchmaker", "introducedBy", "nobody"]
 
 #: Peers that one stream may have: each is sent every chunk.
 MAX_PEERS: Final = 256
 #: The methods of a taker, each under this before its own name.
 METHODS: Final = "nodeset.stream."
-#: What a target begins with that is an introduction.
-SIGN: Final = "="
 
 
 class Matchmaker:
@@ -35,7 +33,6 @@ class Matchmaker:
 
     :param lookup: the subscriptions that an address means.
     :param session: the session with this stream id, if it is here.
-    :param takes: whether a node takes streams at all.
     :param secret: random for each start of the dispatcher.
     """
 
@@ -43,10 +40,9 @@ class Matchmaker:
         self,
         lookup: Callable[[EventURI], Iterable[RouteEntry]],
         session: Callable[[str], Session | None],
-        takes: Callable[[Session], bool],
         secret: bytes,
     ) -> None:
-        self._lookup, self._session, self._takes, self._secret = lookup, session, takes, secret
+        self._lookup, self._session, self._secret = lookup, session, secret
 
     def streams(self, pusher: Session, address: Any = None) -> tuple[str, list[tuple[str, str, str, str]]]:
         """The takers that `address` means now, each once, `pusher` itself only if it subscribed by itself.
@@ -67,7 +63,7 @@ class Matchmaker:
             if entry.peer == pusher.stream and not entry.own:
                 continue
             session = self._session(str(entry.peer))
-            if session is not None and not session.away and not session.retiring and self._takes(session):
+            if session is not None and not session.away and not session.retiring and f"{METHODS}open" in session.methods:
                 takers[session.stream] = session
         if len(takers) > MAX_PEERS:
             raise Refused(f"{len(takers)} nodes take {uri.eventName}, a stream has {MAX_PEERS} peers at most: publish it")
@@ -87,9 +83,7 @@ class Matchmaker:
         return taker
 
     def _mustPublish(self, pusher: Session, name: str) -> None:
-        rights: Any = getattr(pusher, "rights", None)
-        refusal = "" if rights is None else rights.mayPublish(name)
-        if refusal:
+        if refusal := pusher.rights.mayPublish(name):
             raise Refused(refusal)
 
     def _introduce(self, pusher: str, taker: str, name: str) -> str:
@@ -106,6 +100,11 @@ def _split(target: str) -> tuple[str, str, str]:
     if not target.startswith(SIGN) or len(parts) != 3:
         raise Refused("this is no introduction")
     return parts[0], parts[1], parts[2]
+
+
+def nobody(pusher: Session, target: str, method: str) -> str:
+    """Admits nobody."""
+    raise Refused("this dispatcher introduces nobody")
 
 
 def introducedBy(target: str) -> str:

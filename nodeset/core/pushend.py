@@ -30,13 +30,13 @@ _HEARD: Final = 256 * 1024
 class StreamPeer:
     """Who is at the other end of a stream.
 
-    `direct` says whether chunks go there without the dispatcher; `stream` is its session, for logs.
+    `direct` says whether chunks go there without the dispatcher; `introduction` is by what the dispatcher lets us call it.
     """
 
     name: str
     host: str
     tub: str
-    stream: str
+    introduction: str = attrs.field(repr=False)
     direct: bool = True
 
     def __str__(self) -> str:

@@ -10,14 +10,14 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 from weakref import WeakValueDictionary
 
-from nodeset.core.address import ANY_NODE, OWN, checkPart, checkPattern, covers, liesWithin, parse
+from nodeset.core.address import ANY_NODE, OWN, checkPart, checkPattern, covers, isIntroduction, liesWithin, parse
 from nodeset.core.grants import Caveat, Chain, Link
 from nodeset.errors import GrantRefused, InvalidAddressing
 
 __all__ = ["MEMBER", "VOUCHED", "Bucket", "Buckets", "Rights", "checkCall", "coversCall", "memberCaveat"]
 
 #: Methods of the dispatcher that look at the caller's grant themselves.
-_OPEN: Final = frozenset({"grant", "revoke"})
+_OPEN: Final = frozenset({"grant", "revoke", "streams"})
 #: Answers that are remembered for each session.
 _REMEMBERED: Final = 1024
 #: Buckets that are kept although nobody who draws from them is linked, so that hanging up does not fill one.
@@ -114,9 +114,12 @@ class Rights:
         return f"its grant does not let it subscribe to {pattern!r}"
 
     def mayCall(self, target: str, method: str) -> str:
-        """Why not to call this, empty when it may; `target` is a node's name, `name@host`, or empty for the dispatcher."""
+        """Why not to call this, empty when it may; `target` is a node's name, `name@host`, or empty for the dispatcher.
+
+        An introduction is looked at by who made it.
+        """
         node = target.partition("@")[0] or OWN
-        if node == OWN and method in _OPEN:
+        if (node == OWN and method in _OPEN) or isIntroduction(target):
             return ""
         answer = self._calling.get((node, method))
         if answer is None:

@@ -18,11 +18,12 @@ import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from zope.interface import implementer
 
-from nodeset.core.address import matches
+from nodeset.core.address import SIGN, matches
 from nodeset.core.arguments import publishable
+from nodeset.core.expose import Exposed
 from nodeset.core.formatter import (
     Formatter,
     JsonFormatter,
@@ -32,12 +33,19 @@ from nodeset.core.formatter import (
     registerFormatter,
 )
 from nodeset.core.interfaces import IStreamNode
+from nodeset.core.kinds import Mode
+from nodeset.core.matchmaker import METHODS, introducedBy
+from nodeset.core.meeting import Meeting
 from nodeset.core.node import Node
+from nodeset.core.parcel import packArguments
 from nodeset.core.patience import deferredOf
 from nodeset.core.pushend import StreamPeer
 from nodeset.core.pushing import Stream
+from nodeset.core.reception import Introduced, Reception
+from nodeset.core.signature import compileSignature
 from nodeset.core.streaming import Streaming
 from nodeset.core.takeend import StreamSource
+from nodeset.core.within import within
 from nodeset.errors import BadSettings, NodeSetError, NotRunning, Refused, RemoteError
 
 __all__ = [
@@ -68,7 +76,67 @@ class StreamNode(Node):
     #: What the chunks that this node pushes are: raw bytes unless this is another `Formatter`.
     formatterClass: ClassVar[type[Formatter]] = Formatter
 
-    _streaming: Streaming | None = None
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._streaming: Streaming | None = None
+        for name in ("open", "dial", "carry", "hear"):
+            self._exposed = {**self._exposed, METHODS + name: _exposed(name)}
+
+    def startService(self) -> None:
+        """Start; streams can be opened once there is a dispatcher."""
+        if not self.running:
+            clock = self._findClock()
+            self._streaming = Streaming(self._askNode, self._meeting, clock, (self.name, self.host), self._taker)
+        super().startService()
+
+    async def _stop(self) -> None:
+        streaming, self._streaming = self._streaming, None
+        if streaming is not None:
+            await streaming.stop(self.settings.drain_timeout)
+        await super()._stop()
+
+    def _meeting(self) -> Meeting | None:
+        meeting: Meeting | None = getattr(self._transport, "meeting", None)
+        return meeting
+
+    # -- what others call, by an introduction
+
+    def _streamOpen(self, key: Any, formatter: Any, furl: Any, node: Any, host: Any) -> Any:
+        reception, by, name = self._introduced()
+        return reception.open(by, key, name, formatter, furl, node, host)
+
+    def _streamDial(self, key: Any) -> Any:
+        reception, by, _name = self._introduced()
+        return reception.dial(by, key)
+
+    def _streamCarry(self, key: Any, number: Any, text: Any) -> Any:
+        reception, by, _name = self._introduced()
+        return reception.carry(by, key, number, text)
+
+    def _streamHear(self, key: Any) -> Any:
+        reception, by, _name = self._introduced()
+        return reception.hear(by, key)
+
+    def _introduced(self) -> tuple[Reception, Introduced, str]:
+        """Who calls, what it may push."""
+        called = within.get()
+        if called is None or self._streaming is None:
+            raise NotRunning(f"the node {self.name} takes no streams now")
+        call = called.call
+        within.set(None)  # what is taken may well outlive the call
+        return self._streaming.reception, Introduced(call.caller, call.by.partition("/")[0]), introducedBy(call.target)
+
+    def _askNode(self, introduction: str, method: str, args: list[Any], timeout: float) -> Deferred[Any]:
+        """Call a node to which we were introduced, or the dispatcher."""
+        phone = self._phone
+        if phone is None:
+            return fail(NotRunning(f"the node {self.name} does not run, so it cannot stream"))
+        token = within.set(None)  # a stream may outlive the call in which it was opened
+        try:
+            target = SIGN + introduction if introduction else ""
+            return phone.caller.call(target, method, packArguments(args, {}), Mode.ONE, timeout, False, None)
+        finally:
+            within.reset(token)
 
     # -- pushing
 
@@ -95,7 +163,7 @@ class StreamNode(Node):
         streaming = self._streaming
         if streaming is None:
             raise NotRunning(f"the node {self.name} does not run, so it cannot stream")
-        name, found = _readPeers(await self.call("", "streams", uri))
+        name, found = _readPeers(await self._askNode("", "streams", [uri], _ANSWER))
         return await streaming.open(name, formatter, self.streamClass, found, patience)
 
     # -- taking
@@ -141,6 +209,11 @@ class StreamNode(Node):
                     )
 
         return take, ended
+
+
+def _exposed(name: str) -> Exposed:
+    method = f"_stream{name.capitalize()}"
+    return Exposed(METHODS + name, method, compileSignature(getattr(StreamNode, method), METHODS + name, bound=True))
 
 
 def _takesSource(on_stream: Callable[..., Any]) -> bool:

@@ -45,7 +45,7 @@ class Switchboard:
         self.desk = Desk()
         self.woken, self._answers, self._settled, self._counters = woken, answers, settled, answers.counters
         self.parties = self._parties = dict[str, Party]()
-        self._crews = Crews(site)
+        self.crews = Crews(site)
         self._claims = Claims()
         self._holding = False
 
@@ -56,7 +56,7 @@ class Switchboard:
         party = self._parties.get(session.stream)
         if party is None:
             party = self._parties[session.stream] = Party(session, self)
-            self._crews.add(party)
+            self.crews.add(party)
             if restarted and session.answers:  # who may be called by nobody was not
                 self._claims.add(party, hello.calls)
         party.speaks, party.methods, party.retiring = "calls" in hello.features, frozenset(hello.methods), False
@@ -102,7 +102,7 @@ class Switchboard:
         if party is None:
             return
         self.woken.pop(session.stream, None)
-        self._crews.remove(party)
+        self.crews.remove(party)
         self._claims.remove(party)
         for entry in list(party.ways.values()):
             for way in waysOf(entry):
@@ -116,7 +116,7 @@ class Switchboard:
         for way in party.takeWaiting():
             call = way.call
             assert call is not None, "what waits has its call"
-            other, _ending, _reason = (None, None, "") if way.group is not None else self._crews.pick(call.target, call.method)
+            other, _ending, _reason = (None, None, "") if way.group is not None else self.crews.pick(call, way.caller)
             if other is not None and (other.live or not alive) and other is not party:
                 other.queue(way)
                 self._wake(other)
@@ -165,7 +165,7 @@ class Switchboard:
         elif call.mode == 0:
             self._gather(party, call, now)
         else:
-            callee, ending, reason = self._crews.pick(call.target, call.method)
+            callee, ending, reason = self.crews.pick(call, party)
             if callee is None:
                 self._reply(party, call.id, ending, reason)
                 return
@@ -188,7 +188,7 @@ class Switchboard:
 
     def _gather(self, party: Party, call: Call, now: float) -> None:
         """Call every node of a name."""
-        callees, reason = self._crews.every(call.target)
+        callees, reason = self.crews.every(call.target)
         if not callees:
             self._reply(party, call.id, Ending.NO_NODE, reason)
             return

@@ -9,6 +9,7 @@ woken for nothing.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -80,23 +81,24 @@ class BatchWriter:
     :param source: called at the end of a turn for the events of one batch, again and again until it has none; what is made late
         is made of more.
     :param calls: the same for calls, answers, items, with what they weigh.
+    :param counters: `bytes_out` counts what is sent.
     """
 
-    __slots__ = ("_calls", "_clock", "_flushing", "_frames", "_link", "_source", "_taken", "_taken_calls", "bytes")
+    __slots__ = ("_calls", "_clock", "_counters", "_flushing", "_frames", "_link", "_source", "_taken", "_taken_calls")
 
     def __init__(
         self,
         clock: IReactorTime,
         source: Callable[[], list[Events]] = list,
         calls: Callable[[], tuple[list[LaneFrame], int]] = lambda: ([], 0),
+        counters: Counter[str] | None = None,
     ) -> None:
+        self._counters = Counter() if counters is None else counters
         self._clock = clock
         self._source, self._calls = source, calls
         self._taken_calls = 0
         self._frames: list[Frame] = []
         self._taken = 0
-        #: How much was sent, in bytes of batches, over all links.
-        self.bytes = 0
         self._link: Link | None = None
         self._flushing: IDelayedCall | None = None
 
@@ -169,5 +171,5 @@ class BatchWriter:
             batch = []
 
     def _send(self, link: Link, batch: bytes) -> None:
-        self.bytes += len(batch)
+        self._counters["bytes_out"] += len(batch)
         link.send(batch)
