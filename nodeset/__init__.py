@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from nodeset.core.node import Node as Node
     from nodeset.core.replies import Reply as Reply
     from nodeset.core.standing import NodePresence as NodePresence
+    from nodeset.core.stream import StreamNode as StreamNode
     from nodeset.core.utils import catch as catch
     from nodeset.errors import BadArguments as BadArguments
     from nodeset.errors import Busy as Busy
@@ -60,6 +61,7 @@ __all__ = [
     "Refused",
     "RemoteError",
     "Reply",
+    "StreamNode",
     "TimedOut",
     "UnknownMethod",
     "UnknownNode",
@@ -79,6 +81,7 @@ _HOMES = {
     "NodeSetError": "nodeset.errors",
     "RawMessage": "nodeset.core.message",
     "Receipt": "nodeset.errors",
+    "StreamNode": "nodeset.core.stream",
     "BadArguments": "nodeset.errors",
     "Busy": "nodeset.errors",
     "OutcomeUnknown": "nodeset.errors",

@@ -51,6 +51,10 @@ class Child(ProcessProtocol):
             self.said.errback(AssertionError(f"the child ended without a word: {self.output.decode(errors='replace')}"))
         self.ended.callback(None)
 
+    def signal(self, number: int) -> None:
+        """Send it this signal."""
+        self._process.signalProcess(number)
+
     def kill(self) -> Deferred[None]:
         """kill -9; fires when it is no more."""
         try:

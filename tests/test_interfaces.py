@@ -39,6 +39,7 @@ class InterfaceTests(SynchronousTestCase):
         provided: list[tuple[Any, object]] = [
             (interfaces.INode, Node(name="n", clock=clock)),
             (interfaces.INode, NodeCollection(name="c", clock=clock)),
+            (interfaces.IStreamNode, StreamNode(name="s", clock=clock)),
             (interfaces.INodeCollection, NodeCollection(name="c", clock=clock)),
             (interfaces.IStreamNode, StreamNode(name="s", clock=clock)),
             (interfaces.IRouteEntry, RouteEntry("peer", "orders.created", "n", "localhost")),

@@ -102,29 +102,29 @@ class StreamNode(Node):
     # -- what others call, by an introduction
 
     def _streamOpen(self, key: Any, formatter: Any, furl: Any, node: Any, host: Any) -> Any:
-        reception, by, name = self._introduced()
-        return reception.open(by, key, name, formatter, furl, node, host)
+        return self._receive(lambda reception, by, name: reception.open(by, key, name, formatter, furl, node, host))
 
     def _streamDial(self, key: Any) -> Any:
-        reception, by, _name = self._introduced()
-        return reception.dial(by, key)
+        return self._receive(lambda reception, by, _name: reception.dial(by, key))
 
     def _streamCarry(self, key: Any, number: Any, text: Any) -> Any:
-        reception, by, _name = self._introduced()
-        return reception.carry(by, key, number, text)
+        return self._receive(lambda reception, by, _name: reception.carry(by, key, number, text))
 
     def _streamHear(self, key: Any) -> Any:
-        reception, by, _name = self._introduced()
-        return reception.hear(by, key)
+        return self._receive(lambda reception, by, _name: reception.hear(by, key))
 
-    def _introduced(self) -> tuple[Reception, Introduced, str]:
-        """Who calls, what it may push."""
+    def _receive(self, do: Callable[[Reception, Introduced, str], Any]) -> Any:
+        """Do what somebody calls who was introduced. A refusal is an answer: what others do wrong is no failure of ours."""
         called = within.get()
-        if called is None or self._streaming is None:
-            raise NotRunning(f"the node {self.name} takes no streams now")
-        call = called.call
-        within.set(None)  # what is taken may well outlive the call
-        return self._streaming.reception, Introduced(call.caller, call.by.partition("/")[0]), introducedBy(call.target)
+        try:
+            if called is None or self._streaming is None:
+                raise NotRunning(f"the node {self.name} takes no streams now")
+            call = called.call
+            within.set(None)  # what is taken may well outlive the call
+            by = Introduced(call.caller, call.by.partition("/")[0])
+            return do(self._streaming.reception, by, introducedBy(call.target))
+        except NodeSetError as error:
+            return {"refused": [type(error).__name__, str(error)[:1000]]}
 
     def _askNode(self, introduction: str, method: str, args: list[Any], timeout: float) -> Deferred[Any]:
         """Call a node to which we were introduced, or the dispatcher."""
@@ -134,7 +134,8 @@ class StreamNode(Node):
         token = within.set(None)  # a stream may outlive the call in which it was opened
         try:
             target = SIGN + introduction if introduction else ""
-            return phone.caller.call(target, method, packArguments(args, {}), Mode.ONE, timeout, False, None)
+            asked = phone.caller.call(target, method, packArguments(args, {}), Mode.ONE, timeout, False, None)
+            return asked.addCallback(_answered)
         finally:
             within.reset(token)
 
@@ -214,6 +215,13 @@ class StreamNode(Node):
 def _exposed(name: str) -> Exposed:
     method = f"_stream{name.capitalize()}"
     return Exposed(METHODS + name, method, compileSignature(getattr(StreamNode, method), METHODS + name, bound=True))
+
+
+def _answered(answer: Any) -> Any:
+    match answer:
+        case {"refused": [str(kind), str(text)]}:
+            raise RemoteError(text, kind)
+    return answer
 
 
 def _takesSource(on_stream: Callable[..., Any]) -> bool:

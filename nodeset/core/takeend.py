@@ -32,7 +32,7 @@ _UNHEARD: Final = 4 * MAX_EVENT
 _SLICE: Final = 0.01
 
 
-@attrs.frozen
+@attrs.define
 class StreamSource:
     """Who pushes: the node, by the name that it gives itself, with the TubID that its connection or the dispatcher proves."""
 
@@ -93,7 +93,7 @@ class TakeEnd:
 
     def begin(self, link: Link, direct: bool) -> None:
         """Chunks come over `link`."""
-        self.source = attrs.evolve(self.source, direct=direct)
+        self.source.direct = direct
         self._spout.attach(link)
 
     def beat(self) -> None:
