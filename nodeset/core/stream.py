@@ -1,15 +1,15 @@
 """Streams: chunks pushed from node to node, past the dispatcher, which introduces the two, no more.
 
-class Camera(StreamNode): ...
+    class Recorder(StreamNode):
+        def onStream(self, name, data):        # called for each chunk of the streams of what it subscribes to
+            self.file.write(data)
 
-class Recorder(StreamNode):
-    def onStream(self, name, data):        # called for each chunk of the streams of what it subscribes to
-        self.file.write(data)
+    recorder.subscribe("video")
+    async with await camera.stream("video") as stream:
+        await stream.write(frame)              # fires when there is room for more
+        results = await stream.push(frame)     # fires with what onStream returned
 
-recorder.subscribe("video")
-async with await camera.stream("video") as stream:
-    await stream.write(frame)              # fires when there is room for more
-    results = await stream.push(frame)     # fires with what onStream returned
+Who pushes, who takes: both are stream nodes.
 """
 
 from __future__ import annotations
