@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
@@ -113,6 +115,19 @@ class MatchmakerTests(SynchronousTestCase):
         limited.rights = Narrow()
         self.assertRaises(Refused, self.maker.streams, limited, "video")
         self.assertRaises(Refused, self.maker.admit, limited, target, "nodeset.stream.open")
+
+    def test_unentitled(self) -> None:
+        """Who was expelled may not go on, nor who is here without the right; of others nothing is known."""
+        taker, gone = self.session("a", "video"), self.session("gone")
+        pushed = [["stream-pusher", "video"], ["stream-gone", "video"], ["stream-never", "video"]]
+        self.assertEqual(self.maker.unentitled(taker, pushed), [])
+        del self.sessions["stream-gone"]
+        self.assertEqual(self.maker.unentitled(taker, pushed), [])
+        self.maker.expel(gone)
+        self.assertEqual(self.maker.unentitled(taker, pushed), [1])
+        bads: list[Any] = [None, 3, "x", [3], [["x"]], [["x", 3]], [["x", "y"]] * 1025]
+        for bad in bads:
+            self.assertRaises(BadArguments, self.maker.unentitled, taker, bad)
 
     def test_bad(self) -> None:
         """What is no address, a pattern, or means too many nodes is refused in one line."""

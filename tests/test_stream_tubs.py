@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from typing import Any
@@ -14,6 +15,7 @@ from nodeset.transport.rendezvous import find
 from nodeset.transport.tub import TubAcceptor, TubTransport
 from tests.children import Child
 from tests.commands import ROOT, CommandCase
+from tests.test_contract import until
 from tests.test_streamnode import Recorder
 from tests.test_tub import TubCase
 
@@ -81,6 +83,32 @@ class StreamTubTests(TubCase):
         self.assertEqual(len(taker.taken), 48)
         self.assertEqual([error for _name, _source, error in taker.ends], [None])
         self.assertGreater(self.carried(acceptor) - before, 2 * 48 * 65536)
+
+    def test_many(self) -> Deferred[None]:
+        """Streams that were closed leave nothing behind: two hundred of them, over one connection."""
+        return Deferred.fromCoroutine(self._many())
+
+    async def _many(self) -> None:
+        await self.acceptor()
+        taker, pusher = await self.member(Recorder, "video"), await self.member(StreamNode)
+        for number in range(200):
+            async with await pusher.stream("video") as stream:
+                self.assertEqual(await stream.push(b"x"), number + 1)
+        self.assertEqual(len(taker.ends), 200)
+        self.assertEqual((pusher._streaming._streams, taker._streaming.reception.ends), ([], []))
+        await until(lambda: all(self.isClean(node._transport.meeting) for node in (pusher, taker)))
+
+    def isClean(self, meeting: Any) -> bool:
+        brokers = meeting._tub.brokers.values()
+        return (
+            not (meeting._links or meeting._offers or meeting._shares)
+            and len(brokers) == 2  # to the dispatcher, to each other
+            and all(self.references(broker) < 10 for broker in brokers)
+        )
+
+    def references(self, broker: Any) -> int:
+        gc.collect()
+        return len(broker.myReferenceByCLID) + len(broker.yourReferenceByCLID)
 
     def test_dispatcherStops(self) -> Deferred[None]:
         """A direct stream does not need the dispatcher any more."""

@@ -296,6 +296,20 @@ class RightTests(SiteCase):
         self.assertEqual(self.site.wait(stream.push(b"x")), 1)
         self.assertRaises(Refused, self.site.wait, holder.stream("audio"))
 
+    def test_revoked(self) -> None:
+        """When the pusher's grant is revoked, its direct streams end within half a minute; those of others go on."""
+        taker = self.recorder("a", "video")
+        furl = self.site.wait(self.camera.grant(publish=["video"]))
+        holder = self.site.node(StreamNode, name="holder", grant=furl)
+        revoked, other = self.site.wait(holder.stream("video")), self.stream()
+        self.site.advance(60.0)
+        self.assertEqual(self.site.wait(revoked.push(b"may")), 1)
+        self.site.wait(self.camera.revoke(furl))
+        self.site.advance(31.0)
+        self.assertEqual([str(error) for _peer, error in revoked.lost], ["the right to push this was revoked"])
+        self.assertEqual(self.site.wait(other.push(b"may")), 2)
+        self.assertEqual(len(taker.ends), 1)
+
     def test_methods(self) -> None:
         """Nobody reaches the methods of streams by a call of his own, nor anything else by an introduction."""
         taker = self.recorder("a", "video")

@@ -82,8 +82,11 @@ class EventDispatcher(Service):
         self.desk = self.exchange.calls.desk
         listing = Listing(self.exchange)
         self.desk.offer("nodes", lambda session, after="", name="": listing.page(clock.seconds(), after, name))
-        matchmaker = Matchmaker(self.exchange.table.lookup, self.exchange.answers.sessions.get, secrets.token_bytes(32))
+        matchmaker = self._matchmaker = Matchmaker(
+            self.exchange.table.lookup, self.exchange.answers.sessions.get, secrets.token_bytes(32)
+        )
         self.desk.offer("streams", matchmaker.streams)
+        self.desk.offer("unentitled", matchmaker.unentitled)
         self.exchange.calls.crews.admit = matchmaker.admit
         self._clock, self._max_event, self._drain_timeout, self._verbose = clock, max_event, drain_timeout, verbose
         self._lines: dict[str, Line] = {}
@@ -308,6 +311,7 @@ class EventDispatcher(Service):
     def _expel(self, session: Session, reason: str) -> None:
         """Its grant counts no longer: cut its link, let it come back as somebody else only."""
         self.exchange.leave(session, self._clock.seconds(), reason)
+        self._matchmaker.expel(session)
         self.exchange.answers.counters["expelled"] += 1
         self.log.info("{node}@{host} is cut off: {reason}", node=session.name, host=session.host, reason=reason)
         line = self._lines.get(session.stream)

@@ -2,6 +2,7 @@
 
     node -> dispatcher    streams(address)  ->  [event name, [[introduction, name, host, TubID], ...]]
     node -> node          a call to `=introduction`, of methods of streams alone
+    taker -> dispatcher   unentitled(pushed)  ->  see `nodeset.core.entitlement`
 
 An introduction is made for one pusher, one taker, one event name, all of which it says or proves, so that the dispatcher
 need not remember any: the taker reads in it what the pusher may push. It is worth nothing to anybody else, nor after the
@@ -13,9 +14,12 @@ from __future__ import annotations
 import base64
 import hmac
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+import msgspec
 
 from nodeset.core.address import SIGN, EventURI, isPattern, parse
+from nodeset.core.limits import Name, StreamId
 from nodeset.core.routing import RouteEntry
 from nodeset.core.session import Session
 from nodeset.errors import BadArguments, InvalidAddressing, Refused
@@ -26,6 +30,11 @@ __all__ = ["MAX_PEERS", "METHODS", "Matchmaker", "introducedBy", "nobody"]
 MAX_PEERS: Final = 256
 #: The methods of a taker, each under this before its own name.
 METHODS: Final = "nodeset.stream."
+
+#: Sessions that were expelled and are remembered.
+_REMEMBERED: Final = 10_000
+
+_Pushed = Annotated[list[tuple[StreamId, Name]], msgspec.Meta(max_length=1024)]
 
 
 class Matchmaker:
@@ -43,6 +52,7 @@ class Matchmaker:
         secret: bytes,
     ) -> None:
         self._lookup, self._session, self._secret = lookup, session, secret
+        self._expelled: dict[str, None] = {}
 
     def streams(self, pusher: Session, address: Any = None) -> tuple[str, list[tuple[str, str, str, str]]]:
         """The takers that `address` means now, each once, `pusher` itself only if it subscribed by itself.
@@ -71,6 +81,28 @@ class Matchmaker:
             (self._introduce(pusher.stream, taker.stream, uri.eventName), taker.name, taker.host, taker.peer)
             for taker in takers.values()
         ]
+
+    def expel(self, pusher: Session) -> None:
+        """Its grant counts no longer."""
+        self._expelled.pop(pusher.stream, None)
+        self._expelled[pusher.stream] = None
+        if len(self._expelled) > _REMEMBERED:
+            del self._expelled[next(iter(self._expelled))]
+
+    def unentitled(self, taker: Session, pushed: Any = None) -> list[int]:
+        """Which of these, stream id and event name each, `taker` is to take no longer. Raises `BadArguments`.
+
+        Who is not here is as it was, unless it was expelled.
+        """
+        try:
+            rows = msgspec.convert(pushed, _Pushed)
+        except msgspec.ValidationError:
+            raise BadArguments("unentitled takes pairs of a stream id with an event name, 1024 at most") from None
+        return [place for place, (stream, name) in enumerate(rows) if not self._mayStill(stream, name)]
+
+    def _mayStill(self, stream: str, name: str) -> bool:
+        pusher = self._session(stream)
+        return stream not in self._expelled if pusher is None else not pusher.rights.mayPublish(name)
 
     def admit(self, pusher: Session, target: str, method: str) -> str:
         """The stream id of the taker whom `pusher` may call by this target. Raises `Refused`."""

@@ -88,6 +88,10 @@ class Reception:
         """The streams that come in."""
         return [guest.end for guest in self._guests.values()]
 
+    def pushed(self) -> list[tuple[str, TakeEnd]]:
+        """The same, each with its pusher's session."""
+        return [(stream, guest.end) for (stream, _key), guest in self._guests.items() if not guest.ended]
+
     def open(self, by: Introduced, key: Any, name: Any, formatter: Any, furl: Any, node: Any, host: Any) -> str:
         """Somebody wants to push `name`; returns where it may connect to, or an empty text."""
         for text, most in ((key, 64), (name, 800), (formatter, 64), (furl, 1000), (node, 255), (host, 255)):

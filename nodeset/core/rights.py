@@ -17,7 +17,7 @@ from nodeset.errors import GrantRefused, InvalidAddressing
 __all__ = ["MEMBER", "VOUCHED", "Bucket", "Buckets", "Rights", "checkCall", "coversCall", "memberCaveat"]
 
 #: Methods of the dispatcher that look at the caller's grant themselves.
-_OPEN: Final = frozenset({"grant", "revoke", "streams"})
+_OPEN: Final = frozenset({"grant", "revoke", "streams", "unentitled"})
 #: Answers that are remembered for each session.
 _REMEMBERED: Final = 1024
 #: Buckets that are kept although nobody who draws from them is linked, so that hanging up does not fill one.

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
+from nodeset.core.entitlement import Entitlement
 from nodeset.core.formatter import Formatter
 from nodeset.core.introduction import Ask, Introduction
 from nodeset.core.meeting import Meeting
@@ -46,11 +47,13 @@ class Streaming:
         self._streams: list[Stream] = []
         self._running = True
         self.reception = Reception(self._makeTakeEnd, meeting, clock, self._pulse)
+        self._entitlement = Entitlement(ask, self.reception.pushed, clock)
 
     def _makeTakeEnd(
         self, name: str, formatter: str, source: StreamSource, ended: Callable[[NodeSetError | None], None]
     ) -> TakeEnd:
         take, end = self._taker(name, formatter, source)
+        self._entitlement.watch()
 
         def over(error: NodeSetError | None) -> None:
             ended(error)
@@ -101,4 +104,5 @@ class Streaming:
         """Close what we push, which may take `timeout` seconds; take no more."""
         self._running = False
         await DeferredList([stream.close(timeout) for stream in list(self._streams)])
+        self._entitlement.stop()
         self.reception.stop(LinkLost("the taker stopped"))
