@@ -83,7 +83,7 @@ def _start(nodes: list[Any], then: Callable[[], object]) -> None:
     def begin() -> None:
         node = next(waiting, None)
         if node is not None:
-            node.start().addCallbacks(linked, partial(_giveUp, node))
+            node.start().addCallbacks(linked, partial(giveUp, node))
             node.startService()
 
     def linked(node: Any) -> None:
@@ -96,7 +96,8 @@ def _start(nodes: list[Any], then: Callable[[], object]) -> None:
         begin()
 
 
-def _giveUp(node: Any, failure: Any) -> None:
+def giveUp(node: Any, failure: Any) -> None:
+    """Say what has failed, end the process."""
     sys.stdout.write(f"error {failure.getErrorMessage()}\n")
     sys.stdout.flush()
     os._exit(1)
