@@ -65,6 +65,14 @@ class Calc(Node):
     def leave(self, kind: str) -> None:
         raise {"exit": SystemExit, "interrupt": KeyboardInterrupt, "generator": GeneratorExit}[kind]("no more")
 
+    @expose
+    async def leaveLater(self, kind: str) -> None:
+        self.leave(kind)
+
+    @expose
+    def nothing(self) -> Any:
+        return object()
+
     def hidden(self) -> None:
         self.ran.append("hidden")
 
@@ -136,10 +144,18 @@ class CallTests(CallCase):
     def test_baseException(self) -> None:
         """SystemExit, KeyboardInterrupt, GeneratorExit of a method end the call, not the node."""
         for kind, error in (("exit", SystemExit), ("interrupt", KeyboardInterrupt), ("generator", GeneratorExit)):
-            told = self.failing(RemoteError, self.me.call("calc", "leave", kind))
-            self.assertEqual(told.type, error.__name__)
-            self.assertEqual(len(self.flushLoggedErrors(error)), 1)
+            for method in ("leave", "leaveLater"):
+                told = self.failing(RemoteError, self.me.call("calc", method, kind))
+                self.assertEqual(told.type, error.__name__)
+                self.assertEqual(len(self.flushLoggedErrors(error)), 1)
         self.assertEqual(self.calls("calc", "add", 1), 2)
+
+    def test_badResult(self) -> None:
+        """What cannot be sent back is the callee's error."""
+        error = self.failing(RemoteError, self.me.call("calc", "nothing"))
+        self.assertEqual(error.type, "BadMessage")
+        self.assertIn("what nothing returned is of the type object", str(error))
+        self.flushLoggedErrors(ValueError)
 
     def test_badArguments(self) -> None:
         """What cannot be sent is an error at the caller, at once, that names it: nobody else is disturbed."""
@@ -218,6 +234,9 @@ class CallTests(CallCase):
         self.assertEqual(self.calls("", "greet", "hello"), ["hello", "me"])
         self.failing(Refused, self.me.call("", "greet", "no"))
         self.failing(BadArguments, self.me.call("", "greet"))
+        self.site.dispatcher.desk.offer("broken", lambda session: 1 // 0)
+        self.failing(RemoteError, self.me.call("", "broken"))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_notRunning(self) -> None:
         """A node that does not run calls nobody; one that stops fails what it waits for."""

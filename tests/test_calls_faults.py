@@ -140,6 +140,15 @@ class DeathTests(CallCase):
         self.assertEqual(self.site.wait(waiting), "rested")
         self.site.wait(stopped, 1)
 
+    def test_leavesCancelled(self) -> None:
+        """Nor does it wait for a call that is cancelled meanwhile."""
+        waiting = self.me.call("calc", "hold").addErrback(lambda failure: None)
+        self.site.flush()
+        stopped = self.calc.stopService()
+        self.site.advance(0.5)
+        waiting.cancel()
+        self.site.wait(stopped, 1.5)
+
     def test_stops(self) -> None:
         """What a node waits for when it stops fails, at the latest after its drain time-out."""
         waiting = self.me.call("calc", "hold")

@@ -116,8 +116,9 @@ class ExposeTests(SynchronousTestCase):
         self.assertEqual(exposedAs(Base.second).name, "second.name")
         self.assertEqual(exposedAs(Base().first).signature.names, ("a",))
         self.assertEqual(exposedAs(Derived.fourth).signature.names, ("a",))
+        self.assertEqual(exposedAs(Derived.first).signature.names, ("a", "b"))
         with self.assertRaises(BadArguments):
-            exposedAs(Derived.first)  # it has no mark of its own
+            exposedAs(ExposeTests.test_itself)
 
     def test_typed(self) -> None:
         """Annotated arguments arrive as what they were, through their forms in JSON."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from twisted.logger import Logger
+
 from nodeset.core.callframes import Answer, Call, Ending
 from nodeset.core.limits import MAX_REASON
 from nodeset.core.parcel import packError, packValue, unpackArguments
@@ -20,6 +22,8 @@ OwnMethod = Callable[..., Any]
 
 class Desk:
     """Methods by name. They are called like those of a node, answer at once, and wait for nobody."""
+
+    log = Logger()
 
     def __init__(self) -> None:
         self._methods: dict[str, OwnMethod] = {}
@@ -46,6 +50,9 @@ class Desk:
             return Answer("", call.id, Ending.BAD_ARGUMENTS, reason[:MAX_REASON].encode("utf-8", "replace"))
         except NodeSetError as error:
             return Answer("", call.id, Ending.ERROR, packError(type(error).__name__, str(error)))
+        except Exception as error:  # a fault of ours costs nobody his link
+            self.log.failure("the dispatcher's own {method} failed", method=call.method)
+            return Answer("", call.id, Ending.ERROR, packError(type(error).__name__, "the dispatcher failed: see its log"))
         return Answer("", call.id, Ending.VALUE, payload)
 
     def ask(self, session: Session, name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:

@@ -369,7 +369,7 @@ class EventDispatcher(Service):
         for stream in self._heartbeat.suspects(now):
             if not (session := self._lines[str(stream)].session).suspect:
                 self.exchange.presence.suspect(session, now)
-        self.exchange.calls.sweep(now)
+        self.exchange.look(now)
         self._carryOut()
         self._looks += 1
         pingSome(list(self._lines.values()), self._looks, self._clock)

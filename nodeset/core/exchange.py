@@ -120,6 +120,12 @@ class Exchange:
             self.retireIfIdle(self.outlived.pop(), now)
             self._kick(now)
 
+    def look(self, now: float) -> None:
+        """Look for calls that nobody answers; to be called every second or so."""
+        self.calls.sweep(now)
+        for session in self.calls.idleLeavers():
+            self.retireIfIdle(session, now)
+
     @property
     def underWay(self) -> int:
         """How many events are not answered, or not even routed."""

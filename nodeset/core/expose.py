@@ -129,25 +129,28 @@ def _signatureOf(cls: type, method: str, name: str) -> Signature:
     return compileSignature(function, f"{cls.__name__}.{name}", bound)
 
 
-@lru_cache(maxsize=1024)
-def _compileExposed(function: Callable[..., Any], mark: _Mark, bound: bool) -> Exposed:
-    name = getattr(function, "__qualname__", mark.name)
-    return Exposed(mark.name, mark.name, compileSignature(function, name, bound), mark.traceback)
-
-
 def exposedAs(method: Callable[..., Any]) -> Exposed:
     """What a caller knows of the exposed `method`, given as `Calc.add`. Raises `BadArguments` when it is not exposed."""
-    function = getattr(method, "__func__", method)
-    mark = getattr(function, _MARK, None)
-    if not isinstance(mark, _Mark):
+    exposed = _find(getattr(method, "__func__", method))
+    if exposed is None:
         raise BadArguments(f"{show(method)} is not exposed: decorate it with @expose, or name the method by a str")
-    return _compileExposed(function, mark, _takesNode(function))
+    return exposed
 
 
-def _takesNode(function: Callable[..., Any]) -> bool:
-    """Whether the first parameter of a function is the node: unless it is a static method, found by its own name."""
+@lru_cache(maxsize=1024)
+def _find(function: Callable[..., Any]) -> Exposed | None:
+    """What `function` is exposed as: by its own mark, or as the override of one that has a mark in the class that it is in."""
+    name = getattr(function, "__name__", "")
     owner: Any = inspect.getmodule(function)
     for part in getattr(function, "__qualname__", "").split(".")[:-1]:
         owner = vars(owner).get(part) if hasattr(owner, "__dict__") else None
-    found = vars(owner).get(getattr(function, "__name__", "")) if hasattr(owner, "__dict__") else None
-    return not isinstance(found, staticmethod)
+    found = vars(owner).get(name) if isinstance(owner, type) else None
+    mark = getattr(function, _MARK, None)
+    if isinstance(mark, _Mark):
+        bound = not isinstance(found, staticmethod)
+        return Exposed(
+            mark.name, name, compileSignature(function, getattr(function, "__qualname__", name), bound), mark.traceback
+        )
+    if isinstance(owner, type) and getattr(found, "__func__", found) is function:
+        return next((one for one in exposes(owner).values() if one.method == name), None)
+    return None

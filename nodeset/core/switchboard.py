@@ -341,6 +341,10 @@ class Switchboard:
         if party.waiting or party.lane.waits:
             self._wake(party)
 
+    def idleLeavers(self) -> list[Session]:
+        """Those that wait to leave and have no call to answer any more."""
+        return [party.session for party in self._parties.values() if party.retiring and party.idle]
+
     def sweep(self, now: float) -> None:
         """Forget what is too late, so that who does not read costs nobody more; call it every second or so."""
         for party in list(self._parties.values()):
