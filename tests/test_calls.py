@@ -70,7 +70,7 @@ class Calc(Node):
         self.leave(kind)
 
     @expose
-    def nothing(self) -> Any:
+    def strange(self) -> Any:
         return object()
 
     def hidden(self) -> None:
@@ -152,9 +152,9 @@ class CallTests(CallCase):
 
     def test_badResult(self) -> None:
         """What cannot be sent back is the callee's error."""
-        error = self.failing(RemoteError, self.me.call("calc", "nothing"))
+        error = self.failing(RemoteError, self.me.call("calc", "strange"))
         self.assertEqual(error.type, "BadMessage")
-        self.assertIn("what nothing returned is of the type object", str(error))
+        self.assertIn("what strange returned is of the type object", str(error))
         self.flushLoggedErrors(ValueError)
 
     def test_badArguments(self) -> None:

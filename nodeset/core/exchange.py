@@ -122,8 +122,7 @@ class Exchange:
 
     def look(self, now: float) -> None:
         """Look for calls that nobody answers; to be called every second or so."""
-        self.calls.sweep(now)
-        for session in self.calls.idleLeavers():
+        for session in self.calls.sweep(now):
             self.retireIfIdle(session, now)
 
     @property

@@ -341,24 +341,18 @@ class Switchboard:
         if party.waiting or party.lane.waits:
             self._wake(party)
 
-    def idleLeavers(self) -> list[Session]:
-        """Those that wait to leave and have no call to answer any more."""
-        return [party.session for party in self._parties.values() if party.retiring and party.idle]
-
-    def sweep(self, now: float) -> None:
-        """Forget what is too late, so that who does not read costs nobody more; call it every second or so."""
+    def sweep(self, now: float) -> list[Session]:
+        """Forget what is too late; returns those that wait to leave and have no call to answer any more."""
         for party in list(self._parties.values()):
             for number, entry in list(party.ways.items()):
-                if entry.deadline > now:
-                    continue
-                if entry.state == State.DONE:
+                if entry.deadline <= now and entry.state == State.DONE:
                     del party.ways[number]
-                    continue
-                for way in waysOf(entry):
+                for way in waysOf(entry) if entry.deadline <= now else ():
                     waited = way.state == State.QUEUED
                     self._drop(way, False)
                     if waited:
                         self._tell(way, Ending.TIMED_OUT, "it waited for its turn until its time was over")
+        return [party.session for party in self._parties.values() if party.retiring and party.idle]
 
     @property
     def underWay(self) -> int:
