@@ -7,6 +7,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from nodeset import Node, NodeCollection, expose
+from nodeset.core import batch, caller
 from nodeset.core.session import Session
 from nodeset.errors import (
     BadArguments,
@@ -14,6 +15,7 @@ from nodeset.errors import (
     LocalError,
     MessageTooLarge,
     NotRunning,
+    Overloaded,
     Refused,
     RemoteError,
     TimedOut,
@@ -203,6 +205,10 @@ class CallTests(CallCase):
 
         self.site.node(Odd, name="odd")
         self.assertEqual(self.calls("odd", "odd", kwargs={"timeout": 1, "mode": "x"}), [1, "x"])
+        strange: list[Any] = [{"a": 1}, {1: 2}, 7]
+        for kwargs in strange:
+            with self.assertRaisesRegex(BadArguments, "kwargs is"):
+                self.me.call("calc", "add", a=1, kwargs=kwargs)
 
     def test_timeOut(self) -> None:
         """A method that takes too long is cancelled; the caller is told at its time by its own clock."""
@@ -242,6 +248,25 @@ class CallTests(CallCase):
         """A node that does not run calls nobody; one that stops fails what it waits for."""
         idle = self.site.node(Node, name="idle", start=False)
         self.failureResultOf(idle.call("calc", "add", 1), NotRunning)
+
+    def test_overloaded(self) -> None:
+        """What a node may wait for is bounded."""
+        self.patch(caller, "MAX_CALLS", 5)
+        waiting = [self.me.call("calc", "hold").addErrback(lambda failure: None) for _ in range(5)]
+        self.failing(Overloaded, self.me.call("calc", "hold"))
+        waiting[0].cancel()
+        self.patch(caller, "MAX_CALL_BYTES", 300)
+        self.assertEqual(self.calls("calc", "add", 1), 2)
+        large = self.me.call("calc", "echo", "x" * 200)
+        self.failing(Overloaded, self.me.call("calc", "echo", "x" * 200))
+        self.assertEqual(self.site.wait(large), "x" * 200)
+
+    def test_olderDispatcher(self) -> None:
+        """A dispatcher that knows nothing of calls is no reason to wait: they are refused at once."""
+        self.patch(batch, "FEATURES", batch.FEATURES - {"calls"})
+        self.site.wire.cut("tub2")
+        self.site.advance(2)
+        self.failing(Refused, self.me.call("calc", "add", 1))
 
     def test_member(self) -> None:
         """Calling a member of a collection reaches that member."""

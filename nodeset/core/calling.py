@@ -81,6 +81,8 @@ class Calling:
             raise BadArguments(f"mode is {show(mode)}; it must be 'one' or 'all'")
         limit = self._usual_call_timeout if timeout is ... else checkTimeout(timeout, self._usual_call_timeout)
         if kwargs:
+            if not isinstance(kwargs, Mapping) or not all(type(name) is str and name not in keywords for name in kwargs):
+                raise BadArguments(f"kwargs is {show(kwargs)}; give a mapping of keywords that are not given otherwise")
             keywords = {**keywords, **kwargs}
         exposed: Exposed | None = None
         names: tuple[str, ...] = ()
