@@ -198,6 +198,18 @@ class RestartTests(CallCase):
         self.site.startDispatcher()
         self.assertEqual(self.site.wait(waiting), 2)
 
+    def test_unsentCancelled(self) -> None:
+        """Calls that are cancelled before there is a dispatcher leave nothing behind."""
+        self.site.killDispatcher()
+        for _ in range(5_000):
+            self.me.call("calc", "add", 1).addErrback(lambda failure: None).cancel()
+        assert self.me._peer is not None
+        caller = self.me._peer.phone.caller
+        self.assertLess(len(caller._unsent), 200)
+        self.site.startDispatcher()
+        self.assertEqual(self.calls("calc", "add", 1), 2)
+        self.assertEqual((len(self.calc.ran), len(caller._unsent)), (1, 0))
+
     def test_held(self) -> None:
         """A call right after a restart waits for the nodes to come back; it can be cancelled meanwhile."""
         self.restart()

@@ -75,7 +75,7 @@ class Caller:
         self._name, self._seconds, self._wake, self._send, self._counters = name, clock.seconds, wake, send, counters
         self._pending: dict[int, Pending] = {}
         self._unsent: deque[Pending] = deque()
-        self._bytes = 0
+        self._bytes = self._husks = 0
         self._last = 0
         self._low = 1
         self._refused = ""
@@ -135,6 +135,7 @@ class Caller:
             one = self._unsent.popleft()
             if one.left and not one.sent:
                 break
+            self._husks -= 1
         else:
             return None
         one.sent = True
@@ -232,6 +233,11 @@ class Caller:
         one.left = 0
         if self._pending.pop(one.id, None) is not None:
             self._bytes -= len(one.payload)
+        if not one.sent:
+            self._husks += 1
+            if self._husks > 64 and 2 * self._husks > len(self._unsent):
+                self._unsent = deque(each for each in self._unsent if each.left)
+                self._husks = 0
         if self._flushing and not self._pending:
             flushing, self._flushing = self._flushing, []
             for flushed in flushing:
