@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import math
-import re
 import uuid
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -29,7 +28,8 @@ __all__ = ["packArguments", "packError", "packValue", "unpackArguments", "unpack
 _PLAIN: Final = frozenset({str, bool, type(None)})
 #: What arrives as it was where the other side's annotation says so, else as text.
 _TYPED: Final = (bytes, bytearray, datetime.date, datetime.time, datetime.timedelta, uuid.UUID, Enum)
-_LONG_NUMBER: Final = re.compile(rb"[0-9]{19}")  # no shorter one can leave 64 bits
+_LONG_NUMBER: Final = b"0" * 19  # no shorter one can leave 64 bits
+_DIGITS: Final = bytes.maketrans(b"123456789", b"000000000")
 #: Characters of an error's message, of its traceback.
 _MOST_MESSAGE, _MOST_TRACEBACK = 4_000, 16_000
 
@@ -86,7 +86,7 @@ def _isPlain(value: Any) -> bool:
 
 def _isDoubtful(payload: bytes) -> bool:
     """Whether it may be too deep, or hold a number that is too long."""
-    return payload.count(b"[") + payload.count(b"{") > MAX_DEPTH or _LONG_NUMBER.search(payload) is not None
+    return payload.count(b"[") + payload.count(b"{") > MAX_DEPTH or _LONG_NUMBER in payload.translate(_DIGITS)
 
 
 def _checkArguments(args: Sequence[Any], kwargs: Mapping[str, Any], names: Sequence[str]) -> None:

