@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from nodeset.core.ranges import addTo, count, merged, split
+from nodeset.core.ranges import addTo, count, holds, merged, split
 
 some = st.tuples(st.integers(0, 50), st.integers(0, 5)).map(lambda pair: (pair[0], pair[0] + pair[1]))
 
@@ -52,3 +52,10 @@ class RangeTests(SynchronousTestCase):
         lists = list(split(ranges, most))
         self.assertEqual([one for part in lists for one in part], ranges)
         self.assertTrue(all(1 <= len(part) <= most for part in lists))
+
+    @given(st.lists(some, max_size=12))
+    @settings(max_examples=100, deadline=None)
+    def test_holds(self, added: list[tuple[int, int]]) -> None:
+        """A number is held if it is in one of the ranges."""
+        numbers = set(_numbers(added))
+        self.assertEqual([number for number in range(60) if holds(merged(added), number)], sorted(numbers))

@@ -153,6 +153,54 @@ class StrangeTests(SwitchCase):
         self.says(self.calc, self.answers(1))
         self.assertEqual(self.endings(self.me), [(1, Ending.VALUE)])
 
+    def test_claimed(self) -> None:
+        """Who says that he has the calls of others from before a restart answers none that is made now."""
+        hello = makeHello("thief", features=sorted(FEATURES), boot="before", calls=[(self.me.stream, [(0, 1 << 60)])])
+        thief = self.exchange.join("thief", hello, self.now)[0]
+        self.says(self.me, makeCall(1))
+        self.hears(self.calc)
+        self.says(thief, self.answers(1), self.answers(2))
+        self.assertEqual(self.hears(self.me), [])
+        self.says(self.calc, self.answers(1))
+        self.assertEqual(self.endings(self.me), [(1, Ending.VALUE)])
+
+    def test_manyClaims(self) -> None:
+        """However many ranges of calls are claimed, to ask for calls takes no time to speak of."""
+        ranges = [(number, number) for number in range(1_000_000, 1_032_768, 2)]
+        hello = makeHello("thief", features=sorted(FEATURES), boot="before", calls=[(self.me.stream, ranges)])
+        self.exchange.join("thief", hello, self.now)
+        looked = 0
+
+        class Counting(list[tuple[int, int]]):
+            def __getitem__(self, index: Any) -> Any:
+                nonlocal looked
+                looked += 1
+                return list.__getitem__(self, index)
+
+            def __iter__(self) -> Any:
+                nonlocal looked
+                looked += len(self)
+                return list.__iter__(self)
+
+        claims = self.switch._parties["thief".ljust(16, "-")].claims
+        claims[self.me.stream] = Counting(claims[self.me.stream])
+        self.switch.said(self.me, Ask("", [(1, 1_000)]), self.now)
+        self.assertLess(looked, 50_000)
+
+    def test_emptyAsks(self) -> None:
+        """To ask for nothing costs the link as well, if it is done again and again."""
+        with self.assertRaises(ProtocolError):
+            for _ in range(200_000):
+                self.switch.said(self.me, Ask("", []), self.now)
+
+    def test_unreadOwn(self) -> None:
+        """Of calls whose answers were dropped, since their caller does not read, nothing is kept."""
+        self.switch.desk.offer("hello", lambda session: "x" * 1000)
+        for number in range(1, 20_001):
+            self.says(self.me, makeCall(number, target="", method="hello"))
+        self.assertGreater(self.exchange.answers.counters["answers_dropped"], 10_000)
+        self.assertLess(len(self.switch._parties[self.me.stream].ways), 10_000)
+
     def test_silentVersion(self) -> None:
         """A node that does not speak calls is not called."""
         self.enter("old", features=frozenset({"events"}))

@@ -34,7 +34,11 @@ _MOST_TRIES = 10
 
 
 class Pending(msgspec.Struct, eq=False):
-    """One call that is not answered. `left` is 0 when it is."""
+    """One call that is not answered. `left` is 0 when it is.
+
+    After a restart of the dispatcher nodes say which calls they have; `claimers` are the streams of those that bear the name
+    that was called, and nobody else is believed.
+    """
 
     id: int
     target: str
@@ -53,6 +57,7 @@ class Pending(msgspec.Struct, eq=False):
     sent: bool = False
     again: bool = False
     asking: bool = False
+    claimers: frozenset[str] = frozenset()
     tries: int = 1
     left: int = 1
 
@@ -153,6 +158,8 @@ class Caller:
         one = self._pending.get(answer.id)
         if one is None:
             return  # we gave it up
+        if answer.callee and one.gather is None and one.mode != 0 and answer.callee not in one.claimers:
+            return
         one.asking = False
         ending = answer.ending
         if one.inflow is not None:
@@ -181,7 +188,16 @@ class Caller:
     def asked(self, asked: Asked) -> None:
         """These nodes were called, for a call of all of a name."""
         one = self._pending.get(asked.id)
-        if one is None or one.mode != 0:
+        if one is None:
+            return
+        if one.mode != 0:
+            name = one.target.partition("@")[0]
+            one.claimers = frozenset(stream for stream, node, _host in asked.callees if node == name)
+            if one.asking and not one.claimers:
+                nobody = Answer(
+                    "", one.id, Ending.UNKNOWN, b"no node of this name knows of it since the dispatcher was started anew"
+                )
+                self.answered(nobody)
             return
         if one.gather is None and one.asking:
             # Whom the earlier dispatcher had called beside these nobody knows any more.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nodeset.core.party import Party
-from nodeset.core.ranges import holds
+from nodeset.core.ranges import holds, merged
 
 __all__ = ["Claims"]
 
@@ -17,7 +17,7 @@ class Claims:
     def add(self, party: Party, calls: list[tuple[str, list[tuple[int, int]]]]) -> None:
         """`party` has these calls: the stream id of each caller, ranges of ids."""
         for caller, ranges in calls:
-            party.claims[caller] = ranges
+            party.claims[caller] = merged(ranges)
             parties = self._parties.setdefault(caller, [])
             if party not in parties:
                 parties.append(party)

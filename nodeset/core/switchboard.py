@@ -26,8 +26,8 @@ __all__ = ["MAX_UNREAD", "Switchboard"]
 
 #: Bytes of answers that wait for a caller; then the oldest are dropped.
 MAX_UNREAD = 8 * 1024 * 1024
-#: Calls of which one node may ask over one link, after a dispatcher was started anew.
-_MOST_ASKED = 100_000
+#: Calls of which one node may ask over one link, after a dispatcher was started anew; with the frames that it takes to ask.
+_MOST_ASKED = 101_000
 #: What a call of all nodes of a name gets from one that returns an iterator.
 _NO_STREAMS = packError("TypeError", "it returns an iterator, and a call of all nodes gathers values: call one node")
 
@@ -212,8 +212,8 @@ class Switchboard:
         if len(answer.payload) > MAX_EVENT:
             raise ProtocolError(f"an answer of {len(answer.payload)} bytes is over the limit of {MAX_EVENT}")
         way = party.serving.get((answer.caller, answer.id))
-        if way is None:
-            self._answerClaimed(party, answer)
+        if way is None:  # cancelled, answered twice, somebody else's; or its caller has yet to ask for it after a restart
+            self._counters["answers_late"] += 1
             return
         if answer.ending is Ending.STREAM and way.group is None:
             way.state, way.deadline = State.STREAMING, inf
@@ -228,15 +228,6 @@ class Switchboard:
         answer.caller = ""
         answer.callee = party.stream if way.group is not None else ""
         self._put(way.caller, answer)
-
-    def _answerClaimed(self, party: Party, answer: Answer) -> None:
-        """Perhaps of a call that came through an earlier dispatcher; else it was cancelled, or is answered twice."""
-        caller = self._parties.get(answer.caller)
-        if caller is None or party not in self._claims.claimers(answer.caller, answer.id) or answer.ending is Ending.STREAM:
-            self._counters["answers_late"] += 1
-            return
-        answer.caller, answer.callee = "", party.stream
-        self._put(caller, answer)
 
     def _items(self, party: Party, item: Item) -> None:
         if sum(map(len, item.payloads)) > MAX_EVENT:
@@ -271,7 +262,7 @@ class Switchboard:
 
     def _ask(self, party: Party, ask: Ask, now: float) -> None:
         """It wants to know what became of calls that it made through an earlier dispatcher."""
-        party.asked += sum(last - first + 1 for first, last in ask.ranges)
+        party.asked += 1 + sum(last - first + 1 for first, last in ask.ranges)
         if party.asked > _MOST_ASKED:
             raise ProtocolError(f"a node cannot ask for {party.asked} calls over one link, but for {_MOST_ASKED}")
         if self._settled(now):
@@ -389,7 +380,9 @@ class Switchboard:
         lane = party.lane
         lane.put(frame)
         while lane.bytes > MAX_UNREAD:
-            lane.dropOldest()
+            dropped = lane.dropOldest()
+            if (entry := party.ways.get(dropped.id)) is not None and entry.state == State.DONE:
+                del party.ways[dropped.id]  # nobody will say that its answer came
             self._counters["answers_dropped"] += 1
         self._wake(party)
 
