@@ -6,8 +6,10 @@ from typing import Any
 
 from nodeset import Node
 from nodeset.core.callframes import Answer, Ask, Ending
+from nodeset.core.hello import streamOf
 from nodeset.core.node import Node as AnyNode
-from nodeset.errors import OutcomeUnknown
+from nodeset.errors import OutcomeUnknown, Refused
+from tests.exchanges import makeHello
 from tests.test_calls import Calc, CallCase
 
 
@@ -67,3 +69,31 @@ class ClaimTests(CallCase):
         self.site.advance(6.0)
         twin.held[0].callback("true")
         self.assertEqual(self.site.wait(waiting), "true")
+
+
+class PlaceTests(CallCase):
+    """A stream id, which everybody hears, opens no link."""
+
+    def test_first(self) -> None:
+        """Who comes first to a new dispatcher with the id of another gets nothing that is due to that one, keeps nobody out."""
+        waiting = self.me.call("calc", "hold")
+        self.site.flush()
+        thief = self.site.node(Node, name="me")
+        assert thief._peer is not None and self.me._peer is not None
+        self.site.killDispatcher()
+        self.site.flush()
+        thief._peer.stream = self.me._peer.stream
+        self.calc.held[0].callback("secret")
+        self.site.wire.cut("tub2")
+        self.site.startDispatcher()
+        self.assertEqual(self.site.wait(waiting), "secret")
+        self.assertEqual((self.me._peer.linked, thief._peer.linked), (True, False))
+
+    def test_spelling(self) -> None:
+        """A stream id is text without spaces or slashes."""
+        assert self.site.dispatcher is not None
+        for stream in ("a/b", "a\0b", "a b", "a\nb", "a@b"):
+            hello = makeHello("odd", stream=stream)
+            self.assertRaises(Refused, self.site.dispatcher.exchange.join, "tub", hello, 0.0)
+        hello = makeHello("odd", stream=streamOf("secret"), proof="secret")
+        self.site.dispatcher.exchange.join("tub", hello, 0.0)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from nodeset.core.address import ANY_NODE, LOCALHOST, OWN, EventURI, checkPart, isPattern, parse
 from nodeset.core.answers import Answers
 from nodeset.core.batch import MAX_RANGES, MAX_REASON, Done, Events, Result
-from nodeset.core.hello import Hello
+from nodeset.core.hello import Hello, isProved
 from nodeset.core.ranges import addTo, split
 from nodeset.core.rights import Rights
 from nodeset.core.session import Session
@@ -35,8 +35,11 @@ class Admission:
         try:
             checkPart(hello.name, "node name")
             checkPart(hello.host, "host name")
+            checkPart(hello.stream, "stream id")  # which others are told, and take apart at slashes
         except InvalidAddressing as error:
             raise Refused(str(error)) from None
+        if not isProved(hello):
+            raise Refused(f"stream {hello.stream[:6]}… is another node's; start anew to get one of your own")
         if hello.name == OWN:
             raise Refused(f"the name {OWN!r} is the dispatcher's own: choose another one for this node")
 

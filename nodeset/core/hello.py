@@ -8,6 +8,9 @@ Both are msgpack maps; keys that one side does not know are ignored, features th
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 from collections.abc import Iterator
 from typing import Annotated, Any, TypeVar
 
@@ -30,7 +33,7 @@ from nodeset.core.batch import (
 )
 from nodeset.errors import MessageTooLarge, ProtocolError
 
-__all__ = ["Hello", "Opened", "fitted", "packHello", "packOpened", "unpackHello", "unpackOpened"]
+__all__ = ["Hello", "Opened", "fitted", "isProved", "packHello", "packOpened", "streamOf", "unpackHello", "unpackOpened"]
 
 
 class Hello(msgspec.Struct, omit_defaults=True):
@@ -53,6 +56,8 @@ class Hello(msgspec.Struct, omit_defaults=True):
     calls: list[tuple[StreamId, Ranges]] = msgspec.field(default_factory=list)
     #: Events whose last value it keeps for newcomers.
     retained: Annotated[list[Name], msgspec.Meta(max_length=MAX_RETAINED)] = msgspec.field(default_factory=list)
+    #: What `stream` was made of, see `streamOf`: a secret between the node and its dispatcher.
+    proof: Annotated[str, msgspec.Meta(max_length=64)] = ""
 
 
 class Opened(msgspec.Struct, omit_defaults=True):
@@ -66,6 +71,27 @@ class Opened(msgspec.Struct, omit_defaults=True):
     max_batch: int = MAX_BATCH
     refused: list[tuple[str, str]] = msgspec.field(default_factory=list)
     software: str = ""
+
+
+#: What a stream id begins with that was made by `streamOf`, so that it needs its proof.
+_PROVED = "~"
+
+
+def streamOf(proof: str) -> str:
+    """The stream id that only who knows this secret can open a link with.
+
+    Everybody hears the ids of others with their events and calls. Without this a thief who is the first to dial a dispatcher
+    that was started anew would get the answers that are due to others, and keep them out.
+    """
+    digest = hashlib.sha256(b"nodeset stream\0" + proof.encode("utf-8", "replace")).digest()
+    return _PROVED + base64.urlsafe_b64encode(digest[:18]).decode("ascii")
+
+
+def isProved(hello: Hello) -> bool:
+    """Whether `hello` may be of the node that its stream id stands for."""
+    return not hello.stream.startswith(_PROVED) or hmac.compare_digest(
+        streamOf(hello.proof).encode(), hello.stream.encode("utf-8", "replace")
+    )
 
 
 #: Bytes for the name and the length of a list.

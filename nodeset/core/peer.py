@@ -21,7 +21,7 @@ from nodeset.core.batch import Beat, Bye, Done, Events, Frame, Sub, Subbed, Took
 from nodeset.core.callframes import Answer, Call, Item
 from nodeset.core.ear import Ear
 from nodeset.core.heartbeat import INTERVAL, Heartbeat
-from nodeset.core.hello import Hello, fitted, unpackOpened
+from nodeset.core.hello import Hello, fitted, streamOf, unpackOpened
 from nodeset.core.inbox import Inbox
 from nodeset.core.keeping import Keeping
 from nodeset.core.lane import LaneFrame
@@ -73,7 +73,8 @@ class Peer:
         draw: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self.name, self.host = name, host
-        self.stream = secrets.token_urlsafe(16)
+        self._proof = secrets.token_urlsafe(16)
+        self.stream = streamOf(self._proof)
         self.phone = Phone(self, {}, clock) if phone is None else phone
         self.counters: Counter[str] = self.phone.counters
         self._transport, self._clock = transport, clock
@@ -216,6 +217,7 @@ class Peer:
             software=f"nodeset {__version__}",
             methods=self.phone.callee.exposed,
             calls=self.phone.callee.holds(),
+            proof=self._proof,
         )
         try:
             packed, self._untold = fitted(hello)
