@@ -65,8 +65,9 @@ class RevocationTests(SynchronousTestCase):
             error = str(self.assertRaises(StateUnusable, self.load))
             self.assertIn(f"{self.path}: line 2 is damaged", error)
             self.assertNotIn("\n", error)
-        self.path.write_text(line)
-        self.assertIn("line 1", str(self.assertRaises(StateUnusable, self.load)))
+        for bad in (line, ""):
+            self.path.write_text(bad)
+            self.assertIn("line 1", str(self.assertRaises(StateUnusable, self.load)))
         self.path.unlink()
         self.path.mkdir()
         self.assertRaises(StateUnusable, self.load)

@@ -16,6 +16,8 @@ __all__ = ["Authority"]
 
 #: Names whose rights are remembered, so that they are compiled once for all links that show them.
 _REMEMBERED: Final = 1024
+#: Revocations a second, by others than owners, of what came from one grant.
+_REVOCATIONS: Final = 20.0
 
 
 class Authority:
@@ -79,6 +81,18 @@ class Authority:
     def revoke(self, revocation: Revocation, owner: bool) -> None:
         """From now on this grant counts for nothing. Raises `Refused` or `StateUnusable` when that cannot be kept."""
         self._revocations.add(revocation, owner, self.wall())
+
+    def mayRevoke(self, root: str) -> bool:
+        """Whether one more of what came from this grant may be revoked now, by another than an owner; it is counted.
+
+        Each is written to the disk while everybody waits.
+        """
+        now = self._clock()
+        bucket = self._buckets.get(f"revoke {root}", _REVOCATIONS, now)
+        if not bucket.has(now):
+            return False
+        bucket.take(1)
+        return True
 
     def isRevoked(self, grant: str) -> bool:
         """Whether the grant with this id was revoked."""

@@ -67,15 +67,22 @@ class Warrants:
         revocation = self._revocation(session.rights, what)
         if self._authority.isRevoked(revocation.id):
             return False
+        if not session.rights.owner and not self._authority.mayRevoke(revocation.root):
+            raise Refused("many grants that come from yours were revoked just now: try again in a second")
         self._authority.revoke(revocation, session.rights.owner)
-        for observer in self._observers:  # first, so that whoever is cut finds what comes instead
-            observer(revocation.id)
-        for other in list(self._exchange.answers.sessions.values()):
-            if other is session and revocation.id in other.rights.ids:
-                self._ending[other.stream] = 0.0, _REVOKED  # once it has its answer
-            elif revocation.id in other.rights.ids:
-                self._cut(other, _REVOKED)
+        try:
+            for observer in self._observers:  # first, so that whoever is cut finds what comes instead
+                observer(revocation.id)
+        finally:  # what cannot be written down instead keeps nobody's link
+            self._cutAll(session, revocation.id)
         return True
+
+    def _cutAll(self, session: Session, grant: str) -> None:
+        for other in list(self._exchange.answers.sessions.values()):
+            if other is session and grant in other.rights.ids:
+                self._ending[other.stream] = 0.0, _REVOKED  # once it has its answer
+            elif grant in other.rights.ids:
+                self._cut(other, _REVOKED)
 
     def _check(self, session: Session) -> None:
         """Raises `GrantRefused` for who is about to be cut."""

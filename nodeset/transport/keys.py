@@ -70,17 +70,17 @@ def loadRevocations(path: Path, now: float, notes: list[str]) -> Revocations:
     with blaming(path):
         try:
             # What is not ASCII is no line of ours: it becomes a damaged one.
-            text = readWhole(path, _LONGEST, notes).decode("ascii", errors="replace")
+            text: str | None = readWhole(path, _LONGEST, notes).decode("ascii", errors="replace")
         except FileNotFoundError:
-            text = ""
+            text = None  # but an empty file is one that was damaged
     try:
         said: list[str] = []
-        known = readLines(text, said) if text else []
+        known = [] if text is None else readLines(text, said)
         notes += [f"{showPath(path)}: {note}" for note in said]
     except StateUnusable as error:
         raise StateUnusable(f"{showPath(path)}: {error}") from None
     left = [revocation for revocation in known if revocation.expires is None or revocation.expires > now]
-    if text and text != _text(left):
+    if text is not None and text != _text(left):
         _rewrite(path, left)
     return Revocations(left, partial(_append, path), partial(_rewrite, path))
 
