@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import enum
+import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -155,6 +158,41 @@ class ExposeTests(SynchronousTestCase):
             signature.bind(good[:5], {})
         with self.assertRaisesRegex(BadArguments, "unexpected keyword argument 'b'"):
             exposes(Base)["first"].signature.bind([1], {"b": 2})
+
+    @settings(max_examples=300, deadline=None)
+    @given(
+        st.sampled_from(["plain", "optional", "only"]),
+        st.lists(st.sampled_from([1, "two"]), max_size=4),
+        st.dictionaries(st.sampled_from("abcd"), st.sampled_from([1, "two"])),
+    )
+    def test_asPythonDoes(self, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
+        """However arguments are given, by place or by name, a method gets what Python would give it, or is not called."""
+
+        class Methods:
+            @expose
+            def plain(self, a: int, b: Any, c: int) -> Any:
+                return a, b, c
+
+            @expose
+            def optional(self, a: Any, b: int = 5, c: Any = 6) -> Any:
+                return a, b, c
+
+            @expose
+            def only(self, a: int, /, b: Any = 5) -> Any:
+                return a, b
+
+        ints = {"plain": "ac", "optional": "b", "only": "a"}[name]
+        method, signature = getattr(Methods(), name), exposes(Methods)[name].signature
+        try:
+            wanted = inspect.signature(method).bind(*args, **kwargs)
+            good = all(type(value) is int for one, value in wanted.arguments.items() if one in ints)
+        except TypeError:
+            good = False
+        if good:
+            bound, named = signature.bind(args, kwargs)
+            self.assertEqual(method(*bound, **named), method(*args, **kwargs))
+        else:
+            self.assertRaises(BadArguments, signature.bind, args, kwargs)
 
     def test_returned(self) -> None:
         """What a method returns is read off its annotation, through Deferreds, coroutines, iterators."""

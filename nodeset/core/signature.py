@@ -88,7 +88,9 @@ class Signature:
     ) -> tuple[list[Any], dict[str, Any]] | None:
         """The same in a fifth of the time that inspect takes; None for what does not fit, of which inspect can tell more."""
         given, kinds, names, places = len(args), self.kinds, self.names, self.places
-        if not kwargs.keys() <= places.keys() or (given and any(places[name] < given for name in kwargs)):
+        if given > len(names) or not kwargs.keys() <= places.keys():
+            return None
+        if given and any(places[name] < given for name in kwargs):
             return None
         # As many as there are names, no name twice: then none is missing either.
         if given + len(kwargs) != len(names) and not set(names[given : self.required]) <= kwargs.keys():
