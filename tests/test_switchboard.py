@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec import Raw
+
 from nodeset.core.batch import FEATURES, NO_HEADERS, Frame
 from nodeset.core.callframes import Answer, Ask, Asked, Call, Cancel, Ending, Item, More
 from nodeset.core.exchange import Session
@@ -200,6 +202,25 @@ class StrangeTests(SwitchCase):
             self.says(self.me, makeCall(number, target="", method="hello"))
         self.assertGreater(self.exchange.answers.counters["answers_dropped"], 10_000)
         self.assertLess(len(self.switch._parties[self.me.stream].ways), 10_000)
+
+    def test_manyGathers(self) -> None:
+        """In one batch a node calls so many others at most, however often it calls all of a name; in the next one again."""
+        for number in range(700):
+            self.enter("crowd", "add", stream=f"crowd{number:011}")
+        calls = [makeCall(number, target="crowd", mode=0) for number in range(1, 201)]
+        self.says(self.me, *calls)
+        told = sum(len(frame.callees) for to, frame in self.exchange.takeSends() if isinstance(frame, Asked))
+        self.assertLess(told, 70_000)
+        busy = [number for number, ending in self.endings(self.me) if ending is Ending.BUSY]
+        self.assertEqual(busy, list(range(94, 201)))
+        self.says(self.me, makeCall(300, target="crowd", mode=0))
+        self.assertEqual(self.endings(self.me), [])
+
+    def test_headers(self) -> None:
+        """The headers of calls that wait count as their arguments do."""
+        headers = Raw(b"x" * 8000)
+        self.says(self.me, *(makeCall(number, headers=headers) for number in range(1, 4_001)))
+        self.assertIn(Ending.BUSY, [ending for _number, ending in self.endings(self.me)])
 
     def test_silentVersion(self) -> None:
         """A node that does not speak calls is not called."""

@@ -12,7 +12,7 @@ from nodeset.core.callframes import Answer, Call, Cancel, Ending
 from nodeset.core.lane import Lane
 from nodeset.core.session import Session
 
-__all__ = ["MAX_RUNNING", "MAX_WAITING", "MAX_WAITING_BYTES", "Group", "Party", "State", "Way", "waysOf"]
+__all__ = ["MAX_RUNNING", "MAX_WAITING", "MAX_WAITING_BYTES", "Group", "Party", "State", "Way", "sizeOf", "waysOf"]
 
 #: Calls that one node runs at a time, bytes of them; more wait at the dispatcher.
 MAX_RUNNING: Final = 1_000
@@ -61,6 +61,11 @@ class Group:
 _NOBODY: Final[deque[Way]] = deque(maxlen=0)
 
 
+def sizeOf(call: Call) -> int:
+    """The bytes of `call` that count: its arguments and its headers."""
+    return len(call.payload) + len(call.headers)
+
+
 def waysOf(entry: Way | Group) -> list[Way]:
     """One way, or all of a group."""
     return entry.ways if isinstance(entry, Group) else [entry]
@@ -85,6 +90,7 @@ class Party:
         "session",
         "speaks",
         "stream",
+        "told",
         "unsaid",
         "waiting",
         "waiting_bytes",
@@ -103,7 +109,7 @@ class Party:
         self.waiting_bytes = self.running_bytes = self.husks = 0
         self.held: dict[int, Call] = {}
         self.held_bytes = 0
-        self.asked = 0
+        self.asked = self.told = 0
         self.asks: list[list[tuple[int, int]]] = []
         self.unsaid: list[Cancel] = []
         self.now = 0.0
@@ -186,13 +192,13 @@ class Party:
         if len(self.held) >= MAX_WAITING or self.held_bytes >= MAX_WAITING_BYTES:
             return False
         self.held[call.id] = call
-        self.held_bytes += len(call.payload)
+        self.held_bytes += sizeOf(call)
         return True
 
     def unhold(self, number: int) -> None:
         """Keep this one no longer."""
         if (call := self.held.pop(number, None)) is not None:
-            self.held_bytes -= len(call.payload)
+            self.held_bytes -= sizeOf(call)
 
     def takeHeld(self) -> list[Call]:
         """Those that were kept; none is left here."""

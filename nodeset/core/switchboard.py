@@ -10,7 +10,7 @@ from math import inf
 
 from nodeset.core.answers import Answers
 from nodeset.core.batch import Frame, Took
-from nodeset.core.callframes import Answer, Ask, Asked, Call, Cancel, Ending, Item, More
+from nodeset.core.callframes import MAX_CALLEES, Answer, Ask, Asked, Call, Cancel, Ending, Item, More
 from nodeset.core.claims import Claims
 from nodeset.core.crew import Crews
 from nodeset.core.desk import Desk
@@ -18,7 +18,7 @@ from nodeset.core.hello import Hello
 from nodeset.core.lane import LaneFrame
 from nodeset.core.limits import MAX_EVENT, MAX_HEADERS, MAX_REASON
 from nodeset.core.parcel import packError
-from nodeset.core.party import Group, Party, State, Way, waysOf
+from nodeset.core.party import Group, Party, State, Way, sizeOf, waysOf
 from nodeset.core.session import Session
 from nodeset.errors import ProtocolError
 
@@ -28,6 +28,8 @@ __all__ = ["MAX_UNREAD", "Switchboard"]
 MAX_UNREAD = 8 * 1024 * 1024
 #: Calls of which one node may ask over one link, after a dispatcher was started anew; with the frames that it takes to ask.
 _MOST_ASKED = 101_000
+#: Nodes of which one may be told in return for one batch that they were called: it is for a few bytes that it is told.
+_MOST_TOLD = 4 * MAX_CALLEES
 #: What a call of all nodes of a name gets from one that returns an iterator.
 _NO_STREAMS = packError("TypeError", "it returns an iterator, and a call of all nodes gathers values: call one node")
 
@@ -133,6 +135,7 @@ class Switchboard:
         party = self._parties.get(session.stream)
         if party is None:
             return  # said in one breath with its goodbye
+        party.told = 0
         for frame in frames:
             if type(frame) is Call:
                 self._call(party, frame, now)
@@ -170,7 +173,7 @@ class Switchboard:
                 self._reply(party, call.id, ending, reason)
                 return
             deadline = now + call.timeout / 1000 if call.timeout else inf
-            way = party.ways[call.id] = Way(party, call.id, call, deadline, len(call.payload))
+            way = party.ways[call.id] = Way(party, call.id, call, deadline, sizeOf(call))
             callee.queue(way)
             self._wake(callee)
 
@@ -192,10 +195,14 @@ class Switchboard:
         if not callees:
             self._reply(party, call.id, Ending.NO_NODE, reason)
             return
+        party.told += len(callees)
+        if party.told > _MOST_TOLD:
+            self._reply(party, call.id, Ending.BUSY, "too many nodes are called at a time: wait for some answers first")
+            return
         group = party.ways[call.id] = Group(now + call.timeout / 1000 if call.timeout else inf)
         self._tellCallees(party, call.id, callees)
         for callee in callees:
-            way = Way(party, call.id, call, group.deadline, len(call.payload), group, callee)
+            way = Way(party, call.id, call, group.deadline, sizeOf(call), group, callee)
             group.ways.append(way)
             if callee.full:
                 way.state = State.DONE

@@ -32,6 +32,9 @@ __all__ = ["STRANGER_LIMIT", "BoundedBroker", "ImpatientNegotiation", "Replacing
 STRANGER_LIMIT = 8 * 1024
 #: Seconds in which a peer has to name a reference of ours once TLS stands; with the negotiation's time this makes 30 (row 20).
 PROOF_TIMEOUT = 10.0
+#: Bytes that may wait for a peer to read them: so many, so many more for each link on the connection, this many altogether.
+#: Events and calls wait elsewhere for who gives no credit; but there is an answer to every question.
+MAX_UNREAD, MAX_UNREAD_LINK, MAX_UNREAD_ALL = 32 * 1024 * 1024, 2 * 1024 * 1024, 1024 * 1024 * 1024
 
 #: What may be opened inside a call or an answer: all else (sets, copies of other classes, ...) nobody here says.
 _OPENED = {"arguments", "boolean", "copyable", "dict", "list", "none", "reference", "tuple", "unicode"}
@@ -82,6 +85,8 @@ class BoundedBroker(Broker):
     unslicerClass = _FewTypes
     connectionAbandoned: bool
     _proving: IDelayedCall | None = None
+    #: How many links are on this connection.
+    links = 0
 
     def connectionMade(self) -> None:
         """TLS stands; who is at the other end has little time to show a capability, if it is we who were connected to."""
@@ -178,6 +183,15 @@ class BoundedBroker(Broker):
             # How often this Tub has connected, kept for ever; the newest connection wins here whatever that says.
             self.tub.master_table.pop(self.remote_tubref.getTubID(), None)
         takeApart(self, reason)
+
+    def checkUnread(self) -> None:
+        """Cut off a peer that asks and does not read."""
+        transport = self.transport
+        unread = len(getattr(transport, "dataBuffer", b"")) + getattr(transport, "_tempDataLen", 0)
+        if unread > MAX_UNREAD and not self.connectionAbandoned:
+            most = min(MAX_UNREAD + self.links * MAX_UNREAD_LINK, MAX_UNREAD_ALL)
+            if unread > most:
+                self._cutOff(f"it does not read, and over {most} bytes wait for it")
 
     def _cutOff(self, reason: str) -> None:
         self.connectionAbandoned = True

@@ -132,13 +132,15 @@ class TubLink:
     :param face: ours.
     """
 
-    __slots__ = ("_face", "_lost", "_marker", "_over", "_reference", "_sendBatch")
+    __slots__ = ("_broker", "_face", "_lost", "_marker", "_over", "_reference", "_sendBatch")
 
     def __init__(self, reference: Any, face: LinkFace, receiver: Receiver, over: Callable[[TubLink], None]) -> None:
         self._reference, self._face, self._over = reference, face, over
         self._lost = False
+        self._broker: Any = reference.tracker.broker
+        self._broker.links += 1
         # The fast broker's way, when nothing else is on its way.
-        self._sendBatch: Callable[[int, bytes], bool] | None = getattr(reference.tracker.broker, "sendBatch", None)
+        self._sendBatch: Callable[[int, bytes], bool] | None = getattr(self._broker, "sendBatch", None)
         self._marker = reference.notifyOnDisconnect(self.lose)
         face.begin(receiver, self)
 
@@ -153,8 +155,11 @@ class TubLink:
 
     def send(self, batch: bytes) -> None:
         """See `Link`."""
-        if not self._lost and (self._sendBatch is None or not self._sendBatch(self._reference.tracker.clid, batch)):
+        if self._lost:
+            return
+        if self._sendBatch is None or not self._sendBatch(self._reference.tracker.clid, batch):
             self._reference.callRemoteOnly("batch", batch)
+        self._broker.checkUnread()
 
     def close(self) -> None:
         """See `Link`. Everything on this connection is lost with it."""
@@ -176,6 +181,7 @@ class TubLink:
         if self._lost:
             return
         self._lost = True
+        self._broker.links -= 1
         self._reference.dontNotifyOnDisconnect(self._marker)
         self._marker = None  # which holds us
         receiver = self._face.end()
