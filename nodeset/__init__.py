@@ -21,16 +21,16 @@ from typing import TYPE_CHECKING, Any
 from nodeset.version import __version__
 
 if TYPE_CHECKING:
-    from nodeset.core.asking import NodeInfo as NodeInfo
+    from nodeset.core.calls.expose import expose as expose
+    from nodeset.core.calls.replies import Reply as Reply
     from nodeset.core.collection import NodeCollection as NodeCollection
     from nodeset.core.dispatcher import EventDispatcher as EventDispatcher
-    from nodeset.core.expose import expose as expose
     from nodeset.core.message import Attribute as Attribute
     from nodeset.core.message import NodeMessage as NodeMessage
     from nodeset.core.message import RawMessage as RawMessage
     from nodeset.core.node import Node as Node
-    from nodeset.core.replies import Reply as Reply
-    from nodeset.core.standing import NodePresence as NodePresence
+    from nodeset.core.presence.asking import NodeInfo as NodeInfo
+    from nodeset.core.presence.standing import NodePresence as NodePresence
     from nodeset.core.stream import StreamNode as StreamNode
     from nodeset.core.utils import catch as catch
     from nodeset.errors import BadArguments as BadArguments
@@ -75,9 +75,9 @@ _HOMES = {
     "EventDispatcher": "nodeset.core.dispatcher",
     "Node": "nodeset.core.node",
     "NodeCollection": "nodeset.core.collection",
-    "NodeInfo": "nodeset.core.asking",
+    "NodeInfo": "nodeset.core.presence.asking",
     "NodeMessage": "nodeset.core.message",
-    "NodePresence": "nodeset.core.standing",
+    "NodePresence": "nodeset.core.presence.standing",
     "NodeSetError": "nodeset.errors",
     "RawMessage": "nodeset.core.message",
     "Receipt": "nodeset.errors",
@@ -87,11 +87,11 @@ _HOMES = {
     "OutcomeUnknown": "nodeset.errors",
     "Refused": "nodeset.errors",
     "RemoteError": "nodeset.errors",
-    "Reply": "nodeset.core.replies",
+    "Reply": "nodeset.core.calls.replies",
     "TimedOut": "nodeset.errors",
     "UnknownMethod": "nodeset.errors",
     "UnknownNode": "nodeset.errors",
-    "expose": "nodeset.core.expose",
+    "expose": "nodeset.core.calls.expose",
     "catch": "nodeset.core.utils",
 }
 

@@ -24,13 +24,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from nodeset.core.authority import Authority
 from nodeset.core.dispatcher import EventDispatcher
-from nodeset.core.grants import KEY_SIZE, Caveat
+from nodeset.core.grants.authority import Authority
+from nodeset.core.grants.chain import KEY_SIZE, Caveat
+from nodeset.core.grants.revocations import Revocations
+from nodeset.core.grants.rights import memberCaveat
 from nodeset.core.link import Link
 from nodeset.core.node import Node
-from nodeset.core.revocations import Revocations
-from nodeset.core.rights import memberCaveat
 from nodeset.errors import NodeSetError
 from nodeset.transport.memory import MemoryTransport, MemoryWire
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from nodeset.core.grants import Caveat, Chain, mint, narrow, verify
-from nodeset.core.rights import Rights
+from nodeset.core.grants.chain import Caveat, Chain, mint, narrow, verify
+from nodeset.core.grants.rights import Rights
 
 __all__ = ["KEY", "OTHER_KEY", "caveat", "caveats", "chain", "names", "patterns", "rights"]
 

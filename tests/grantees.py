@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nodeset.core import grants
+from nodeset.core.grants import chain as grants
 from nodeset.core.message import NodeMessage
 from nodeset.core.node import Node
 from nodeset.errors import Receipt, Refused

@@ -11,12 +11,12 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from nodeset.core.formatter import Formatter, findFormatter
-from nodeset.core.pushend import StreamPeer
-from nodeset.core.pushing import Stream
-from nodeset.core.reception import Introduced
-from nodeset.core.streaming import Streaming
-from nodeset.core.takeend import StreamSource
+from nodeset.core.streams.formatter import Formatter, findFormatter
+from nodeset.core.streams.pushend import StreamPeer
+from nodeset.core.streams.pushing import Stream
+from nodeset.core.streams.reception import Introduced
+from nodeset.core.streams.streaming import Streaming
+from nodeset.core.streams.takeend import StreamSource
 from nodeset.errors import NodeSetError, Refused, RemoteError
 from nodeset.transport.memory import MemoryMeeting, MemoryWire
 

@@ -51,7 +51,7 @@ from nodeset.core.batch import (
     unpack,
     unpackHeaders,
 )
-from nodeset.core.callframes import Ending
+from nodeset.core.calls.callframes import Ending
 from nodeset.errors import MessageTooLarge, ProtocolError
 from tests.frames import encode, frames, lookInHeaders, runs, survives
 

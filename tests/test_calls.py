@@ -7,7 +7,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from nodeset import Node, NodeCollection, expose
-from nodeset.core import batch, caller
+from nodeset.core import batch
+from nodeset.core.calls import caller
 from nodeset.core.session import Session
 from nodeset.errors import (
     BadArguments,

@@ -9,7 +9,7 @@ from twisted.python.failure import Failure
 
 from nodeset import Node, expose
 from nodeset.core.batch import Answer
-from nodeset.core.callframes import Ending
+from nodeset.core.calls.callframes import Ending
 from nodeset.errors import Busy, OutcomeUnknown, RemoteError, TimedOut, UnknownNode
 from tests.test_calls import Calc, CallCase
 

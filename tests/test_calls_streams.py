@@ -9,8 +9,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from nodeset import Node, expose
-from nodeset.core.callframes import Item
-from nodeset.core.items import ITEMS_AHEAD, Items
+from nodeset.core.calls.callframes import Item
+from nodeset.core.calls.items import ITEMS_AHEAD, Items
 from nodeset.errors import OutcomeUnknown, ProtocolError, RemoteError, TimedOut
 from tests.sites import Boom, SiteCase
 

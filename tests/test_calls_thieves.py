@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nodeset import Node
-from nodeset.core.callframes import Answer, Ask, Ending
+from nodeset.core.calls.callframes import Answer, Ask, Ending
 from nodeset.core.hello import streamOf
 from nodeset.core.node import Node as AnyNode
 from nodeset.errors import OutcomeUnknown, Refused

@@ -7,11 +7,11 @@ import random
 from twisted.trial.unittest import SynchronousTestCase
 
 from nodeset.core.batch import NO_HEADERS, Confirm, Events, Level, Mode, Outcome
-from nodeset.core.census import LOCAL, Census
 from nodeset.core.exchange import AWAY, Exchange
 from nodeset.core.inbox import Inbox
+from nodeset.core.presence.census import LOCAL, Census
+from nodeset.core.presence.standing import BEGIN, END, EVENTS, SNAPSHOT, Told, packTold, unpackTold, watched
 from nodeset.core.session import Session
-from nodeset.core.standing import BEGIN, END, EVENTS, SNAPSHOT, Told, packTold, unpackTold, watched
 from tests.exchanges import makeHello, makeRun
 
 ALL = "nodeset.node.*"

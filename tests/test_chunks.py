@@ -11,9 +11,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from nodeset.core.chunks import MAX_CHUNK, PIECE, Kind, pack, pieces, unpack
-from nodeset.core.pushend import WINDOW, PushEnd, StreamPeer
-from nodeset.core.takeend import StreamSource, TakeEnd
+from nodeset.core.streams.chunks import MAX_CHUNK, PIECE, Kind, pack, pieces, unpack
+from nodeset.core.streams.pushend import WINDOW, PushEnd, StreamPeer
+from nodeset.core.streams.takeend import StreamSource, TakeEnd
 from nodeset.errors import LinkLost, ProtocolError
 
 HEAD = struct.Struct("<BQII")

@@ -12,8 +12,8 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock, LoopingCall, deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from nodeset.core.grants.rights import MEMBER, Rights
 from nodeset.core.link import Link, Receiver
-from nodeset.core.rights import MEMBER, Rights
 from nodeset.errors import NodeSetError
 from nodeset.testing import LinkContract, LinkPair, Recorder
 from nodeset.transport.furl import parsePlace

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from nodeset.core.expose import expose, exposedAs, exposes
-from nodeset.core.parcel import packArguments, packValue, unpackArguments
+from nodeset.core.calls.expose import expose, exposedAs, exposes
+from nodeset.core.calls.parcel import packArguments, packValue, unpackArguments
 from nodeset.errors import BadArguments, BadMessage, ProtocolError
 
 

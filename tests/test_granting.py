@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from nodeset.core.batch import Events
-from nodeset.core.expose import expose
+from nodeset.core.calls.expose import expose
 from nodeset.core.node import Node
 from nodeset.errors import BadGrant, GrantRefused, NotRunning, Refused, RemoteError, UnknownNode
 from nodeset.testing import Site
@@ -106,7 +106,7 @@ class TableTests(GrantCase):
 
     def tooMuch(self, member: Node) -> str:
         """A member's grant, narrowed by somebody who would like to have more."""
-        from nodeset.core.grants import narrow
+        from nodeset.core.grants.chain import narrow
 
         more = caveat(publish=[">", "nodeset.>"], subscribe=[">"], call=["*"], answer=["*"], owner=True)
         return narrow(self.site.member.rpartition("/")[2], more)
@@ -201,7 +201,7 @@ class IdentityTests(GrantCase):
 
 
 def nameId(furl: str) -> str:
-    from nodeset.core.grants import idOf
+    from nodeset.core.grants.chain import idOf
 
     return idOf(furl.rpartition("/")[2])
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from nodeset.core import grants
-from nodeset.core.grants import MAX_LINKS, MAX_NAME, Caveat, caveatsOf, idOf, keyId, mint, narrow, verify
+from nodeset.core.grants import chain as grants
+from nodeset.core.grants.chain import MAX_LINKS, MAX_NAME, Caveat, caveatsOf, idOf, keyId, mint, narrow, verify
 from nodeset.errors import BadGrant, GrantRefused
 from tests.chains import KEY, OTHER_KEY, caveat, caveats, nameOf
 

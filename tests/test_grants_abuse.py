@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nodeset.core.grants import idOf
+from nodeset.core.grants.chain import idOf
 from nodeset.errors import Refused, RemoteError, StateUnusable
 from tests.grantees import GrantCase
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from nodeset.core.expose import expose
+from nodeset.core.calls.expose import expose
 from nodeset.errors import NodeSetError, Refused, UnknownNode
 from tests.grantees import GrantCase
 from tests.sites import Order, Quiet

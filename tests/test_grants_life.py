@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from nodeset.core.batch import Held, Mode
-from nodeset.core.grants import idOf
+from nodeset.core.grants.chain import idOf
 from nodeset.core.node import Node
 from nodeset.errors import GrantRefused, NodeSetError, Receipt, Refused
 from tests.chains import caveat, rights
@@ -79,7 +79,7 @@ class RevokeTests(GrantCase):
 
     def test_chosenId(self) -> None:
         """A holder that gives its own link the random number of somebody else's revokes, and slows down, its own alone."""
-        from nodeset.core.grants import caveatsOf, narrow
+        from nodeset.core.grants.chain import caveatsOf, narrow
 
         victim = caveatsOf(self.furl.rpartition("/")[2])[-1]
         other = self.other._transport
@@ -228,6 +228,6 @@ class ResentTests(ExchangeCase):
 
 
 def _bucket(rate: float, now: float) -> Any:
-    from nodeset.core.rights import Bucket
+    from nodeset.core.grants.rights import Bucket
 
     return Bucket(rate, now)

@@ -129,7 +129,7 @@ class NodeTests(GrantTubCase):
 
     def _bindable(self) -> TubTransport:
         """A transport whose FURL is bound to its own certificate."""
-        from nodeset.core import grants
+        from nodeset.core.grants import chain as grants
         from nodeset.transport.certificate import tubId
         from tests.chains import caveat
 
@@ -165,7 +165,7 @@ class StrangerTests(GrantTubCase):
     async def test_memory(self) -> None:
         """Nothing is kept of names that were refused, however many are shown; faces of good ones are bounded."""
         acceptor = await self.begin()
-        from nodeset.core import grants
+        from nodeset.core.grants import chain as grants
         from nodeset.transport import entrance
         from tests.chains import caveat
 

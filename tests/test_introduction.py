@@ -8,11 +8,11 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
-from nodeset.core.chunks import Kind, pack
-from nodeset.core.meeting import UNUSED
-from nodeset.core.pushend import WINDOW
-from nodeset.core.reception import MAX_TAKEN, Introduced
-from nodeset.core.relay import RelayEnd, RelayLink
+from nodeset.core.streams.chunks import Kind, pack
+from nodeset.core.streams.meeting import UNUSED
+from nodeset.core.streams.pushend import WINDOW
+from nodeset.core.streams.reception import MAX_TAKEN, Introduced
+from nodeset.core.streams.relay import RelayEnd, RelayLink
 from nodeset.errors import Busy, LinkLost, NodeSetError, ProtocolError, Refused, RemoteError, WrongIdentity
 from tests.streams import Hall, HallCase
 from tests.test_stream import Told

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from nodeset.core.address import matches, parse
-from nodeset.core.keepers import Keepers
+from nodeset.core.retained.keepers import Keepers
 from nodeset.errors import InvalidAddressing
 
 _parts = st.sampled_from(["a", "b", "c"])

@@ -8,10 +8,10 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail, succeed
 
 from nodeset.core.batch import Beat, Policy
-from nodeset.core.expose import expose
+from nodeset.core.calls.expose import expose
 from nodeset.core.heartbeat import INTERVAL
-from nodeset.core.listing import MAX_PAGE, Listing
 from nodeset.core.node import Node
+from nodeset.core.presence.listing import MAX_PAGE, Listing
 from nodeset.core.utils import catch
 from nodeset.errors import ProtocolError
 from nodeset.version import __version__

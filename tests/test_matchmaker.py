@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
-from nodeset.core.matchmaker import MAX_PEERS, Matchmaker, introducedBy
-from nodeset.core.rights import Rights
+from nodeset.core.grants.rights import Rights
 from nodeset.core.routing import RouteEntry, RoutingTable
 from nodeset.core.session import Session
+from nodeset.core.streams.matchmaker import MAX_PEERS, Matchmaker, introducedBy
 from nodeset.errors import BadArguments, Refused
 
 

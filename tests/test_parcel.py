@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from nodeset.core.parcel import packArguments, packError, packValue, unpackArguments, unpackError, unpackValue
+from nodeset.core.calls.parcel import packArguments, packError, packValue, unpackArguments, unpackError, unpackValue
 from nodeset.errors import BadArguments, BadMessage, MessageTooLarge, ProtocolError
 
 _scalars = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text()

@@ -7,8 +7,8 @@ from typing import Any
 
 from nodeset.core.batch import MAX_EVENTS, TARGET, Confirm, Events, Outcome, Policy, Sub
 from nodeset.core.exchange import SETTLE
+from nodeset.core.presence.standing import EVENTS, SNAPSHOT, Told, unpackTold
 from nodeset.core.session import STALL, Session
-from nodeset.core.standing import EVENTS, SNAPSHOT, Told, unpackTold
 from nodeset.errors import Refused
 from tests.exchanges import ExchangeCase, Out, makeHello, makeRun
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from nodeset.core.exchange import AWAY, SETTLE
 from nodeset.core.node import Node
-from nodeset.core.standing import NodePresence
+from nodeset.core.presence.standing import NodePresence
 from nodeset.core.utils import catch
 from tests.sites import Crew, Quiet, SiteCase
 

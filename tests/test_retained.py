@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from nodeset.core import keeping
 from nodeset.core.address import matches, parse
 from nodeset.core.batch import Done, Frame, Keep, Result, Want
-from nodeset.core.keeping import Keeping
 from nodeset.core.outbox import Outbox
 from nodeset.core.publisher import Publisher
-from nodeset.core.retained import Retained
+from nodeset.core.retained import keeping
+from nodeset.core.retained.keeping import Keeping
+from nodeset.core.retained.store import Retained
 from nodeset.errors import Overloaded, ProtocolError
 
 _events = st.sampled_from(["a", "a.b", "n@/a", "h/a.b", "a.b.c"])

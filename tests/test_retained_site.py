@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from nodeset.core import keeping
 from nodeset.core.message import RawMessage
 from nodeset.core.node import Node
-from nodeset.core.retained import Retained
+from nodeset.core.retained import keeping
+from nodeset.core.retained.store import Retained
 from nodeset.errors import LocalError, Overloaded
 from tests.sites import Order, Quiet, RetainedCase, Shop
 

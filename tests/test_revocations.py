@@ -7,8 +7,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from nodeset.core import revocations as room
-from nodeset.core.revocations import HEADER, Revocation, Revocations
+from nodeset.core.grants import revocations as room
+from nodeset.core.grants.revocations import HEADER, Revocation, Revocations
 from nodeset.errors import Refused, StateUnusable
 from nodeset.transport.keys import loadKey, loadRevocations
 

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from nodeset.core import rights as room
 from nodeset.core.address import covers, matches
-from nodeset.core.grants import Caveat, Link
-from nodeset.core.rights import MEMBER, VOUCHED, Bucket, Buckets, Rights, checkCall, memberCaveat
+from nodeset.core.grants import rights as room
+from nodeset.core.grants.chain import Caveat, Link
+from nodeset.core.grants.rights import MEMBER, VOUCHED, Bucket, Buckets, Rights, checkCall, memberCaveat
 from nodeset.errors import GrantRefused, InvalidAddressing
 from tests.chains import caveat, caveats, names, patterns, rights
 

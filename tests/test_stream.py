@@ -6,10 +6,10 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from nodeset.core.chunks import MAX_CHUNK
-from nodeset.core.formatter import Formatter, JsonFormatter, TextFormatter
-from nodeset.core.pushend import QUEUED, WINDOW, StreamPeer
-from nodeset.core.pushing import Stream
+from nodeset.core.streams.chunks import MAX_CHUNK
+from nodeset.core.streams.formatter import Formatter, JsonFormatter, TextFormatter
+from nodeset.core.streams.pushend import QUEUED, WINDOW, StreamPeer
+from nodeset.core.streams.pushing import Stream
 from nodeset.errors import (
     BadMessage,
     LinkLost,

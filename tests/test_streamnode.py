@@ -8,8 +8,8 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyClass
 
+from nodeset.core.calls.expose import expose
 from nodeset.core.collection import NodeCollection
-from nodeset.core.expose import expose
 from nodeset.core.interfaces import IStreamNode
 from nodeset.core.node import Node
 from nodeset.core.stream import Formatter, JsonFormatter, Stream, StreamNode, StreamSource

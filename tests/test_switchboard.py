@@ -7,10 +7,10 @@ from typing import Any
 from msgspec import Raw
 
 from nodeset.core.batch import FEATURES, NO_HEADERS, Frame
-from nodeset.core.callframes import Answer, Ask, Asked, Call, Cancel, Ending, Item, More
+from nodeset.core.calls.callframes import Answer, Ask, Asked, Call, Cancel, Ending, Item, More
+from nodeset.core.calls.party import MAX_RUNNING, MAX_WAITING
+from nodeset.core.calls.switchboard import MAX_UNREAD
 from nodeset.core.exchange import Session
-from nodeset.core.party import MAX_RUNNING, MAX_WAITING
-from nodeset.core.switchboard import MAX_UNREAD
 from nodeset.errors import ProtocolError
 from tests.exchanges import ExchangeCase, makeHello
 

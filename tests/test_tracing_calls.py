@@ -7,8 +7,8 @@ from twisted.internet.defer import Deferred
 
 from nodeset import expose
 from nodeset.core import tracing
-from nodeset.core.callee import _traceOf
-from nodeset.core.callframes import Call
+from nodeset.core.calls.callee import _traceOf
+from nodeset.core.calls.callframes import Call
 from nodeset.core.utils import catch
 from nodeset.errors import RemoteError
 from tests.frames import encode

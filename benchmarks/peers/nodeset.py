@@ -114,7 +114,7 @@ def _grant(work: Work) -> str | None:
     if work.links < 2:
         return None
     rendezvous, settings = load("nodeset.transport.rendezvous"), load("nodeset.settings")
-    grants: Any = load("nodeset.core.grants")
+    grants: Any = load("nodeset.core.grants.chain")
     state = rendezvous.stateDirectory(os.environ, settings.current().state_dir)
     place, _slash, name = str(rendezvous.find(environ=os.environ, state_directory=state).read()).rpartition("/")
     for _ in range(work.links - 1):

@@ -16,7 +16,7 @@ A batch is one msgpack array of frames, each an array that begins with its kind.
     <-> [18, pattern, to]                         hand what is kept of this pattern to the node with that stream; said back when
                                                   that is in the node's outbox
 
-Calls are frames as well, 10 to 16: see `nodeset.core.callframes`.
+Calls are frames as well, 10 to 16: see `nodeset.core.calls.callframes`.
 
 A run shares all but the sequence numbers (`first`, `first + 1`, ...), the lengths and the payloads, which lie end to end.
 Toward the dispatcher `stream` is empty: the link says whose it is. `low` is the lowest sequence number that its publisher
@@ -35,7 +35,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from nodeset.core.callframes import Answer, Ask, Asked, Call, Cancel, Item, More
+from nodeset.core.calls.callframes import Answer, Ask, Asked, Call, Cancel, Item, More
 from nodeset.core.kinds import Level, Mode, Outcome, Policy, Result
 from nodeset.core.limits import (
     FEATURES,

@@ -17,22 +17,22 @@ from zope.interface import implementer
 
 from nodeset.core import batch as wire
 from nodeset.core.address import LOCALHOST
-from nodeset.core.authority import Authority
 from nodeset.core.batch import Beat, Bye, Confirm, Events, Frame, Held, Keep, Sub, Took, Unsub, Want
-from nodeset.core.callframes import Answer, Ask, Call, Cancel, Item, More
+from nodeset.core.calls.callframes import Answer, Ask, Call, Cancel, Item, More
+from nodeset.core.calls.lane import LaneFrame
 from nodeset.core.exchange import Exchange, Session
+from nodeset.core.grants.authority import Authority
+from nodeset.core.grants.rights import MEMBER, Rights
+from nodeset.core.grants.warrants import Warrants
 from nodeset.core.heartbeat import Heartbeat
 from nodeset.core.hello import Opened, packOpened, unpackHello
 from nodeset.core.interfaces import IEventDispatcher
-from nodeset.core.lane import LaneFrame
 from nodeset.core.line import Line, pingSome
 from nodeset.core.link import Link, Receiver
-from nodeset.core.listing import Listing
-from nodeset.core.matchmaker import Matchmaker
-from nodeset.core.rights import MEMBER, Rights
+from nodeset.core.presence.listing import Listing
 from nodeset.core.seldom import Seldom
+from nodeset.core.streams.matchmaker import Matchmaker
 from nodeset.core.waker import Waker
-from nodeset.core.warrants import Warrants
 from nodeset.core.writer import BatchWriter
 from nodeset.errors import LinkLost, NodeSetError, NotRunning, ProtocolError, Refused
 from nodeset.version import __version__

@@ -12,7 +12,6 @@ import sys
 import attrs
 
 from nodeset.core.address import LOCALHOST, parse
-from nodeset.core.admission import Admission
 from nodeset.core.alarms import Alarms
 from nodeset.core.answers import Answers, Send
 from nodeset.core.batch import (
@@ -28,17 +27,18 @@ from nodeset.core.batch import (
     Subbed,
     Took,
 )
-from nodeset.core.handing import Handing
+from nodeset.core.calls.switchboard import Switchboard
+from nodeset.core.grants.admission import Admission
+from nodeset.core.grants.rights import MEMBER, Rights
 from nodeset.core.hello import Hello
 from nodeset.core.lifetime import endOf, resent
-from nodeset.core.presence import Presence
+from nodeset.core.presence.telling import Presence
 from nodeset.core.queueing import Queueing
-from nodeset.core.rights import MEMBER, Rights
+from nodeset.core.retained.handing import Handing
 from nodeset.core.router import Router
 from nodeset.core.routing import RouteEntry, RoutingTable
 from nodeset.core.session import Quota, Session
 from nodeset.core.settling import REJOIN, SETTLE, SETTLE_MOST, Settling
-from nodeset.core.switchboard import Switchboard
 from nodeset.core.takers import STREAM_EXPIRY, Takers
 from nodeset.errors import InvalidAddressing, ProtocolError, Refused
 

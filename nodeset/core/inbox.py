@@ -12,9 +12,9 @@ from enum import IntEnum
 import attrs
 
 from nodeset.core.batch import MAX_QUEUED, MAX_QUEUED_BYTES, MAX_RANGES, Confirm, Events, Level, Mode, Outcome
-from nodeset.core.census import LOCAL, Census
 from nodeset.core.lifetime import endOf
 from nodeset.core.meta import Meta
+from nodeset.core.presence.census import LOCAL, Census
 from nodeset.core.ranges import addTo, merged, split
 from nodeset.core.spans import Spans
 

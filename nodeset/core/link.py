@@ -21,7 +21,7 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
-from nodeset.core.rights import MEMBER, Rights
+from nodeset.core.grants.rights import MEMBER, Rights
 from nodeset.errors import NodeSetError
 
 __all__ = ["Acceptor", "Link", "Receiver", "Transport"]

@@ -19,17 +19,17 @@ from zope.interface import implementer
 
 from nodeset.core.address import checkPart
 from nodeset.core.arguments import makeSub, subscribable
-from nodeset.core.asking import Asking
 from nodeset.core.batch import MAX_QUEUED, MAX_QUEUED_BYTES, Sub
-from nodeset.core.calling import Calling
-from nodeset.core.expose import exposes
-from nodeset.core.granting import Granting
+from nodeset.core.calls.calling import Calling
+from nodeset.core.calls.expose import exposes
+from nodeset.core.calls.phone import Phone
+from nodeset.core.grants.granting import Granting
 from nodeset.core.handlers import Handlers
 from nodeset.core.interfaces import INode
 from nodeset.core.link import Transport
 from nodeset.core.message import NodeMessage
 from nodeset.core.peer import Peer
-from nodeset.core.phone import Phone
+from nodeset.core.presence.asking import Asking
 from nodeset.core.publishing import Publishing
 from nodeset.core.utils import catches
 from nodeset.errors import BadSettings, LocalError, NotRunning, Refused

@@ -18,18 +18,18 @@ from twisted.logger import Logger
 from nodeset.core import batch as wire
 from nodeset.core.address import OWN, parse
 from nodeset.core.batch import Beat, Bye, Done, Events, Frame, Sub, Subbed, Took, Want
-from nodeset.core.callframes import Answer, Call, Item
+from nodeset.core.calls.callframes import Answer, Call, Item
+from nodeset.core.calls.lane import LaneFrame
+from nodeset.core.calls.phone import Phone
 from nodeset.core.ear import Ear
 from nodeset.core.heartbeat import INTERVAL, Heartbeat
 from nodeset.core.hello import Hello, fitted, streamOf, unpackOpened
 from nodeset.core.inbox import Inbox
-from nodeset.core.keeping import Keeping
-from nodeset.core.lane import LaneFrame
 from nodeset.core.link import Link, Transport
 from nodeset.core.outbox import Outbox
-from nodeset.core.phone import Phone
 from nodeset.core.publisher import Publisher
 from nodeset.core.reconnector import makeReconnector, retryDelay
+from nodeset.core.retained.keeping import Keeping
 from nodeset.core.screen import Screen
 from nodeset.core.shift import Shift
 from nodeset.core.stretch import DeliverRun

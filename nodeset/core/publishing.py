@@ -26,9 +26,9 @@ from nodeset.core.batch import NO_HEADERS
 from nodeset.core.blocks import Terms
 from nodeset.core.codec import MAX_EVENT, write
 from nodeset.core.headers import makeHeaders, withTrace
-from nodeset.core.keeping import Keeping
 from nodeset.core.message import NodeMessage, RawMessage
 from nodeset.core.publisher import Publisher
+from nodeset.core.retained.keeping import Keeping
 from nodeset.core.shortcuts import Shortcuts, findTerms
 from nodeset.errors import NotRunning, Receipt
 

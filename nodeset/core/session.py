@@ -10,7 +10,7 @@ from typing import Final
 import attrs
 
 from nodeset.core.batch import MAX_QUEUED, MAX_QUEUED_BYTES, WINDOW, Events, Policy
-from nodeset.core.rights import MEMBER, Rights
+from nodeset.core.grants.rights import MEMBER, Rights
 from nodeset.core.routing import RouteEntry
 
 __all__ = ["INNER", "STALL", "Quota", "Session", "Slow", "Watch"]

@@ -23,8 +23,15 @@ from zope.interface import implementer
 
 from nodeset.core.address import SIGN, matches
 from nodeset.core.arguments import publishable
-from nodeset.core.expose import Exposed
-from nodeset.core.formatter import (
+from nodeset.core.calls.expose import Exposed
+from nodeset.core.calls.parcel import packArguments
+from nodeset.core.calls.signature import compileSignature
+from nodeset.core.calls.within import within
+from nodeset.core.interfaces import IStreamNode
+from nodeset.core.kinds import Mode
+from nodeset.core.node import Node
+from nodeset.core.patience import deferredOf
+from nodeset.core.streams.formatter import (
     Formatter,
     JsonFormatter,
     TextFormatter,
@@ -32,20 +39,13 @@ from nodeset.core.formatter import (
     findFormatter,
     registerFormatter,
 )
-from nodeset.core.interfaces import IStreamNode
-from nodeset.core.kinds import Mode
-from nodeset.core.matchmaker import METHODS, introducedBy
-from nodeset.core.meeting import Meeting
-from nodeset.core.node import Node
-from nodeset.core.parcel import packArguments
-from nodeset.core.patience import deferredOf
-from nodeset.core.pushend import StreamPeer
-from nodeset.core.pushing import Stream
-from nodeset.core.reception import Introduced, Reception
-from nodeset.core.signature import compileSignature
-from nodeset.core.streaming import Streaming
-from nodeset.core.takeend import StreamSource
-from nodeset.core.within import within
+from nodeset.core.streams.matchmaker import METHODS, introducedBy
+from nodeset.core.streams.meeting import Meeting
+from nodeset.core.streams.pushend import StreamPeer
+from nodeset.core.streams.pushing import Stream
+from nodeset.core.streams.reception import Introduced, Reception
+from nodeset.core.streams.streaming import Streaming
+from nodeset.core.streams.takeend import StreamSource
 from nodeset.errors import BadSettings, NodeSetError, NotRunning, Refused, RemoteError
 
 __all__ = [

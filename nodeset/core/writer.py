@@ -33,7 +33,7 @@ from nodeset.core.batch import (
     Want,
     pack,
 )
-from nodeset.core.lane import LaneFrame
+from nodeset.core.calls.lane import LaneFrame
 from nodeset.core.link import Link
 
 __all__ = ["TARGET", "BatchWriter"]

@@ -20,7 +20,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from nodeset.core.link import Link, Receiver
-from nodeset.core.meeting import ATTEMPT, UNUSED
+from nodeset.core.streams.meeting import ATTEMPT, UNUSED
 from nodeset.errors import BadFurl, LinkLost, NodeSetError, NotRunning, Refused, WrongIdentity
 from nodeset.transport.broker import trust
 from nodeset.transport.faces import LinkFace, MeetingFace, TubLink

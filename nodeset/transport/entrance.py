@@ -7,9 +7,9 @@ from typing import Any, Final, NoReturn
 from foolscap.api import Referenceable
 from zope.interface import classImplements
 
-from nodeset.core import grants
-from nodeset.core.authority import Authority
-from nodeset.core.rights import Rights
+from nodeset.core.grants import chain as grants
+from nodeset.core.grants.authority import Authority
+from nodeset.core.grants.rights import Rights
 from nodeset.errors import GrantRefused
 from nodeset.transport.faces import RIOpening
 from nodeset.transport.furl import newName

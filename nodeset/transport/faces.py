@@ -18,8 +18,8 @@ from twisted.logger import Logger
 from zope.interface import classImplements
 
 from nodeset.core.batch import MAX_BATCH, MAX_HELLO
+from nodeset.core.grants.rights import MEMBER, Rights
 from nodeset.core.link import Acceptor, Receiver
-from nodeset.core.rights import MEMBER, Rights
 from nodeset.errors import LinkLost, NodeSetError
 from nodeset.transport.copies import MessageConstraint, NodeConstraint, TextConstraint
 

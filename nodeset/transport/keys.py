@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from nodeset.core import grants
-from nodeset.core.grants import KEY_SIZE, Caveat
-from nodeset.core.revocations import HEADER, MAX_REVOKED, Revocation, Revocations, readLines
-from nodeset.core.rights import Rights, memberCaveat
+from nodeset.core.grants import chain as grants
+from nodeset.core.grants.chain import KEY_SIZE, Caveat
+from nodeset.core.grants.revocations import HEADER, MAX_REVOKED, Revocation, Revocations, readLines
+from nodeset.core.grants.rights import Rights, memberCaveat
 from nodeset.errors import GrantRefused, StateUnusable
 from nodeset.transport.files import blaming, openQuick, readWhole, showPath, writeWhole
 

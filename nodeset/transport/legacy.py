@@ -24,8 +24,8 @@ from nodeset.core import codec
 from nodeset.core.address import ANY_NODE, LOCALHOST, isPattern, parse
 from nodeset.core.batch import WINDOW, Beat, Events, Level, Mode, Took
 from nodeset.core.dispatcher import EventDispatcher
+from nodeset.core.grants.rights import MEMBER, VOUCHED, Rights
 from nodeset.core.hello import Hello, packHello, unpackOpened
-from nodeset.core.rights import MEMBER, VOUCHED, Rights
 from nodeset.core.session import INNER
 from nodeset.core.writer import TARGET, BatchWriter
 from nodeset.errors import InvalidAddressing, MessageTooLarge, NodeSetError, Overloaded, Refused

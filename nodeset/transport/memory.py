@@ -12,10 +12,10 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from nodeset.core.authority import Authority
+from nodeset.core.grants.authority import Authority
+from nodeset.core.grants.rights import MEMBER
 from nodeset.core.link import Acceptor, Link, Receiver
-from nodeset.core.meeting import ATTEMPT, UNUSED
-from nodeset.core.rights import MEMBER
+from nodeset.core.streams.meeting import ATTEMPT, UNUSED
 from nodeset.errors import LinkLost, NodeSetError, NotRunning, Refused, WrongIdentity
 
 __all__ = ["MemoryLink", "MemoryTransport", "MemoryWire", "pair"]
@@ -188,7 +188,7 @@ class _Early:
 
 
 class MemoryOffer:
-    """See `nodeset.core.meeting.Offer`."""
+    """See `nodeset.core.streams.meeting.Offer`."""
 
     def __init__(self, wire: MemoryWire, owner: str, tub: str, receiver: Receiver) -> None:
         self._wire, self.owner, self.tub, self.receiver = wire, owner, tub, receiver
@@ -211,7 +211,7 @@ class MemoryOffer:
 
 
 class MemoryMeeting:
-    """See `nodeset.core.meeting.Meeting`."""
+    """See `nodeset.core.streams.meeting.Meeting`."""
 
     def __init__(self, wire: MemoryWire, tub: str) -> None:
         self._wire, self._tub = wire, tub

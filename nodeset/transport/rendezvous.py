@@ -13,7 +13,7 @@ from typing import Protocol
 
 import attrs
 
-from nodeset.core.revocations import Revocations
+from nodeset.core.grants.revocations import Revocations
 from nodeset.errors import BadFurl, BadSettings, NotThere, StateUnusable
 from nodeset.transport.certificate import createCertificate, tubId
 from nodeset.transport.files import blaming, letGo, openQuick, readWhole, reasonOf, showPath, tryLock, writeWhole

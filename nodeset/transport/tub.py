@@ -21,8 +21,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from nodeset.core.authority import Authority
 from nodeset.core.dispatcher import EventDispatcher
+from nodeset.core.grants.authority import Authority
 from nodeset.core.link import Link, Receiver
 from nodeset.errors import (
     GrantRefused,

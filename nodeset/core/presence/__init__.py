@@ -1,0 +1,1 @@
+"""Presence: who is there, how each of them is."""

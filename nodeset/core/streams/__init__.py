@@ -1,0 +1,1 @@
+"""Streams: chunks from node to node, past the dispatcher."""
