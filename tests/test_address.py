@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from nodeset.core import address
-from nodeset.core.address import EventURI, checkPart, checkPattern, isPattern, matches
+from nodeset.core.address import EventURI, checkPart, checkPattern, isMeant, isPattern, matches
 from nodeset.core.interfaces import IEventURI
 from nodeset.errors import InvalidAddressing
 
@@ -215,6 +215,11 @@ class PatternTests(SynchronousTestCase):
     def test_isPattern(self) -> None:
         """A name with a wildcard can be subscribed to, not published; dots alone make no pattern."""
         self.assertEqual([isPattern(name) for name in ("a", "a.b", "*", "a.*", "a.>")], [False, False, True, True, True])
+
+    def test_isMeant(self) -> None:
+        """A call means nodes by their name, an introduction means one by its stream id."""
+        for target, meant in (("calc", True), ("calc@here", True), ("other", False), ("=s1/ev/x", True), ("=s2/ev/x", False)):
+            self.assertIs(isMeant(target, "s1", "calc"), meant, target)
 
     @given(patterns(), names)
     @settings(max_examples=100, deadline=None)

@@ -29,6 +29,7 @@ __all__ = [
     "checkPattern",
     "covers",
     "isIntroduction",
+    "isMeant",
     "isPattern",
     "liesWithin",
     "matches",
@@ -164,6 +165,11 @@ class EventURI:
         _checkPlace(self.hostName, "host name")
         self._text = f"{self.nodeName}@{self.hostName}/{self.eventName}"
 
+    @property
+    def branches(self) -> int:
+        """How many parts the event has if it is a pattern; 0 for a name."""
+        return self.eventName.count(".") + 1 if isPattern(self.eventName) else 0
+
     def __str__(self) -> str:
         return self._text
 
@@ -201,3 +207,10 @@ def parseTarget(raw: str) -> tuple[str, str]:
 def isIntroduction(target: str) -> bool:
     """Whether a call to this target goes to whom the dispatcher introduced the caller; no node's name has a slash."""
     return target.startswith(SIGN) and "/" in target
+
+
+def isMeant(target: str, stream: str, name: str) -> bool:
+    """Whether a call to this target is for the node with this stream id and name."""
+    if isIntroduction(target):
+        return target.removeprefix(SIGN).partition("/")[0] == stream
+    return target.partition("@")[0] == name

@@ -17,7 +17,6 @@ from nodeset.core.answers import Answers, Send
 from nodeset.core.batch import (
     MAX_EVENT,
     MAX_REASON,
-    MAX_SUBSCRIPTIONS,
     WINDOW,
     Bye,
     Confirm,
@@ -271,11 +270,12 @@ class Exchange:
             return Subbed(sub.pattern, False, why[:MAX_REASON])
         if session.retiring or not self._isHere(session):
             return Subbed(sub.pattern, False, f"{session.name} has left")
-        if sub.pattern not in session.entries and len(session.entries) >= MAX_SUBSCRIPTIONS:
-            return Subbed(sub.pattern, False, f"a node may have {MAX_SUBSCRIPTIONS} subscriptions: use patterns")
+        if why := self._admission.noRoom(session, sub.pattern, uri):
+            return Subbed(sub.pattern, False, why)
         entry = RouteEntry(session.stream, uri.eventName, self._admission.alias(session, uri), session.host)
         if session.entries.get(sub.pattern, entry) != entry:
             self._unsubscribe(session, sub.pattern)
+        session.branches += 0 if sub.pattern in session.entries else uri.branches
         spellings = session.spellings.setdefault(entry, {})
         if sub.own and not any(spellings.values()):
             self.handing.subscribed(entry)  # it wants its own last values as well now
@@ -298,6 +298,7 @@ class Exchange:
         entry = session.entries.pop(pattern, None)
         if entry is None:
             return False
+        session.branches -= parse(pattern).branches
         spellings = session.spellings[entry]
         del spellings[pattern]
         if spellings:

@@ -109,7 +109,8 @@ class Session:
     `entries` are its routes by the pattern as it was written; `spellings` has for each route all patterns that mean it (`ev`
     and `localhost/ev`, say), each with whether it wants the node's own events. `away_since` is None while a link is open.
     `arrived` holds the batches that it published and that were not routed, the first one from `position` on; `blocker` is the
-    quota that must have room before it is worth while to try again. `told` counts the ranges that it said to hold.
+    quota that must have room before it is worth while to try again. `told` counts the ranges that it said to hold,
+    `branches` the parts of its patterns.
     `state` is what was last said of its presence, at `since`; `census` whether it takes snapshots of that; `latency` is its
     round trip in seconds; `drops` counts by reason what it did not get.
     `rights` is what its grant allows, `by` what its events and calls are stamped with; `answers` whether it gets what is
@@ -132,6 +133,7 @@ class Session:
     position: int = 0
     blocker: Quota | None = None
     told: int = 0
+    branches: int = 0
     state: str = ""
     since: float = 0.0
     census: bool = False

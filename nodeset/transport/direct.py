@@ -204,7 +204,7 @@ class TubMeeting:
             if offer is None:
                 raise Refused("this offer is gone")
             return offer.takeLocally(receiver)
-        reference = await self._tub.getReference(text)
+        reference = await self._tub.getReference(str(furl))  # as we have read it, whatever else Foolscap could read in it
         trust(reference.tracker.broker)
         face = LinkFace()
         theirs = await reference.callRemote("meet", face)

@@ -12,6 +12,7 @@ import msgspec
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
 
+from nodeset.core.address import isMeant
 from nodeset.core.batch import MAX_RANGES, NO_HEADERS, Frame
 from nodeset.core.calls.callframes import Answer, Ask, Asked, Call, Cancel, Ending, Item, More
 from nodeset.core.calls.expose import Exposed
@@ -191,8 +192,7 @@ class Caller:
         if one is None:
             return
         if one.mode != 0:
-            name = one.target.partition("@")[0]
-            one.claimers = frozenset(stream for stream, node, _host in asked.callees if node == name)
+            one.claimers = frozenset(stream for stream, node, _host in asked.callees if isMeant(one.target, stream, node))
             if one.asking and not one.claimers:
                 nobody = Answer(
                     "", one.id, Ending.UNKNOWN, b"no node of this name knows of it since the dispatcher was started anew"

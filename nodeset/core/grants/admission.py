@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from nodeset.core.address import ANY_NODE, LOCALHOST, OWN, EventURI, checkPart, isPattern, parse
 from nodeset.core.answers import Answers
-from nodeset.core.batch import MAX_RANGES, MAX_REASON, Done, Events, Result
+from nodeset.core.batch import MAX_RANGES, MAX_REASON, MAX_SUBSCRIPTIONS, Done, Events, Result
 from nodeset.core.grants.rights import Rights
 from nodeset.core.hello import Hello, isProved
 from nodeset.core.ranges import addTo, split
 from nodeset.core.session import Session
 from nodeset.errors import GrantRefused, InvalidAddressing, ProtocolError, Refused
 
-__all__ = ["Admission"]
+__all__ = ["MAX_BRANCHES", "Admission"]
+
+#: Parts that the patterns of one node may have together: each is a branch of the table of routes, some 300 bytes.
+MAX_BRANCHES: Final = 50_000
 
 _AGAIN = "; it was sent before, and may have arrived then"
 
@@ -107,6 +111,17 @@ class Admission:
         if uri.nodeName != ANY_NODE and (why := session.rights.mayAnswer(uri.nodeName, uri.nodeName == session.name)):
             return f"{uri.raw!r} is not an address of this node, {session.name}@{session.host}: {why}"
         return session.rights.maySubscribe(uri.eventName)
+
+    @staticmethod
+    def noRoom(session: Session, pattern: str, uri: EventURI) -> str:
+        """Why `session` may not have one subscription more, empty when it may, or has it."""
+        if pattern in session.entries:
+            return ""
+        if len(session.entries) >= MAX_SUBSCRIPTIONS:
+            return f"a node may have {MAX_SUBSCRIPTIONS} subscriptions: use patterns"
+        if session.branches + uri.branches > MAX_BRANCHES:
+            return f"the patterns of a node may have {MAX_BRANCHES} parts together: use fewer or shorter ones"
+        return ""
 
     def alias(self, session: Session, uri: EventURI) -> str:
         """The name under which a subscription gets what is addressed; one that nobody can write for who has none."""
