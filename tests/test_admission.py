@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from nodeset.core.batch import Held, Sub
 from nodeset.core.grants.admission import MAX_BRANCHES
-from nodeset.core.batch import Sub
+from nodeset.core.takers import MAX_SPANS
+from nodeset.errors import ProtocolError
 from tests.exchanges import ExchangeCase
 
 
@@ -37,3 +39,25 @@ class BranchTests(ExchangeCase):
         self.exchange.unsubscribe(node, "a.*", self.now)
         self.exchange.unsubscribe(node, "a.*", self.now)
         self.assertEqual(node.branches, 2)
+
+
+class HeldTests(ExchangeCase):
+    """What nodes say that they hold is believed for a restart; it takes neither time nor memory without end."""
+
+    def test_wide(self) -> None:
+        """Ranges that span all that others hold, a few bytes each, cost the link; said in a hello they are passed over."""
+        node, other = self.join("node"), self.join("other")
+        for number in range(2, 20_000, 2):
+            held = Held("publisher", [(number, number)], [])
+            self.exchange.held(node if number % 4 else other, held, self.now)
+        thief = self.join("thief")
+        with self.assertRaises(ProtocolError):
+            self.exchange.held(thief, Held("publisher", [(1, 20_000)] * 16_000, [(1, 20_000)] * 16_000), self.now)
+        self.join("late", holds=[("publisher", [(1, 20_000)] * 16_000, [])])
+
+    def test_most(self) -> None:
+        """Of one publisher's events more pieces than anybody can be ahead are not remembered."""
+        node = self.join("node")
+        for start in range(0, 2 * MAX_SPANS, 10_000):
+            self.exchange.held(node, Held("publisher", [(2 * n, 2 * n) for n in range(start, start + 10_000)], []), self.now)
+        self.assertLessEqual(len(self.exchange._takers._streams["publisher"].takers), MAX_SPANS)

@@ -164,7 +164,7 @@ class Exchange:
             self.presence.rejoined(session, now)
         session.told = 0
         for hold in hello.holds:
-            self.held(session, Held(*hold), now)
+            self._hold(session, Held(*hold), now)
         for run, quota in session.takeBack():
             for first, last in self._pending.within(run.stream, run.first, run.last, session.stream):
                 session.put(resent(run.part(first, last)), quota)
@@ -250,11 +250,15 @@ class Exchange:
 
     def held(self, session: Session, held: Held, now: float) -> None:
         """`session` says which mode-`one` events it holds. Raises `ProtocolError` for more than anybody can."""
-        session.told += len(held.begun) + len(held.unbegun) + 1
+        self._hold(session, held, now)
         if session.told > MAX_HELD:
             raise ProtocolError(f"a node cannot hold events in more than {MAX_HELD} ranges")
-        self._takers.told(held.stream, held.begun, session.stream, True, now)
-        self._takers.told(held.stream, held.unbegun, session.stream, False, now)
+
+    def _hold(self, session: Session, held: Held, now: float) -> None:
+        for ranges, begun in ((held.begun, True), (held.unbegun, False)):
+            if session.told <= MAX_HELD:
+                left = MAX_HELD - session.told
+                session.told += 1 + self._takers.told(held.stream, ranges, session.stream, begun, now, left)
 
     # -- subscribing
 

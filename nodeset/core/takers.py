@@ -12,10 +12,12 @@ import attrs
 
 from nodeset.core.spans import Spans
 
-__all__ = ["STREAM_EXPIRY", "Takers"]
+__all__ = ["MAX_SPANS", "STREAM_EXPIRY", "Takers"]
 
 #: Seconds after which a stream that nobody has heard of is forgotten.
 STREAM_EXPIRY = 900.0
+#: Ranges of one stream that are remembered: no publisher is as far ahead.
+MAX_SPANS = 131_072
 
 
 @attrs.define
@@ -41,13 +43,23 @@ class Takers:
         if stream in self._streams:
             self._streams[stream].takers.put(first, last, (session, True))
 
-    def told(self, stream: str, ranges: Iterable[tuple[int, int]], session: str, begun: bool, now: float) -> None:
-        """`session` says that it holds these."""
+    def told(
+        self, stream: str, ranges: Iterable[tuple[int, int]], session: str, begun: bool, now: float, most: int = MAX_SPANS
+    ) -> int:
+        """`session` says that it holds these; returns how many pieces had to be looked at, no range more after `most` of them.
+
+        A range is a few bytes that may span all that others hold.
+        """
+        looked = 0
         takers = self._streams.setdefault(stream, _Stream(now)).takers
         for first, last in ranges:
+            if looked > most or len(takers) >= MAX_SPANS:
+                break
             for begin, end, taker in takers.within(first, last):
+                looked += 1
                 if taker is None or (begun and not taker[1]):
                     takers.put(begin, end, (session, begun))
+        return looked
 
     def within(self, stream: str, first: int, last: int) -> list[tuple[int, int, str | None]]:
         """`first..last` cut where the holder changes."""
