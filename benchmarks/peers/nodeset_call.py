@@ -34,7 +34,9 @@ def publisher(desk: Desk, place: Place) -> None:
         rounds.take(Event(**found))
 
     def ask(event: Event) -> None:
-        call(CALLEE, METHOD, **asDict(event)).addCallbacks(answered, rounds.fail)
+        call(CALLEE, METHOD, event.number, event.text, event.stamp, event.source, event.note).addCallbacks(
+            answered, rounds.fail
+        )
 
     rounds = Rounds(desk.work, ask, lambda: desk.answered(rounds))
 

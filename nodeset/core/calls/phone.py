@@ -21,6 +21,8 @@ __all__ = ["Phone"]
 
 #: How long methods may work in one go, in seconds, before the reactor gets a turn.
 _SLICE = 0.01
+#: Calls, or answers, with which somebody else may begin while we make more of them: fewer cost more than they gain.
+_ENOUGH = 48
 
 
 class Phone:
@@ -34,10 +36,11 @@ class Phone:
         self.counters: Counter[str] = Counter()
         self._writer: BatchWriter | None = None
         self._poked = False
+        self._gathered = 0
         self._working: IDelayedCall | None = None
         self._until = 0.0
         self._busy = self._stopped = False
-        self.caller = Caller(owner.name, clock, self._poke, self._send, self.counters)
+        self.caller = Caller(owner.name, clock, self._gather, self._send, self.counters)
         self.callee = Callee(owner, exposed, clock, self._put, self.counters)
         self._leaving = False
         self._lane = Lane(self._draw)
@@ -52,7 +55,14 @@ class Phone:
 
     def _put(self, frame: Answer | Item) -> None:
         self._lane.put(frame)
+        self._gather()
+
+    def _gather(self) -> None:
+        """One more waits: all leave at the end of the turn, as soon as there are enough at once."""
         self._poke()
+        self._gathered += 1
+        if self._gathered >= _ENOUGH and self._lane.credit and self._writer is not None:
+            self._writer.flush()
 
     def _poke(self) -> None:
         if not self._poked and self._writer is not None:
@@ -62,6 +72,7 @@ class Phone:
     def take(self, leaving: bool) -> tuple[list[LaneFrame], int]:
         """The calls, answers, items of the next batch with what they weigh; no calls to a dispatcher that is `leaving`."""
         self._poked = False
+        self._gathered = 0
         self._leaving = leaving
         return self._lane.take()
 
@@ -72,6 +83,8 @@ class Phone:
 
     def arrived(self, frames: list[LaneFrame], now: float) -> None:
         """A batch of calls, answers, items came."""
+        # First: then it goes along with what is answered, or called next.
+        self._send(Took(0, 1))
         caller, callee = self.caller, self.callee
         for frame in frames:
             if type(frame) is Answer:
@@ -80,7 +93,6 @@ class Phone:
                 callee.call(frame, now)
             elif type(frame) is Item:
                 caller.came(frame)
-        self._send(Took(0, 1))
         self.work()
 
     def received(self, frame: Frame) -> None:
