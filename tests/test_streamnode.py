@@ -14,7 +14,7 @@ from nodeset.core.interfaces import IStreamNode
 from nodeset.core.node import Node
 from nodeset.core.stream import Formatter, JsonFormatter, Stream, StreamNode, StreamSource
 from nodeset.core.utils import catch
-from nodeset.errors import InvalidAddressing, LocalError, NodeSetError, NotRunning, Refused, RemoteError
+from nodeset.errors import InvalidAddressing, LinkLost, LocalError, NodeSetError, NotRunning, Refused, RemoteError
 from nodeset.testing import Site
 
 
@@ -242,6 +242,38 @@ class StreamTests(SiteCase):
         self.site.wait(recorder.stopService())
         self.site.flush()
         self.assertEqual([str(error) for _peer, error in stream.lost], ["the taker stopped"])
+
+    def test_stopsWhenItTakes(self) -> None:
+        """A node that stops from within `onStream` hears once that its streams are over."""
+
+        class Enough(Recorder):
+            def onStream(self, name: str, data: Any) -> object:
+                self.stopping = self.stopService()
+                return 1
+
+        taker = self.recorder("a", "video", kind=Enough)
+        stream = self.stream()
+        pushed = stream.push(b"x")
+        self.site.flush()
+        self.assertIsInstance(self.failureResultOf(pushed).value, LinkLost)
+        self.assertEqual([str(error) for _name, _source, error in taker.ends], ["the taker stopped"])
+
+    def test_raisesAnything(self) -> None:
+        """Whatever `onStream` raises is told to the pusher; the next chunk is taken."""
+
+        class Leaving(Recorder):
+            def onStream(self, name: str, data: Any) -> object:
+                if data == b"leave":
+                    raise SystemExit("enough")
+                return 1
+
+        self.recorder("a", "video", kind=Leaving)
+        stream = self.stream()
+        left, taken = stream.push(b"leave"), stream.push(b"x")
+        with self.assertRaises(RemoteError) as caught:
+            self.site.wait(left)
+        self.assertEqual((caught.exception.type, self.site.wait(taken)), ("SystemExit", 1))
+        self.flushLoggedErrors(SystemExit)
 
     def test_withinCall(self) -> None:
         """A stream that is opened while a call is answered outlives the call."""

@@ -206,7 +206,7 @@ class TakeEnd:
             self._takeAll(self._clock.seconds() + _SLICE)
         finally:
             self._working = False
-        if self._over and not self._queue and not self._busy:
+        if self._over and self.open and not self._queue and not self._busy:
             self._close()
 
     def _takeAll(self, until: float) -> None:
@@ -220,7 +220,7 @@ class TakeEnd:
             try:
                 result = self._take(chunk)
                 waiting = None if result is None else deferredOf(result)
-            except Exception:
+            except BaseException:  # whatever user code raises is told to who pushed, and the next chunk is taken
                 self._took(Failure(), number, len(chunk), kind)
             else:
                 if waiting is None:
