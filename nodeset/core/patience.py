@@ -7,9 +7,12 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-__all__ = ["Patience", "deferredOf"]
+__all__ = ["Patience", "cancel", "deferredOf"]
+
+_log = Logger()
 
 
 class Patience:
@@ -30,7 +33,7 @@ class Patience:
         def cut() -> None:
             self._timers.discard(timer)
             watched.callback(report(Failure(TimeoutError(self._seconds, "handler"))))
-            deferred.cancel()
+            cancel(deferred)
             self._look()
 
         def ended(result: Any) -> None:
@@ -66,6 +69,14 @@ class Patience:
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
+
+
+def cancel(deferred: Deferred[Any]) -> None:
+    """Cancel what user code waits for: what its canceller raises is logged, and stops nobody else."""
+    try:
+        deferred.cancel()
+    except BaseException:
+        _log.failure("the canceller of a Deferred failed")
 
 
 def deferredOf(result: Any) -> Deferred[Any] | None:

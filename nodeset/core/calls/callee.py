@@ -26,7 +26,7 @@ from nodeset.core.calls.recollection import Recollection
 from nodeset.core.calls.signature import compileSignature
 from nodeset.core.calls.within import Within, within
 from nodeset.core.headers import traceparentOf
-from nodeset.core.patience import deferredOf
+from nodeset.core.patience import cancel, deferredOf
 from nodeset.core.tracing import Visit
 from nodeset.errors import BadArguments, ProtocolError
 
@@ -56,6 +56,7 @@ class _Running:
     method: _Method
     mode: int
     deadline: float | None
+    inside: Within
     deferred: Deferred[Any] | None = None
     outflow: Outflow | None = None
     left: int = 1
@@ -150,18 +151,19 @@ class Callee:
             if self._clock.seconds() >= deadline:
                 self._answer(key, Ending.TIMED_OUT, b"its time was over before it could be run")
                 return
-        token = within.set(Within(call, deadline))
+        inside = Within(call, deadline)
+        token = within.set(inside)
         try:
             if len(call.headers) == 1:  # nil: no headers
-                self._begin(call, method, args, kwargs, deadline, None)
+                self._begin(call, method, args, kwargs, inside, None)
             else:
                 with tracing.entered(_traceOf(call), f"{self._name}/{call.method}", "SERVER") as visit:
-                    self._begin(call, method, args, kwargs, deadline, visit)
+                    self._begin(call, method, args, kwargs, inside, visit)
         finally:
             within.reset(token)
 
     def _begin(
-        self, call: Call, method: _Method, args: list[Any], kwargs: dict[str, Any], deadline: float | None, visit: Visit | None
+        self, call: Call, method: _Method, args: list[Any], kwargs: dict[str, Any], inside: Within, visit: Visit | None
     ) -> None:
         key = call.caller, call.id
         try:
@@ -171,13 +173,16 @@ class Callee:
                 if deferred is not None:
                     if visit is not None:
                         visit.until(deferred)
-                    self._await(_Running(key, method, call.mode, deadline, deferred))
+                    self._await(_Running(key, method, call.mode, inside.deadline, inside, deferred))
                     return
                 if isStream(result):
-                    self._stream(_Running(key, method, call.mode, deadline), result)
+                    inside.over = True
+                    self._stream(_Running(key, method, call.mode, inside.deadline, inside), result)
                     return
+            inside.over = True
             self._answer(key, Ending.VALUE, packValue(result, f"what {method.exposed.name} returned"))
         except BaseException as error:  # whatever user code raises ends the call, not the node
+            inside.over = True
             if visit is not None:
                 visit.failed(type(error).__name__)
             self._fail(key, method, Failure())
@@ -206,17 +211,19 @@ class Callee:
                 Outflow(result, *running.key, self._put, lambda failure: None, self._clock).close()
 
     def _settle(self, running: _Running, result: Any) -> None:
+        running.inside.over = True
         if isinstance(result, Failure):
             self._fail(running.key, running.method, result)
-        elif type(result) not in _PLAIN and isStream(result):
-            self._stream(running, result)
+            return
+        try:
+            if type(result) not in _PLAIN and isStream(result):
+                self._stream(running, result)
+                return
+            payload = packValue(result, f"what {running.method.exposed.name} returned")
+        except BaseException:
+            self._fail(running.key, running.method, Failure())
         else:
-            try:
-                payload = packValue(result, f"what {running.method.exposed.name} returned")
-            except Exception:
-                self._fail(running.key, running.method, Failure())
-            else:
-                self._answer(running.key, Ending.VALUE, payload)
+            self._answer(running.key, Ending.VALUE, payload)
 
     def _stream(self, running: _Running, items: Any) -> None:
         key = running.key
@@ -284,13 +291,13 @@ class Callee:
             running.outflow.close()
         elif running.deferred is not None:
             self._stuck += 1
-            running.deferred.cancel()
+            cancel(running.deferred)
 
     # -- what else is said of calls
 
-    def cancel(self, cancel: Cancel) -> None:
+    def cancel(self, frame: Cancel) -> None:
         """Nobody waits for this call any more."""
-        key = cancel.caller, cancel.id
+        key = frame.caller, frame.id
         running = self._running.get(key)
         if running is not None:
             self._counters["calls_cancelled"] += 1

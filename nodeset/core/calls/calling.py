@@ -89,8 +89,8 @@ class Calling:
         given: Sequence[Any] = args
         if isinstance(method, str):
             name = method
-            if not method or len(method) > 255:
-                raise BadArguments(f"the method {show(method)} is no name: give 1 to 255 characters")
+            if not method or len(method) > 255 or not method.isprintable():
+                raise BadArguments(f"the method {show(method)} is no name: give 1 to 255 printable characters")
         else:
             exposed = exposedAs(method)
             name, names = exposed.name, exposed.signature.names

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import lru_cache
 from typing import Any, TypeVar, overload
 
@@ -131,7 +131,8 @@ def _signatureOf(cls: type, method: str, name: str) -> Signature:
 
 def exposedAs(method: Callable[..., Any]) -> Exposed:
     """What a caller knows of the exposed `method`, given as `Calc.add`. Raises `BadArguments` when it is not exposed."""
-    exposed = _find(getattr(method, "__func__", method))
+    function = getattr(method, "__func__", method)
+    exposed = _find(function) if isinstance(function, Hashable) else None
     if exposed is None:
         raise BadArguments(f"{show(method)} is not exposed: decorate it with @expose, or name the method by a str")
     return exposed

@@ -15,6 +15,7 @@ from nodeset.core.calls.callframes import Item
 from nodeset.core.calls.items import ITEM_BYTES_AHEAD, ITEMS_AHEAD
 from nodeset.core.calls.parcel import packValue
 from nodeset.core.calls.within import within
+from nodeset.core.patience import cancel
 
 __all__ = ["Outflow", "isStream"]
 
@@ -162,7 +163,7 @@ class Outflow:
             self._later.cancel()
             self._later = None
         if self._waiting is not None:
-            self._waiting.cancel()  # the iterator is closed when that has ended
+            cancel(self._waiting)  # the iterator is closed when that has ended
         elif not self._pulling:
             self._closeIterator()
         else:

@@ -109,7 +109,7 @@ class Signature:
             return value
         try:
             return msgspec.convert(value, kind)
-        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        except Exception as error:  # a class of the user's may raise anything when one of it is made
             raise BadArguments(f"{self.name}: {name}: {_explain(error)}") from None
 
     def _shown(self) -> str:
@@ -129,7 +129,7 @@ class Signature:
             return value
         try:
             return msgspec.convert(value, kind)
-        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        except Exception as error:
             raise ProtocolError(f"{self.name} {what} what its annotation does not say: {_explain(error)}") from None
 
 

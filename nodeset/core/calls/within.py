@@ -12,10 +12,14 @@ __all__ = ["Within", "within"]
 
 
 class Within(msgspec.Struct):
-    """A call that is answered; `deadline` is when its caller gives up, in seconds of the node's clock, None for never."""
+    """A call that is answered; `deadline` is when its caller gives up, in seconds of the node's clock, None for never.
+
+    Once it is `over` the deadline binds nobody: what the method began and left running has its own life.
+    """
 
     call: Call
     deadline: float | None
+    over: bool = False
 
 
 #: What runs inside an exposed method finds its call here, a coroutine to its end.
