@@ -85,6 +85,8 @@ class Caller:
         self._last = 0
         self._low = 1
         self._refused = ""
+        self._linked = False
+        self._uncancelled: list[int] = []
         self._deadlines: Punctual[Pending] = Punctual(clock, self._expire)
         self._waits: Punctual[Wait] = Punctual(clock, self._expireWait)
         self._flushing: list[Deferred[None]] = []
@@ -119,7 +121,7 @@ class Caller:
         context = None
         if outer is not None:
             context = copy_context()
-            if outer.deadline is not None and (deadline is None or outer.deadline < deadline):
+            if outer.deadline is not None and not outer.over and (deadline is None or outer.deadline < deadline):
                 deadline, timeout = outer.deadline, max(0.0, outer.deadline - now)
                 if deadline <= now:
                     return fail(TimedOut(f"{method} of {target} is not called: the call that it is part of had its time"))
@@ -279,8 +281,10 @@ class Caller:
     def _giveUp(self, one: Pending) -> None:
         if one.left:
             self._over(one)
-            if one.sent:
+            if one.sent and self._linked:
                 self._send(Cancel("", one.id))
+            elif one.sent:
+                self._uncancelled.append(one.id)
 
     def _expire(self, one: Pending) -> None:
         if one.inflow is not None:
@@ -336,7 +340,8 @@ class Caller:
 
     def linkOpened(self, known: bool, back: list[Call]) -> None:
         """A link is open; `back` was sent before, has perhaps not arrived, and may be sent again when we are `known`."""
-        self._refused = ""
+        self._refused, self._linked = "", True
+        uncancelled, self._uncancelled = self._uncancelled, []
         asking: list[tuple[int, int]] = []
         if known:
             for call in reversed(back):
@@ -344,6 +349,8 @@ class Caller:
                 if one is not None and one.inflow is None:
                     one.sent, one.again = False, True
                     self._unsent.appendleft(one)
+            for number in uncancelled:
+                self._send(Cancel("", number))
         for one in self._pending.values():
             if one.sent and (one.asking or not known):
                 one.asking = True
@@ -353,6 +360,7 @@ class Caller:
 
     def linkLost(self) -> None:
         """The link is lost: streams with it."""
+        self._linked = False
         for one in [one for one in self._pending.values() if one.inflow is not None]:
             self._over(one)
             if one.inflow is not None:
@@ -365,7 +373,7 @@ class Caller:
             flushed.callback(None)
             return flushed
         self._flushing.append(flushed)
-        return flushed.addTimeout(timeout, clock, onTimeoutCancel=lambda result, seconds: None)
+        return flushed.addTimeout(max(0.0, timeout), clock, onTimeoutCancel=lambda result, seconds: None)
 
     def stop(self) -> None:
         """Everything that is not answered by now fails."""

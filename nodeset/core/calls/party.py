@@ -148,6 +148,13 @@ class Party:
         (self.waiting.appendleft if first else self.waiting.append)(way)
         self.waiting_bytes += way.size
 
+    def groups(self) -> list[tuple[int, list[Party]]]:
+        """Its calls of all nodes of a name that have no answer of all, each with those that were called."""
+        entries = self.ways.items()
+        return [
+            (number, [way.callee for way in entry.ways if way.callee]) for number, entry in entries if isinstance(entry, Group)
+        ]
+
     def next(self) -> Way | None:
         """The next one that waits, if it may be sent now; it waits no longer."""
         if len(self.serving) >= MAX_RUNNING or self.running_bytes >= MAX_RUNNING_BYTES:

@@ -70,6 +70,8 @@ class Switchboard:
         unsaid, party.unsaid = party.unsaid, []
         for cancel in unsaid:
             self._send(session, cancel)
+        for number, callees in party.groups():  # before the answers, and who was called is not known without
+            self._tellCallees(party, number, callees)
         self._wake(party)
 
     def lost(self, session: Session) -> None:
