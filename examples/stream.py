@@ -63,4 +63,6 @@ async def main(reactor: Any, path: Path) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2 or not Path(sys.argv[1]).is_file():
+        sys.exit("say: stream.py FILE")
     react(lambda reactor: Deferred.fromCoroutine(main(reactor, Path(sys.argv[1]))))

@@ -34,28 +34,52 @@ if TYPE_CHECKING:
     from nodeset.core.stream import StreamNode as StreamNode
     from nodeset.core.utils import catch as catch
     from nodeset.errors import BadArguments as BadArguments
+    from nodeset.errors import BadGrant as BadGrant
+    from nodeset.errors import BadMessage as BadMessage
     from nodeset.errors import Busy as Busy
+    from nodeset.errors import GrantRefused as GrantRefused
+    from nodeset.errors import HandlerFailed as HandlerFailed
+    from nodeset.errors import InvalidAddressing as InvalidAddressing
+    from nodeset.errors import LinkLost as LinkLost
+    from nodeset.errors import LocalError as LocalError
+    from nodeset.errors import MessageTooLarge as MessageTooLarge
     from nodeset.errors import NodeSetError as NodeSetError
+    from nodeset.errors import NotRunning as NotRunning
     from nodeset.errors import OutcomeUnknown as OutcomeUnknown
+    from nodeset.errors import Overloaded as Overloaded
+    from nodeset.errors import ProtocolError as ProtocolError
     from nodeset.errors import Receipt as Receipt
     from nodeset.errors import Refused as Refused
     from nodeset.errors import RemoteError as RemoteError
     from nodeset.errors import TimedOut as TimedOut
+    from nodeset.errors import Undelivered as Undelivered
+    from nodeset.errors import UnknownField as UnknownField
     from nodeset.errors import UnknownMethod as UnknownMethod
     from nodeset.errors import UnknownNode as UnknownNode
 
 __all__ = [
     "Attribute",
     "BadArguments",
+    "BadGrant",
+    "BadMessage",
     "Busy",
     "EventDispatcher",
+    "GrantRefused",
+    "HandlerFailed",
+    "InvalidAddressing",
+    "LinkLost",
+    "LocalError",
+    "MessageTooLarge",
     "Node",
     "NodeCollection",
     "NodeInfo",
     "NodeMessage",
     "NodePresence",
     "NodeSetError",
+    "NotRunning",
     "OutcomeUnknown",
+    "Overloaded",
+    "ProtocolError",
     "RawMessage",
     "Receipt",
     "Refused",
@@ -63,6 +87,8 @@ __all__ = [
     "Reply",
     "StreamNode",
     "TimedOut",
+    "Undelivered",
+    "UnknownField",
     "UnknownMethod",
     "UnknownNode",
     "__version__",
@@ -72,27 +98,40 @@ __all__ = [
 
 _HOMES = {
     "Attribute": "nodeset.core.message",
+    "BadArguments": "nodeset.errors",
+    "BadGrant": "nodeset.errors",
+    "BadMessage": "nodeset.errors",
+    "Busy": "nodeset.errors",
     "EventDispatcher": "nodeset.core.dispatcher",
+    "GrantRefused": "nodeset.errors",
+    "HandlerFailed": "nodeset.errors",
+    "InvalidAddressing": "nodeset.errors",
+    "LinkLost": "nodeset.errors",
+    "LocalError": "nodeset.errors",
+    "MessageTooLarge": "nodeset.errors",
     "Node": "nodeset.core.node",
     "NodeCollection": "nodeset.core.collection",
     "NodeInfo": "nodeset.core.presence.asking",
     "NodeMessage": "nodeset.core.message",
     "NodePresence": "nodeset.core.presence.standing",
     "NodeSetError": "nodeset.errors",
+    "NotRunning": "nodeset.errors",
+    "OutcomeUnknown": "nodeset.errors",
+    "Overloaded": "nodeset.errors",
+    "ProtocolError": "nodeset.errors",
     "RawMessage": "nodeset.core.message",
     "Receipt": "nodeset.errors",
-    "StreamNode": "nodeset.core.stream",
-    "BadArguments": "nodeset.errors",
-    "Busy": "nodeset.errors",
-    "OutcomeUnknown": "nodeset.errors",
     "Refused": "nodeset.errors",
     "RemoteError": "nodeset.errors",
     "Reply": "nodeset.core.calls.replies",
+    "StreamNode": "nodeset.core.stream",
     "TimedOut": "nodeset.errors",
+    "Undelivered": "nodeset.errors",
+    "UnknownField": "nodeset.errors",
     "UnknownMethod": "nodeset.errors",
     "UnknownNode": "nodeset.errors",
-    "expose": "nodeset.core.calls.expose",
     "catch": "nodeset.core.utils",
+    "expose": "nodeset.core.calls.expose",
 }
 
 

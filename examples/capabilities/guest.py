@@ -47,4 +47,6 @@ async def main(reactor: Any, guest_file: str) -> None:
 
 
 if __name__ == "__main__":
-    react(main, sys.argv[1:2])
+    if len(sys.argv) != 2:
+        sys.exit("say: guest.py GUEST_FILE")
+    react(main, sys.argv[1:])

@@ -1,7 +1,8 @@
-"""Gives somebody an address that can do just what he needs: python examples/capabilities/owner.py GUEST_FILE
+"""Gives somebody an address that can do just what he needs: python examples/capabilities/owner.py OWNER_FILE GUEST_FILE
 
-It uses the dispatcher's owner.furl, so it runs as the user whom the dispatcher belongs to. What it writes to GUEST_FILE is
-for another user, another machine: `guest.py` shows what can be done with it.
+OWNER_FILE is the one that the dispatcher wrote, `localhost_5333_dispatcher.owner.furl` in its state directory, so this runs as
+the user whom the dispatcher belongs to. What is written to GUEST_FILE is for another user, or another machine: `guest.py` shows
+what can be done with it.
 """
 
 from __future__ import annotations
@@ -29,4 +30,6 @@ async def main(reactor: Any, owner_file: str, guest_file: str) -> None:
 
 
 if __name__ == "__main__":
-    react(main, sys.argv[1:3])
+    if len(sys.argv) != 3:
+        sys.exit("say: owner.py OWNER_FILE GUEST_FILE")
+    react(main, sys.argv[1:])

@@ -113,7 +113,8 @@ class Subscriber(Present):
 
     def _notSubscribed(self, failure: Failure) -> None:
         if not failure.check(NotRunning):
-            self.log.error("not subscribed to {event}: {reason}", event=self._event, reason=failure.getErrorMessage())
+            # There is nothing else that it is here for.
+            self._endProcess(1, f"not subscribed to {self._event}: {failure.getErrorMessage()}")
 
     def onEvent(self, event: str, msg: NodeMessage) -> None:
         """Print it."""

@@ -32,6 +32,7 @@ from nodeset.core.peer import Peer
 from nodeset.core.presence.asking import Asking
 from nodeset.core.publishing import Publishing
 from nodeset.core.utils import catches
+from nodeset.core.voice import speakUp
 from nodeset.errors import BadSettings, LocalError, NotRunning, Refused
 from nodeset.settings import Settings, current
 
@@ -197,6 +198,7 @@ class Node(Publishing, Calling, Asking, Granting, Service):
 
         from nodeset.transport.default import makeTransport
 
+        speakUp()  # or a program without logging would wait for its dispatcher without a word
         return makeTransport(self.settings, self.port, self.host, self.dispatcher_url, os.environ, reactor)
 
     def _findDispatcher(self, dispatcher_url: str) -> None:

@@ -35,7 +35,7 @@ from nodeset.core.shift import Shift
 from nodeset.core.stretch import DeliverRun
 from nodeset.core.subscriptions import Subscriptions
 from nodeset.core.writer import BatchWriter
-from nodeset.errors import BadFurl, LinkLost, NodeSetError, ProtocolError, Refused, WrongIdentity
+from nodeset.errors import BadFurl, GrantRefused, LinkLost, NodeSetError, ProtocolError, Refused, WrongIdentity
 from nodeset.version import __version__
 
 __all__ = ["Peer"]
@@ -254,6 +254,10 @@ class Peer:
         if complaint != self._complaint:
             self._complaint = complaint
             self.log.warn("{name} is not linked, keeps trying: {reason}", name=self.name, reason=complaint)
+        if isinstance(error, GrantRefused):
+            # Until another FURL is there: what is published or called meanwhile fails at the next attempt, or at once.
+            self.publisher.refuse(complaint)
+            self.phone.refuse(complaint)
         if isinstance(error, (Refused, WrongIdentity, BadFurl)):
             self._failed(error)
 

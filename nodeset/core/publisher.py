@@ -13,7 +13,17 @@ from nodeset.core.batch import TARGET, WINDOW, Done, Events, Result
 from nodeset.core.blocks import Terms
 from nodeset.core.confirmation import makeConfirmation
 from nodeset.core.outbox import Outbox
-from nodeset.errors import HandlerFailed, NodeSetError, NotRunning, OutcomeUnknown, Overloaded, Receipt, Refused, Undelivered
+from nodeset.errors import (
+    GrantRefused,
+    HandlerFailed,
+    NodeSetError,
+    NotRunning,
+    OutcomeUnknown,
+    Overloaded,
+    Receipt,
+    Refused,
+    Undelivered,
+)
 
 __all__ = ["GIVE_UP", "Publisher", "Tally"]
 
@@ -211,6 +221,17 @@ class Publisher:
             self._counters["outcome_unknown"] += len(tokens)
             alone = f"no dispatcher was there for {GIVE_UP:g} s after {terms.event!r} was sent"
             self._fail(tokens, OutcomeUnknown, f"{alone}: it may or may not have arrived")
+        self._changed()
+
+    def refuse(self, why: str) -> None:
+        """The dispatcher lets nobody in under our grant: what waits fails now, since waiting does not help."""
+        for terms, tokens in self._outbox.giveUpSent():
+            self._counters["outcome_unknown"] += len(tokens)
+            self._fail(tokens, OutcomeUnknown, f"{terms.event!r} was sent, it may or may not have arrived: {why}")
+        for gone in self._outbox.clear():
+            for terms, tokens in gone:
+                self._counters["refused"] += len(tokens)
+                self._fail(tokens, GrantRefused, f"{terms.event!r} was not sent: {why}")
         self._changed()
 
     def stop(self) -> None:

@@ -155,6 +155,10 @@ class Phone:
         """A link is open to a dispatcher that knows nothing of calls."""
         self.caller.refuse("the dispatcher is of a version without calls: update it")
 
+    def refuse(self, why: str) -> None:
+        """Nobody lets us in: what was called fails, what is called does so too, until there is a link."""
+        self.caller.refuse(why)
+
     def linkLost(self) -> None:
         """The link is lost."""
         self._lane.closed()
