@@ -14,7 +14,7 @@ from nodeset import Node, expose
 from nodeset.core import batch
 from nodeset.core.batch import NO_HEADERS
 from nodeset.core.calls.caller import Caller
-from nodeset.core.calls.callframes import Asked
+from nodeset.core.calls.callframes import Ask, Asked, Cancel
 from nodeset.errors import BadArguments, ProtocolError, RemoteError
 from nodeset.transport.memory import MemoryLink
 from tests.sites import SiteCase
@@ -166,19 +166,48 @@ class OddTests(SiteCase):
     def test_whoWasCalledIsLost(self) -> None:
         """A call of all nodes of a name gets its answers, though the link was lost with the word of who was called."""
         self.site.node(Odd, name="odd")
+        lost = self._loseWith(Asked)
+        replies = self.site.wait(self.caller.call("odd", "echo", 7, mode="all", timeout=5))
+        self.assertEqual([reply.value for reply in replies], [7, 7])
+        self.assertEqual(len(lost), 1)
+
+    def _loseWith(self, kind: type, times: int = 1, attribute: str = "id") -> list[bytes]:
+        """Lose so many links, each with the first batch that says something of this kind that has this; returns those."""
         carry = self.site.wire.carry
         lost: list[bytes] = []
 
         def lose(end: MemoryLink, told: bytes) -> None:
-            if not lost and any(type(frame) is Asked for frame in batch.unpack(told)):
+            if len(lost) < times and any(type(frame) is kind and getattr(frame, attribute) for frame in batch.unpack(told)):
                 lost.append(told)
                 end.abort()
             else:
                 carry(end, told)
 
-        self.patch(self.site.wire, "carry", lose)  # a link that fails at the worst moment
-        replies = self.site.wait(self.caller.call("odd", "echo", 7, mode="all", timeout=5))
-        self.assertEqual([reply.value for reply in replies], [7, 7])
+        self.patch(self.site.wire, "carry", lose)
+        return lost
+
+    def test_cancelIsLost(self) -> None:
+        """The word that nobody waits any more is said again when it is lost with a link, be it the caller's or the callee's."""
+        call = self.caller.call("odd", "hold", timeout=None)
+        call.addErrback(lambda failure: None)
+        self.site.advance(0.1)
+        for_others = self._loseWith(Cancel, times=2)
+        call.cancel()
+        self.site.advance(5)
+        self.assertEqual((len(for_others), self.odd.cancelled), (2, 1))
+        assert self.site.dispatcher is not None
+        self.assertEqual(self.site.dispatcher.exchange.calls.underWay, 0)
+
+    def test_askingIsLost(self) -> None:
+        """A restarted dispatcher asks again when the link of whom it asked for an answer was lost: no caller waits for ever."""
+        call = self.caller.call("odd", "hold", timeout=None)
+        self.site.advance(0.1)
+        self.site.killDispatcher()
+        self.site.advance(0.1)
+        self.odd.held[0].callback("done meanwhile")
+        lost = self._loseWith(Ask, attribute="caller")  # the dispatcher's: the caller's own names none
+        self.site.startDispatcher()
+        self.assertEqual(self.site.wait(call), "done meanwhile")
         self.assertEqual(len(lost), 1)
 
 

@@ -30,6 +30,8 @@ __all__ = ["MAX_CALLS", "MAX_CALL_BYTES", "Caller"]
 #: Calls that wait for an answer, bytes of their arguments.
 MAX_CALLS: Final = 100_000
 MAX_CALL_BYTES: Final = 64 * 1024 * 1024
+#: Calls given up of which it is said again when a link was lost.
+_MOST_CANCELS = 10_000
 #: How often an idempotent call is made again at most.
 _MOST_TRIES = 10
 
@@ -85,8 +87,8 @@ class Caller:
         self._last = 0
         self._low = 1
         self._refused = ""
-        self._linked = False
-        self._uncancelled: list[int] = []
+        #: The last ones given up: over a link that is lost nobody may have heard of them.
+        self._cancels: deque[int] = deque(maxlen=_MOST_CANCELS)
         self._deadlines: Punctual[Pending] = Punctual(clock, self._expire)
         self._waits: Punctual[Wait] = Punctual(clock, self._expireWait)
         self._flushing: list[Deferred[None]] = []
@@ -281,10 +283,9 @@ class Caller:
     def _giveUp(self, one: Pending) -> None:
         if one.left:
             self._over(one)
-            if one.sent and self._linked:
+            if one.sent:
+                self._cancels.append(one.id)
                 self._send(Cancel("", one.id))
-            elif one.sent:
-                self._uncancelled.append(one.id)
 
     def _expire(self, one: Pending) -> None:
         if one.inflow is not None:
@@ -340,8 +341,7 @@ class Caller:
 
     def linkOpened(self, known: bool, back: list[Call]) -> None:
         """A link is open; `back` was sent before, has perhaps not arrived, and may be sent again when we are `known`."""
-        self._refused, self._linked = "", True
-        uncancelled, self._uncancelled = self._uncancelled, []
+        self._refused = ""
         asking: list[tuple[int, int]] = []
         if known:
             for call in reversed(back):
@@ -349,7 +349,7 @@ class Caller:
                 if one is not None and one.inflow is None:
                     one.sent, one.again = False, True
                     self._unsent.appendleft(one)
-            for number in uncancelled:
+            for number in self._cancels:
                 self._send(Cancel("", number))
         for one in self._pending.values():
             if one.sent and (one.asking or not known):
@@ -360,7 +360,6 @@ class Caller:
 
     def linkLost(self) -> None:
         """The link is lost: streams with it."""
-        self._linked = False
         for one in [one for one in self._pending.values() if one.inflow is not None]:
             self._over(one)
             if one.inflow is not None:

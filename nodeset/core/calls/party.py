@@ -8,7 +8,7 @@ from typing import Any, Final
 import attrs
 import msgspec
 
-from nodeset.core.calls.callframes import Answer, Call, Cancel, Ending
+from nodeset.core.calls.callframes import Answer, Ask, Call, Cancel, Ending
 from nodeset.core.calls.lane import Lane
 from nodeset.core.session import Session
 
@@ -32,7 +32,10 @@ class State:
 
 
 class Way(msgspec.Struct, eq=False):
-    """One call on its way from one node to another; `deadline` is in seconds of the dispatcher's clock."""
+    """One call on its way from one node to another; `deadline` is in seconds of the dispatcher's clock.
+
+    Of one that is `asked` for, the callee was sent it by an earlier dispatcher.
+    """
 
     caller: Party
     id: int
@@ -42,6 +45,7 @@ class Way(msgspec.Struct, eq=False):
     group: Group | None = None
     callee: Party | None = None
     state: int = 0
+    asked: bool = False
 
 
 @attrs.define(eq=False)
@@ -77,6 +81,7 @@ class Party:
     __slots__ = (
         "asked",
         "asks",
+        "cancels",
         "claims",
         "held",
         "held_bytes",
@@ -91,7 +96,6 @@ class Party:
         "speaks",
         "stream",
         "told",
-        "unsaid",
         "waiting",
         "waiting_bytes",
         "ways",
@@ -111,7 +115,7 @@ class Party:
         self.held_bytes = 0
         self.asked = self.told = 0
         self.asks: list[list[tuple[int, int]]] = []
-        self.unsaid: list[Cancel] = []
+        self.cancels: list[Cancel] = []
         self.now = 0.0
         self.lane = Lane(lambda: switch.draw(self))
 
@@ -186,6 +190,18 @@ class Party:
             self.running_bytes -= way.size
             return True
         return False
+
+    def cancel(self, way: Way) -> Cancel:
+        """What tells it that nobody waits for `way`. It is remembered for `sayAgain`."""
+        if len(self.cancels) >= MAX_RUNNING:
+            del self.cancels[: MAX_RUNNING // 2]
+        self.cancels.append(Cancel(way.caller.stream, way.id))
+        return self.cancels[-1]
+
+    def sayAgain(self) -> list[Cancel | Ask]:
+        """What it was told without credit, for a new link: it may be lost with the one before."""
+        asks = [Ask(way.caller.stream, [(way.id, way.id)]) for way in self.serving.values() if way.asked]
+        return [*self.cancels, *asks]
 
     def takeWaiting(self) -> list[Way]:
         """All that wait; none is left here."""

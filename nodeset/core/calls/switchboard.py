@@ -67,9 +67,8 @@ class Switchboard:
             party.serving.pop((way.caller.stream, way.id))
             party.running_bytes -= way.size
             party.queue(way, first=True)
-        unsaid, party.unsaid = party.unsaid, []
-        for cancel in unsaid:
-            self._send(session, cancel)
+        for frame in party.sayAgain():
+            self._send(session, frame)
         for number, callees in party.groups():  # before the answers, and who was called is not known without
             self._tellCallees(party, number, callees)
         self._wake(party)
@@ -293,7 +292,7 @@ class Switchboard:
                 group = party.ways[number] = Group(inf)
                 self._tellCallees(party, number, callees)
                 for callee in callees:
-                    way = Way(party, number, None, inf, 0, group, callee, State.SENT)
+                    way = Way(party, number, None, inf, 0, group, callee, State.SENT, True)
                     group.ways.append(way)
                     callee.serving[party.stream, number] = way
                     self._send(callee.session, Ask(party.stream, [(number, number)]))
@@ -365,10 +364,8 @@ class Switchboard:
         """Nobody waits for `way`; with `cancel`, who runs it is told."""
         callee = way.callee
         if callee is not None and callee.release(way):
-            if cancel and callee.session.away:
-                callee.unsaid.append(Cancel(way.caller.stream, way.id))
-            elif cancel:
-                self._send(callee.session, Cancel(way.caller.stream, way.id))
+            if cancel:
+                self._send(callee.session, callee.cancel(way))
             self._wake(callee)
 
     def _end(self, way: Way, ending: Ending, reason: str, cancel: bool = False) -> None:
