@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from foolscap.api import Tub
+from twisted.logger import capturedLogs, formatEvent
 
 from nodeset.errors import GrantRefused, Refused
 from nodeset.transport.certificate import createCertificate
@@ -117,11 +118,15 @@ class NodeTests(GrantTubCase):
         bound = await self.owner.grant(tub="a" * 32)
         cases = [(GrantCase.change(member, kind), words) for kind, words in (("forged", "signed"), ("truncated", "copy it"))]
         cases += [(GrantCase.change(member, "resigned"), "key of this dispatcher"), (bound, "another Tub")]
-        for furl, words in cases:
-            node = self.holder(furl)
-            for number in range(1000):
-                node.subscribe(f"some.rather.long.name.of.an.event.{number}").addErrback(lambda failure: None)
-            self.assertIn(words, str(await self.fails(GrantRefused, node.start())))
+        with capturedLogs() as logged:
+            for furl, words in cases:
+                node = self.holder(furl)
+                for number in range(1000):
+                    node.subscribe(f"some.rather.long.name.of.an.event.{number}").addErrback(lambda failure: None)
+                self.assertIn(words, str(await self.fails(GrantRefused, node.start())))
+        said = [formatEvent(event) for event in logged]
+        self.assertTrue(any("a grant that somebody shows is refused" in line for line in said), "the dispatcher says so too")
+        self.assertFalse([line for line in said for furl, _words in cases if furl[-20:] in line], "no log has a FURL")
         own = Quiet(transport=self._bindable())
         self.addCleanup(own.stopService)
         own.startService()

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any, Final, NoReturn
 
 from foolscap.api import Referenceable
+from twisted.logger import Logger
 from zope.interface import classImplements
 
 from nodeset.core.grants import chain as grants
 from nodeset.core.grants.authority import Authority
 from nodeset.core.grants.rights import Rights
+from nodeset.core.seldom import Seldom
 from nodeset.errors import GrantRefused
 from nodeset.transport.faces import RIOpening
 from nodeset.transport.furl import newName
@@ -64,11 +66,14 @@ class GrantFace(LegacyFace):
 class Entrance:
     """Looks names up for a Tub. A name costs what verifying one costs, whoever shows it; nothing is kept of a wrong one."""
 
+    log = Logger()
+
     def __init__(self, tub: Any, door: LegacyDoor, authority: Authority) -> None:
         self.dispatcher, self.authority = door.dispatcher, authority
         self._tub, self._door = tub, door
         self._faces: dict[str, GrantFace] = {}
         self._refusals: dict[str, RefusedFace] = {}
+        self._seldom = Seldom()
 
     def lookUp(self, name: str) -> GrantFace | RefusedFace | None:
         """The face for this name, None when it is not even meant to be a grant."""
@@ -78,6 +83,10 @@ class Entrance:
             rights = self.authority.rights(name)
         except GrantRefused as error:
             self.dispatcher.exchange.answers.counters["refused_grants"] += 1
+            unsaid = self._seldom.mayI(self._tub.clock.seconds())
+            if unsaid is not None:
+                more = f" ({unsaid} more were since the last such line)" if unsaid else ""
+                self.log.info("a grant that somebody shows is refused: {reason}", reason=f"{error}{more}")
             return self.refusal(str(error))
         face = self._faces.get(name)
         if face is None:
