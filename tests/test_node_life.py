@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from nodeset.core import peer
+from nodeset.core.collection import NodeCollection
 from nodeset.core.node import Node
 from nodeset.core.outbox import Outbox
 from nodeset.core.utils import catch
@@ -191,6 +192,26 @@ class LifeTests(SiteCase):
         self.assertEqual(self.publishes(publisher, 4), Receipt(1, 1, 0))
         self.assertEqual(shop.orders, [4])
         self.assertTrue(shop.issubscribed("a"))
+
+    def test_startedWhileItStops(self) -> None:
+        """A node that is started before it has stopped starts when it has: no second one of it stays behind."""
+        shop, publisher = self.site.node(Shop, name="shop"), self.site.node(Node)
+        member = Shop(name="member", clock=self.site.clock)
+        group = self.site.node(NodeCollection, start=False)
+        group.adapt(member)
+        group.startService()
+        self.site.wait(group.start())
+        for node in (shop, group):
+            waits = node.publish("a")  # before it is answered the node does not stop
+            stopping = node.stopService()
+            node.startService()
+            started = node.start()
+            self.assertEqual((stopping.called, started.called), (False, False))
+            self.assertIs(self.site.wait(started), node)
+            self.assertTrue(stopping.called and waits.called)
+        self.assertEqual(self.publishes(publisher, 4), Receipt(2, 2, 0))
+        self.assertEqual((shop.orders, member.orders), ([4], [4]))
+        self.assertEqual(len(self.site.wait(publisher.nodes())), 4)
 
     def test_stopTwice(self) -> None:
         """Stopping twice, also before the first is done, fires both."""

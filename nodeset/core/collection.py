@@ -91,7 +91,7 @@ class NodeCollection(Node):
             raise LocalError(f"the node {node.name} runs already: put it into a collection before it is started")
         adapter = CollectionAdapter(node, self)
         self._adapters.append(adapter)
-        if self.running:
+        if self.running and not self._stops:
             self._startMember(node)
         return adapter
 
@@ -101,6 +101,8 @@ class NodeCollection(Node):
 
     def start(self) -> Deferred[Any]:
         """Fires once, with the collection, when it and every member are linked; fails as `Node.start` does."""
+        if self._stops:  # the members start when it does, again
+            return super().start().addCallback(lambda linked: self.start())
         nodes = [super().start(), *(node.start() for node in self.getMembers())]
 
         def linked(results: object) -> NodeCollection:
@@ -112,12 +114,11 @@ class NodeCollection(Node):
         everyone: Deferred[Any] = DeferredList(nodes, fireOnOneErrback=True, consumeErrors=True)
         return everyone.addCallbacks(linked, failed)
 
-    def startService(self) -> None:
+    def _begin(self) -> None:
         """Start the Tub, then the members."""
-        if not self.running:
-            super().startService()
-            for node in self.getMembers():
-                self._startMember(node)
+        super()._begin()
+        for node in self.getMembers():
+            self._startMember(node)
 
     def _startMember(self, node: Node) -> None:
         assert self._transport is not None

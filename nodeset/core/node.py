@@ -84,6 +84,7 @@ class Node(Publishing, Calling, Asking, Granting, Service):
         self.dispatcher_url = dispatcher_url
         self._transport, self._clock = transport, clock
         self._shared = False
+        self._stops = 0
         self._peer: Peer | None = None
         self._subscriptions: dict[str, Sub] = {}
         self._obstacle: Failure | None = None
@@ -106,7 +107,7 @@ class Node(Publishing, Calling, Asking, Granting, Service):
         `PortTaken` or `StateUnusable` when its transport cannot start.
         """
         linked: Deferred[Any] = Deferred()
-        if self._peer is not None and self._peer.linked:
+        if self._peer is not None and self._peer.linked and not self._stops:
             linked.callback(self)
         elif self._obstacle is not None:
             linked.errback(self._obstacle)
@@ -118,6 +119,12 @@ class Node(Publishing, Calling, Asking, Granting, Service):
         """Find the dispatcher, keep a link to it. Raises `BadFurl` or `BadSettings` for what can never be found."""
         if self.running:
             return
+        if self._stops:
+            Service.startService(self)  # as soon as what goes on has come to its end
+        else:
+            self._begin()
+
+    def _begin(self) -> None:
         clock = self._findClock()
         transport = self._transport = self._transport or self._makeTransport()
         Service.startService(self)
@@ -152,10 +159,18 @@ class Node(Publishing, Calling, Asking, Granting, Service):
     def stopService(self) -> Deferred[None]:
         """Wait until what was published is answered, what came is handled, `settings.drain_timeout` at most; then stop.
 
-        Fires when all is closed. The node may be started again; it is a new one to its dispatcher then.
+        Fires when all is closed. The node may be started again; it is a new one to its dispatcher then. When that is asked for
+        earlier, it happens then.
         """
         Service.stopService(self)
-        return Deferred.fromCoroutine(self._stop())
+        self._stops += 1
+        return Deferred.fromCoroutine(self._stop()).addBoth(self._stopped)
+
+    def _stopped(self, result: Any) -> Any:
+        self._stops -= 1
+        if self.running and not self._stops:
+            self._begin()
+        return result
 
     stop = stopService
 
@@ -178,6 +193,8 @@ class Node(Publishing, Calling, Asking, Granting, Service):
                 handlers.stop()
             if not self._shared and self._transport is not None:
                 await self._transport.stopTransport()
+        if self.running:
+            return  # it is to be started again: who waits for a link waits for that
         early, self._early = self._early, {}
         self._linked += [waiting for waitings in early.values() for waiting in waitings]
         self._obstacle = None
