@@ -15,7 +15,7 @@ from nodeset.core import batch
 from nodeset.core.batch import NO_HEADERS
 from nodeset.core.calls.caller import Caller
 from nodeset.core.calls.callframes import Ask, Asked, Cancel
-from nodeset.errors import BadArguments, ProtocolError, RemoteError
+from nodeset.errors import BadArguments, LocalError, ProtocolError, RemoteError
 from nodeset.transport.memory import MemoryLink
 from tests.sites import SiteCase
 
@@ -150,6 +150,12 @@ class OddTests(SiteCase):
             with self.assertRaises(BadArguments):
                 self.caller.call("odd", method, 1)
         self.assertEqual(self.site.wait(self.caller.call("odd", "echo", 1)), 1)
+
+    def test_timesThatAreNone(self) -> None:
+        """A time-out that no clock can tell is refused at once: it costs the calls beside it nothing."""
+        for timeout in (1e308, 10**400, 1e10, float("nan"), 0):
+            self.assertRaises(LocalError, self.caller.call, "odd", "echo", 1, timeout=timeout)
+        self.assertEqual(self.site.wait(self.caller.call("odd", "echo", 1, timeout=1e9)), 1)
 
     def test_cancelledWithoutLink(self) -> None:
         """Who cancels while the link is lost cancels the method as well, once the link is back."""

@@ -10,7 +10,7 @@ from nodeset.core.address import ANY_NODE, LOCALHOST, EventURI, isPattern, parse
 from nodeset.core.batch import MAX_QUEUED, MAX_QUEUED_BYTES, Level, Mode, Policy, Sub
 from nodeset.core.duplicates import MAX_ID_LENGTH
 from nodeset.core.lifetime import MOST
-from nodeset.core.message import NodeMessage
+from nodeset.core.message import NodeMessage, show
 from nodeset.errors import BadMessage, InvalidAddressing, LocalError
 
 __all__ = [
@@ -75,8 +75,8 @@ def checkTimeout(timeout: float | EllipsisType | None, usual: float) -> float | 
     """The time-out in seconds, the `usual` one for `...`, None for never. Raises `LocalError`."""
     if timeout is ...:
         return usual
-    if timeout is not None and not (isinstance(timeout, (int, float)) and 0 < timeout < float("inf")):
-        raise LocalError(f"timeout must be a positive number of seconds or None, not {timeout!r}")
+    if timeout is not None and not (isinstance(timeout, (int, float)) and 0 < timeout <= MOST / 1000):
+        raise LocalError(f"timeout must be a positive number of seconds, {MOST // 1000} at most, or None, not {show(timeout)}")
     return timeout
 
 
