@@ -15,7 +15,7 @@ from nodeset.core import batch
 from nodeset.core.batch import NO_HEADERS
 from nodeset.core.calls.caller import Caller
 from nodeset.core.calls.callframes import Ask, Asked, Cancel
-from nodeset.errors import BadArguments, LocalError, ProtocolError, RemoteError
+from nodeset.errors import BadArguments, LocalError, OutcomeUnknown, ProtocolError, RemoteError
 from nodeset.transport.memory import MemoryLink
 from tests.sites import SiteCase
 
@@ -203,6 +203,22 @@ class OddTests(SiteCase):
         self.assertEqual((len(for_others), self.odd.cancelled), (2, 1))
         assert self.site.dispatcher is not None
         self.assertEqual(self.site.dispatcher.exchange.calls.underWay, 0)
+
+    def test_cancelledForWhoWasAway(self) -> None:
+        """Who was given up, be it by a dispatcher that is gone since, learns that he does not know, not that he had cancelled."""
+        call = self.caller.call("odd", "hold", timeout=None)
+        again = self.caller.call("odd", "hold", timeout=None, idempotent=True)
+        self.site.advance(0.1)
+        self.site.wire.acceptor = None  # nobody can come back
+        self.site.wire.cut("caller")
+        self.site.advance(3)
+        self.assertEqual(self.odd.cancelled, 2)
+        self.site.killDispatcher()
+        self.site.startDispatcher()
+        self.assertIn("was cancelled when the link", str(self.failing(OutcomeUnknown, call)))
+        self.site.advance(1)
+        self.odd.held[2].callback("the second time")
+        self.assertEqual(self.site.wait(again), "the second time")
 
     def test_askingIsLost(self) -> None:
         """A restarted dispatcher asks again when the link of whom it asked for an answer was lost: no caller waits for ever."""

@@ -317,8 +317,10 @@ class Callee:
                 key = ask.caller, number
                 if key in self._running or key in waiting:
                     continue
-                unknown = Answer(*key, Ending.UNKNOWN, f"{self._name} knows nothing of it".encode())
-                self._put(self._past.find(key) or unknown)
+                answer = self._past.find(key) or Answer(*key, Ending.UNKNOWN, f"{self._name} knows nothing of it".encode())
+                if answer.ending is Ending.CANCELLED:  # not by who asks: the dispatcher had given him up
+                    answer = Answer(*key, Ending.LOST, b"it was cancelled when the link of its caller was lost")
+                self._put(answer)
 
     def more(self, more: More) -> None:
         """Items of a stream were read."""
