@@ -205,7 +205,7 @@ class OddTests(SiteCase):
         self.assertEqual(self.site.dispatcher.exchange.calls.underWay, 0)
 
     def test_cancelledForWhoWasAway(self) -> None:
-        """Who was given up, be it by a dispatcher that is gone since, learns that he does not know, not that he had cancelled."""
+        """Who was given up, be it by a dispatcher that is gone since, learns that he does not know, not that he cancelled."""
         call = self.caller.call("odd", "hold", timeout=None)
         again = self.caller.call("odd", "hold", timeout=None, idempotent=True)
         self.site.advance(0.1)
