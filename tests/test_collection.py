@@ -49,6 +49,7 @@ class CollectionTests(SiteCase):
         self.assertIs(self.site.wait(adapter.subscribe("extra", policy="drop_oldest", max_events=5)), True)
         self.assertRaises(LocalError, adapter.subscribe, "extra", policy="other")
         self.assertEqual(self.site.wait(adapter.publish("extra", level="handled")), Receipt(1, 1, 0))
+        self.assertIn(self.one.name, [info.name for info in self.site.wait(adapter.nodes())])
         many = adapter.publishMany("orders.created", Order, [{"id": 1}, {"id": 2}], level="handled")
         self.assertEqual((self.site.wait(many), self.two.orders), (Receipt(2, 2, 0), [1, 2]))
 

@@ -16,6 +16,7 @@ from zope.interface import implementer
 from nodeset.core.interfaces import INodeCollection
 from nodeset.core.message import NodeMessage
 from nodeset.core.node import Node
+from nodeset.core.presence.asking import NodeInfo
 from nodeset.errors import LocalError, Receipt
 
 __all__ = ["CollectionAdapter", "NodeCollection"]
@@ -48,6 +49,10 @@ class CollectionAdapter:
     def call(self, target: str, method: str | Callable[..., Any], /, *args: Any, **keywords: Any) -> Deferred[Any]:
         """See `Node.call`."""
         return self.node.call(target, method, *args, **keywords)
+
+    def nodes(self, name: str = "", **options: Any) -> Deferred[list[NodeInfo]]:
+        """See `Node.nodes`."""
+        return self.node.nodes(name, **options)
 
     def subscribe(self, name: str, **options: Any) -> Deferred[bool]:
         """See `Node.subscribe`."""

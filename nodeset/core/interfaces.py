@@ -92,6 +92,9 @@ class INode(IService):
     def call(target: str, method: Any, /, *args: Any, **keywords: Any) -> Deferred[Any]:
         """Call an exposed method of the node named `target`; a Deferred of what it returns."""
 
+    def nodes(name: str = "") -> Deferred[list[Any]]:
+        """All nodes that are linked to the dispatcher, or those of one name; a Deferred of a list of `NodeInfo`."""
+
     def subscribe(name: str) -> Deferred[bool]:
         """Subscribe to an event name or pattern; a Deferred of True, once the dispatcher says so."""
 
