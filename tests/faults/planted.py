@@ -80,10 +80,11 @@ def _blindToPending(within: Callable[..., Any], pending: Pending, *args: Any) ->
     return within(pending, *args) if len(args) > 3 else []
 
 
-def _lastToldWins(told: Callable[..., None], takers: Takers, stream: str, ranges: Any, session: str, *rest: Any) -> None:
-    told(takers, stream, ranges, session, *rest)
+def _lastToldWins(told: Callable[..., int], takers: Takers, stream: str, ranges: Any, session: str, *rest: Any) -> int:
+    looked = told(takers, stream, ranges, session, *rest)
     for first, last in ranges:
         takers._streams[stream].takers.put(first, last, (session, True))
+    return looked
 
 
 def _nearEnough(outbox: Outbox, count: int, size: int) -> bool:
