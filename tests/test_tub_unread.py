@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from twisted.internet import reactor as _reactor
-from twisted.internet.task import deferLater
-
 from nodeset.core import batch as wire
 from nodeset.core.hello import Hello, packHello
 from nodeset.transport import broker as room
@@ -14,8 +9,6 @@ from nodeset.transport.faces import LinkFace
 from tests.sites import Shop
 from tests.test_contract import until
 from tests.test_tub import TubCase, played
-
-reactor: Any = _reactor
 
 
 class UnreadTests(TubCase):
@@ -34,11 +27,12 @@ class UnreadTests(TubCase):
         connection.stopReading()
         asking = wire.pack([wire.Sub("somebody@/else")] * 4000)
         stats = acceptor.dispatcher.getStats
-        for _ in range(100):
-            if stats().get("cut_off"):
-                break
+
+        def askedEnough() -> bool:
             link.callRemoteOnly("batch", asking)
-            await deferLater(reactor, 0.01)
+            return bool(stats().get("cut_off"))
+
+        await until(askedEnough)
         self.assertEqual(stats().get("cut_off"), 1)
         await until(lambda: stats()["nodes"] == 1)
         connection.abortConnection()  # it may know by now, or not
