@@ -24,7 +24,8 @@ extras = {
     "cli": ["click>=8.1", "rich>=13"],
     "nats": ["nats-py>=2.10"],
     "otel": ["opentelemetry-api>=1.20"],
-    "metrics": ["prometheus-client>=0.20"],
+    # psutil for what a process weighs.
+    "metrics": ["prometheus-client>=0.20", "psutil>=6"],
     "processes": ["psutil>=6"],
     "shell": ["Twisted[conch]>=25.5"],
 }
@@ -38,13 +39,16 @@ extras["test"] = [
     "mypy-zope>=1.0.17",
     "opentelemetry-sdk>=1.20",
     "packaging>=24",
+    "pytest>=8",
     "ruff>=0.17,<0.18",
     "setuptools>=77",
     "types-simplejson",
 ]
 # What `make bench` compares NodeSet with, save Crossbar, which wants an environment of its own.
 extras["bench"] = [*extras["nats"], "matplotlib>=3.8", "paho-mqtt>=2", "pika>=1.3", "pyzmq>=26", "redis>=5"]
-extras["dev"] = [*extras["test"], "pre-commit>=4"]
+# What `make docs` needs.
+extras["docs"] = ["furo>=2024.8", "myst-parser>=4", "sphinx>=8", "sphinx-click>=6"]
+extras["dev"] = [*extras["test"], *extras["docs"], "pre-commit>=4"]
 
 setup(
     name="nodeset",
@@ -81,6 +85,7 @@ setup(
     extras_require=extras,
     entry_points={
         "console_scripts": [
+            "nodeset = nodeset.cli.main:main",
             "nodeset-dispatcher = nodeset.cli.dispatch:main",
             "nodeset-node = nodeset.cli.node:main",
         ]

@@ -1,0 +1,115 @@
+"""The sub-commands of `nodeset`, imported when they are named.
+
+Only click is imported before a sub-command runs: `nodeset --help` takes a fraction of a second.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, Final, NoReturn, TypeVar
+
+import click
+
+from nodeset.version import __version__
+
+__all__ = ["COMMANDS", "nodeset", "run", "visiting"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: What there is, in the order of --help: by what it is for.
+COMMANDS: Final[dict[str, tuple[str, ...]]] = {
+    "Look": ("nodes",),
+}
+_NAMES: Final = tuple(name for names in COMMANDS.values() for name in names)
+
+
+class _Group(click.Group):
+    """Imports the room of a sub-command when it is named, shows them by what they are for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All of them."""
+        return list(_NAMES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name."""
+        if cmd_name not in _NAMES:
+            return None
+        found: click.Command = getattr(import_module(f"nodeset.cli.people.{cmd_name}"), cmd_name)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """A section for each purpose."""
+        for purpose, names in COMMANDS.items():
+            rows = [(name, command.get_short_help_str(80)) for name in names if (command := self.get_command(ctx, name))]
+            with formatter.section(purpose):
+                formatter.write_dl(rows)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="nodeset.core version: %(version)s")
+def nodeset() -> None:
+    """Publish, subscribe, call and look at the nodes of a dispatcher.
+
+    \b
+    Example:
+      nodeset dispatcher &
+      nodeset sub 'orders.*' &
+      nodeset pub orders.created '{"id": 1}'
+    """
+
+
+def visiting(function: F) -> F:
+    """The options of every sub-command that visits a dispatcher; they reach it as `where`, a mapping for `Where`."""
+
+    def gather(dispatcher: str | None, name_of_node: str | None, timeout: float, debug: bool, **rest: Any) -> Any:
+        where = {"dispatcher": dispatcher, "name": name_of_node, "timeout": timeout, "debug": debug}
+        return function(where=where, **rest)
+
+    gather.__doc__, gather.__name__ = function.__doc__, function.__name__
+    gather.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]  # as click has it
+    place = "A file with its FURL (@FILE), pbu://host:port/ref, or the FURL, which every user of this machine can then see."
+    decorated: Any = gather
+    for option in (
+        click.option("--debug", is_flag=True, help="Show the log, and where an error comes from."),
+        click.option(
+            "--timeout",
+            type=click.FloatRange(0, 86400, min_open=True),
+            default=5.0,
+            show_default=True,
+            metavar="SECONDS",
+            help="How long to look for the dispatcher.",
+        ),
+        click.option("--as", "name_of_node", metavar="LABEL", help="The label of our node.  [default: nodeset-COMMAND]"),
+        click.option("-d", "--dispatcher", metavar="WHERE", help=f"{place}  [default: $NODESET_DISPATCHER, or this machine's]"),
+    ):
+        decorated = option(decorated)
+    return decorated  # type: ignore[no-any-return]
+
+
+def _complain(context: click.Context | None, reason: str) -> None:
+    path = context.command_path if context is not None else "nodeset"
+    from nodeset.cli.options import oneLine
+
+    text = oneLine(reason).rstrip(".")
+    sys.stderr.write(f"{path}: {text[:1].lower()}{text[1:]} (see {path} --help)\n")
+
+
+def run() -> NoReturn:
+    """Parse sys.argv, run the sub-command, end the process; what is wrong is one line on stderr with exit code 2."""
+    try:
+        code = nodeset.main(prog_name="nodeset", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        raise SystemExit(2) from None
+    except click.ClickException as error:
+        _complain(getattr(error, "ctx", None), error.format_message())
+        raise SystemExit(2) from None
+    except click.Abort:
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        os._exit(141)  # `--help | head`; what Python would do at exit complains once more
+    raise SystemExit(code if isinstance(code, int) else 0)

@@ -1,0 +1,248 @@
+"""A short visit to a dispatcher: link, run one errand, leave, end the process with a code.
+
+def main(where: Where) -> NoReturn:
+    async def errand(node: Visitor) -> int:
+        receipt = await node.publishMessage("orders.created", msg)
+        return Exit.OK
+
+    visit("pub", where, errand)
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn
+
+import attrs
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import globalLogBeginner
+from twisted.python.failure import Failure
+
+from nodeset import settings
+from nodeset.cli.logs import LineObserver, withLevel
+from nodeset.cli.options import oneLine
+from nodeset.cli.outcome import Exit, explain, judge
+from nodeset.cli.roles import Present
+from nodeset.cli.service import steady
+from nodeset.core.link import Transport
+
+__all__ = ["Errand", "Visitor", "Where", "complain", "visit"]
+
+#: Seconds that leaving may take.
+_FAREWELL = 2.0
+_THRESHOLDS = (50_000, 20, 100)
+
+
+@attrs.frozen
+class Where:
+    """Which dispatcher a sub-command visits.
+
+    :ivar dispatcher: as `--dispatcher-url` of the services has it; None for what the environment or the default says.
+    :ivar name: the label of the visiting node; None is what the environment says, else `nodeset-` with the sub-command.
+    :ivar timeout: seconds in which it must be found.
+    :ivar debug: whether to show tracebacks, and what is logged.
+    """
+
+    dispatcher: str | None = attrs.field(default=None, repr=False)
+    name: str | None = None
+    timeout: float = 5.0
+    debug: bool = False
+
+
+class Visitor(Present):
+    """The node of a sub-command; `autosubscribe` is off, it has no handlers but those that it is given.
+
+    :param arrived: called once, when it is linked.
+    """
+
+    autosubscribe = False
+
+    def __init__(
+        self, end: Callable[[int, str], None], fixed: bool, arrived: Callable[[], None], *, transport: Transport, **about: Any
+    ) -> None:
+        super().__init__(end, fixed, transport=transport, **about)
+        self._arrived = arrived
+        #: Why there is no way in, once that is known.
+        self.obstacle: BaseException | None = None
+        #: Called with each event that comes: its address, its message. What it returns is waited for.
+        self.heard: Callable[[str, Any], object] = lambda event, msg: None
+
+    def linked(self, node: object) -> None:
+        """See `Present`."""
+        self._arrived()
+
+    def waits(self) -> bool:
+        """A person does not wait for another FURL."""
+        return False
+
+    def _isHopeless(self, failure: Failure) -> bool:
+        self.obstacle = failure.value
+        return super()._isHopeless(failure)
+
+    def onEvent(self, event: str, msg: Any) -> object:
+        """Pass it on."""
+        return self.heard(event, msg)
+
+    @property
+    def reason(self) -> str:
+        """Why the last attempt to link failed."""
+        return self._dialling.reason
+
+
+#: What is run once the node is linked; its result is the exit code, None is `Exit.OK`.
+Errand = Callable[[Visitor], Coroutine[Any, Any, int | None]]
+
+
+def complain(name: str, reason: object) -> None:
+    """One line on stderr, which may be closed."""
+    try:
+        sys.stderr.write(f"nodeset {name}: {oneLine(reason)}\n")
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):
+        pass
+
+
+class _Visit:
+    """One errand from start to end; `code` is what the process ends with."""
+
+    def __init__(self, name: str, where: Where, errand: Errand, reactor: Any) -> None:
+        self._name, self._where, self._errand, self._reactor = name, where, errand, reactor
+        self.code: int = Exit.FAILED
+        self._running: Deferred[Any] | None = None
+        self._alarm: IDelayedCall | None = None
+        self._over = False
+        self.node = self._makeNode()
+
+    def _makeNode(self) -> Visitor:
+        from nodeset.transport.rendezvous import find, stateDirectory
+        from nodeset.transport.tub import TubTransport
+
+        where = self._where
+        options = {"dispatcher_url": where.dispatcher, "name": where.name, "loglevel": "debug" if where.debug else None}
+        found = settings.load(os.environ, {**options, "drain_timeout": _FAREWELL})
+        settings.use(found)
+        source = find(
+            None,
+            found.dispatcher_url,
+            option_is_default="dispatcher_url" not in found.given,
+            environ=os.environ,
+            state_directory=stateDirectory(os.environ, found.state_dir),
+        )
+        if source.warning:
+            complain(self._name, f"warning: {source.warning.replace('--dispatcher-url', '--dispatcher')}")
+        self._where_to = source.describe()
+        return Visitor(
+            self._ended,
+            True,
+            self._arrived,
+            name=found.name or f"nodeset-{self._name}",
+            transport=TubTransport(source, self._reactor, (), None, found.host),
+            settings=found,
+            clock=self._reactor,
+        )
+
+    def run(self) -> int:
+        """Until it is over."""
+        self._reactor.callWhenRunning(self._begin)
+        self._reactor.run()
+        return self.code
+
+    def _begin(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda number, frame: self._reactor.callFromThread(self._signalled, number))
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*_THRESHOLDS)
+        self._alarm = self._reactor.callLater(self._where.timeout, self._tooLate)
+        self.node.startService()
+
+    def _tooLate(self) -> None:
+        reason = self.node.reason or "nobody answers"
+        hint = "start one with nodeset dispatcher, or say where it is with --dispatcher"
+        self._finish(Exit.NO_DISPATCHER, f"no dispatcher at {self._where_to} in {self._where.timeout:g} s ({reason}): {hint}")
+
+    def _arrived(self) -> None:
+        if self._alarm is not None and self._alarm.active():
+            self._alarm.cancel()
+        self._running = Deferred.fromCoroutine(self._errand(self.node))
+        self._running.addCallbacks(self._done, self._failed)
+
+    def _done(self, code: int | None) -> None:
+        self._finish(code or Exit.OK)
+
+    def _failed(self, failure: Failure) -> None:
+        error = failure.value
+        if error is None or isinstance(error, CancelledError):
+            self._finish(Exit.INTERRUPTED)
+            return
+        if self._where.debug:
+            failure.printTraceback(sys.stderr)
+        self._finish(judge(error), explain(error))
+
+    def _ended(self, code: int, why: str) -> None:
+        """The node says that there is no way in."""
+        found = self.node.obstacle
+        self._finish(judge(found) if found is not None else code, why)
+
+    def _signalled(self, number: int) -> None:
+        if self._over:
+            os._exit(128 + number)  # asked for twice
+        if self._running is not None and not self._running.called:
+            self._running.cancel()
+        if not self._over:
+            self._finish(128 + number)
+
+    def _finish(self, code: int, why: str = "") -> None:
+        if self._over:
+            return
+        self._over, self.code = True, code
+        if why:
+            complain(self._name, why)
+        if self._alarm is not None and self._alarm.active():
+            self._alarm.cancel()
+        left = self.node.stopService() if self.node.running else Deferred.fromCoroutine(_nothing())
+        left.addBoth(lambda result: self._reactor.stop() if self._reactor.running else None)
+
+
+async def _nothing() -> None:
+    return None
+
+
+def visit(name: str, where: Where, errand: Errand) -> NoReturn:
+    """Link to the dispatcher, run `errand` with the node, leave; ends the process.
+
+    :param name: of the sub-command, for its complaints.
+
+    Ctrl-C cancels what the errand awaits; an errand that ends that way as a rule catches `CancelledError`.
+    """
+    from twisted.internet import reactor
+
+    steady(reactor)
+    _logToStderr(where.debug)
+    end(name, _Visit(name, where, errand, reactor).run)
+
+
+def end(name: str, work: Callable[[], int]) -> NoReturn:
+    """End the process with what `work` returns, once its output is written; or with what its error means."""
+    try:
+        code = work()
+        sys.stdout.flush()
+    except Exception as error:
+        complain(name, explain(error))
+        code = judge(error)
+    # Whatever could not be written, Python would try to write once more.
+    try:
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
+
+
+def _logToStderr(debug: bool) -> None:
+    level = "debug" if debug else "crit"
+    observer = withLevel(LineObserver(open(2, "wb", 0, closefd=False)), level)  # noqa: SIM115  # stays open
+    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False, discardBuffer=True)

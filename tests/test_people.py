@@ -1,0 +1,57 @@
+"""The command `nodeset`: its help, its complaints, a first look at a dispatcher."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tests.commands import FURL, CommandCase
+
+NODESET = ["-c", "from nodeset.cli.main import main; main()"]
+
+
+class NodesetTests(CommandCase):
+    """What people type."""
+
+    def test_help(self) -> None:
+        """--help lists the sub-commands; each has its own, with an example."""
+        from nodeset.cli.group import COMMANDS
+
+        code, out, err = self.ask(*NODESET, "--help")
+        self.assertEqual((code, err), (0, ""))
+        for name in (name for names in COMMANDS.values() for name in names):
+            self.assertIn(f"  {name} ", out)
+            code, out_of_one, err = self.ask(*NODESET, name, "--help")
+            self.assertEqual((code, err), (0, ""))
+            self.assertIn("Example:\n", out_of_one)
+
+    def test_unknownCommand(self) -> None:
+        """A sub-command, or an option, that is none is one line with exit code 2."""
+        self.refuses(2, "'nod'", *NODESET, "nod")
+        self.refuses(2, "--nod", *NODESET, "nodes", "--nod")
+        self.refuses(2, "'soon'", *NODESET, "nodes", "--timeout", "soon")
+
+    def test_deadDispatcher(self) -> None:
+        """Without a dispatcher a command says so in time, and what to do, with exit code 3."""
+        self.refuses(3, "nodeset dispatcher", *NODESET, "nodes", "--timeout", "0.2")
+
+    def test_furlAsArgument(self) -> None:
+        """A FURL on the command line works, with a warning that everybody can see it."""
+        code, out, err = self.ask(*NODESET, "nodes", "--timeout", "0.2", "--dispatcher", FURL)
+        self.assertEqual(code, 3, err)
+        self.assertIn("warning", err.splitlines()[0])
+        self.assertNotIn("thesecret", out + err)
+
+    def test_nodes(self) -> None:
+        """`nodes` lists who is there, but for itself."""
+        self.startDispatcher()
+        other = self.spawn("-m", "nodeset", "node", "-n", "subscriber", "--event", "orders.*", "--name", "kitchen")
+        assert other.stderr is not None
+        while "subscribed" not in (line := other.stderr.readline()):
+            self.assertTrue(line, "it ended before it had subscribed")
+        code, out, err = self.ask(*NODESET, "nodes", "--json")
+        self.assertEqual((code, err), (0, ""))
+        (told,) = [msgspec.json.decode(line) for line in out.splitlines()]
+        self.assertEqual((told["name"], told["subscriptions"]), ("kitchen", ["orders.*"]))
+        code, out, err = self.ask(*NODESET, "nodes")
+        self.assertEqual((code, err), (0, ""))
+        self.assertIn("kitchen@localhost", out)
