@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TypeVar, cast
 
 import click
 
@@ -68,10 +68,10 @@ def visiting(function: F) -> F:
         where = {"dispatcher": dispatcher, "name": name_of_node, "timeout": timeout, "debug": debug}
         return function(where=where, **rest)
 
-    gather.__doc__, gather.__name__ = function.__doc__, function.__name__
-    gather.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]  # as click has it
-    place = "A file with its FURL (@FILE), pbu://host:port/ref, or the FURL, which every user of this machine can then see."
     decorated: Any = gather
+    decorated.__doc__, decorated.__name__ = function.__doc__, function.__name__
+    decorated.__click_params__ = getattr(function, "__click_params__", [])  # the arguments that stand nearer to it
+    place = "A file with its FURL (@FILE), pbu://host:port/ref, or the FURL, which every user of this machine can then see."
     for option in (
         click.option("--debug", is_flag=True, help="Show the log, and where an error comes from."),
         click.option(
@@ -86,7 +86,7 @@ def visiting(function: F) -> F:
         click.option("-d", "--dispatcher", metavar="WHERE", help=f"{place}  [default: $NODESET_DISPATCHER, or this machine's]"),
     ):
         decorated = option(decorated)
-    return decorated  # type: ignore[no-any-return]
+    return cast(F, decorated)
 
 
 def _complain(context: click.Context | None, reason: str) -> None:
