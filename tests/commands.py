@@ -11,13 +11,17 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-__all__ = ["DISPATCHER", "FURL", "NODE", "PATIENCE", "ROOT", "TWISTD", "CommandCase", "kill"]
+__all__ = ["DISPATCHER", "FURL", "NODE", "NODESET", "PATIENCE", "ROOT", "TWISTD", "CommandCase", "kill"]
 
 ROOT = Path(__file__).resolve().parent.parent
 FURL = "pb://abcdefghijklmnopqrstuvwxyz234567@tcp:127.0.0.1:5333/thesecret"
 #: Seconds after which a child counts as hung.
 PATIENCE = 30.0
-DISPATCHER, NODE = ["-m", "nodeset", "dispatcher"], ["-m", "nodeset", "node"]
+#: As the console scripts, which become daemons without -n.
+DISPATCHER = ["-c", "from nodeset.cli.dispatch import main; main()"]
+NODE = ["-c", "from nodeset.cli.node import main; main()"]
+#: The command for people.
+NODESET = ["-m", "nodeset"]
 TWISTD = ["-c", "from twisted.scripts.twistd import run; run()"]
 
 

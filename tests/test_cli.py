@@ -215,11 +215,11 @@ class ChildTests(CommandCase):
     """Both commands, started either way."""
 
     def test_module(self) -> None:
-        """`python -m nodeset` says what there is; a word that is no command is one line."""
+        """`python -m nodeset` is the command `nodeset`: it says what there is; a word that is no command is one line."""
         for words in ([], ["--help"]):
             code, out, err = self.ask("-m", "nodeset", *words)
             self.assertEqual((code, err), (0, ""))
-            self.assertIn("python -m nodeset dispatcher --help", out)
+            self.assertIn("  dispatcher ", out)
         self.assertEqual(self.ask("-m", "nodeset", "--version"), (0, f"nodeset.core version: {__version__}\n", ""))
         self.refuses(2, "no command 'bus'", "-m", "nodeset", "bus")
 

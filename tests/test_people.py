@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from tests.commands import FURL, CommandCase
-
-NODESET = ["-c", "from nodeset.cli.main import main; main()"]
+from tests.commands import FURL, NODE, NODESET, CommandCase
 
 
 class NodesetTests(CommandCase):
@@ -23,6 +21,23 @@ class NodesetTests(CommandCase):
             code, out_of_one, err = self.ask(*NODESET, name, "--help")
             self.assertEqual((code, err), (0, ""))
             self.assertIn("Example:\n", out_of_one)
+
+    def test_services(self) -> None:
+        """`nodeset dispatcher`, `nodeset node` stay in the foreground, need no extra, say so in their own --help."""
+        without = ["-c", "import sys; sys.modules['click'] = None; from nodeset.cli.main import main; main()"]
+        for words in (NODESET, without):
+            child = self.spawn(*words, "dispatcher", "--listen", "localhost:0")
+            self.awaitLine(child, "listening on")
+            member = self.spawn(*words, "node")
+            self.awaitLine(member, "linked to the dispatcher")
+            self.assertEqual((self.stop(member), self.stop(child)), (0, 0))
+            for service in ("dispatcher", "node"):
+                code, out, err = self.ask(*words, service, "--help")
+                self.assertEqual((code, err), (0, ""))
+                self.assertIn(f"Usage: nodeset {service} ", out)
+                self.assertNotIn("becomes a daemon", out)
+        self.refuses(2, "nodeset dispatcher --help", *NODESET, "dispatcher", "--bogus")
+        self.refuses(2, "pip install", *without, "nodes")
 
     def test_unknownCommand(self) -> None:
         """A sub-command, or an option, that is none is one line with exit code 2."""
@@ -44,7 +59,7 @@ class NodesetTests(CommandCase):
     def test_nodes(self) -> None:
         """`nodes` lists who is there, but for itself."""
         self.startDispatcher()
-        other = self.spawn("-m", "nodeset", "node", "-n", "subscriber", "--event", "orders.*", "--name", "kitchen")
+        other = self.spawn(*NODE, "-n", "subscriber", "--event", "orders.*", "--name", "kitchen")
         assert other.stderr is not None
         while "subscribed" not in (line := other.stderr.readline()):
             self.assertTrue(line, "it ended before it had subscribed")

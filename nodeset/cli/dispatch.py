@@ -22,8 +22,9 @@ class Options(CommonOptions):
     synopsis = "Usage: nodeset-dispatcher [options]"
     longdesc = (
         "Routes events between nodes. Nodes on this host find it by the FURL file that it writes to its state directory; "
-        "give others a copy of that file. Without -n it becomes a daemon."
+        "give others a copy of that file."
     )
+    daemon = "Without -n it becomes a daemon."
     example = (
         "  nodeset-dispatcher -n --listen localhost:5333\n"
         "  nodeset-dispatcher --listen 0.0.0.0:5333 --advertise tcp:bus.example.org:5333 --furlfile /srv/bus.furl\n"
@@ -103,8 +104,8 @@ def _build(found: Settings, twistd: Mapping[str, Any], reactor: Any, is_script: 
     return daemon
 
 
-def main() -> None:
-    """Run as a console script."""
+def main(in_front: bool = False) -> None:
+    """Run as a console script; `in_front` as the sub-command of `nodeset`, which never becomes a daemon."""
     from nodeset.cli.runner import run
 
-    run(_NAME, Options, makeService)
+    run(_NAME, Options, makeService, in_front)

@@ -6,28 +6,63 @@ Only click is imported before a sub-command runs: `nodeset --help` takes a fract
 from __future__ import annotations
 
 import os
+import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
 from importlib import import_module
-from typing import Any, Final, NoReturn, TypeVar, cast
+from typing import Any, Final, NoReturn, TypeVar
 
 import click
 
 from nodeset.version import __version__
 
-__all__ = ["COMMANDS", "nodeset", "run", "visiting"]
+__all__ = ["COMMANDS", "didYouMean", "nodeset", "run", "visiting"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: What there is, in the order of --help: by what it is for.
+#: What there is, in the order of --help: by what it is for. Each is a room of `nodeset.cli.people`.
 COMMANDS: Final[dict[str, tuple[str, ...]]] = {
+    "Run": (
+        "dispatcher",
+        "node",
+    ),
+    "Talk": (),
     "Look": ("nodes",),
+    "Share": (),
+    "Shell": ("completion",),
 }
 _NAMES: Final = tuple(name for names in COMMANDS.values() for name in names)
+#: The widest that help is set, the narrowest that it is tried.
+_WIDEST, _NARROWEST = 100, 30
+
+
+def didYouMean(word: str, names: Sequence[str]) -> str:
+    """What to add to a complaint about `word`, which is none of `names`; empty when none is like it.
+
+    >>> didYouMean("nods", ["nodes", "pub"])
+    ": did you mean 'nodes'?"
+    """
+    near = get_close_matches(word[:80], names, 2, 0.6)
+    return f": did you mean {' or '.join(map(repr, near))}?" if near else ""
+
+
+class _Formatter(click.HelpFormatter):
+    """Leaves the texts most of the width, however narrow the terminal is."""
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        """A list of words with their texts."""
+        super().write_dl(rows, min(col_max, max(self.width // 3, 12)), col_spacing)
+
+
+class _Context(click.Context):
+    formatter_class = _Formatter
 
 
 class _Group(click.Group):
     """Imports the room of a sub-command when it is named, shows them by what they are for."""
+
+    context_class = _Context
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All of them."""
@@ -38,19 +73,31 @@ class _Group(click.Group):
         if cmd_name not in _NAMES:
             return None
         found: click.Command = getattr(import_module(f"nodeset.cli.people.{cmd_name}"), cmd_name)
+        found.context_class = _Context
         return found
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the first word names; what is near it if there is none."""
+        word = args[0]
+        if word not in _NAMES and not ctx.resilient_parsing:
+            # A FURL put here by mistake is a secret after its first slash.
+            shown = ascii(word.partition("/")[0][:40])
+            ctx.fail(f"there is no command {shown}{didYouMean(word, _NAMES)}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """A section for each purpose."""
         for purpose, names in COMMANDS.items():
             rows = [(name, command.get_short_help_str(80)) for name in names if (command := self.get_command(ctx, name))]
-            with formatter.section(purpose):
-                formatter.write_dl(rows)
+            if rows:
+                with formatter.section(purpose):
+                    formatter.write_dl(rows)
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Group, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="nodeset.core version: %(version)s")
-def nodeset() -> None:
+@click.pass_context
+def nodeset(context: click.Context) -> None:
     """Publish, subscribe, call and look at the nodes of a dispatcher.
 
     \b
@@ -59,6 +106,8 @@ def nodeset() -> None:
       nodeset sub 'orders.*' &
       nodeset pub orders.created '{"id": 1}'
     """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 def visiting(function: F) -> F:
@@ -68,10 +117,10 @@ def visiting(function: F) -> F:
         where = {"dispatcher": dispatcher, "name": name_of_node, "timeout": timeout, "debug": debug}
         return function(where=where, **rest)
 
-    decorated: Any = gather
-    decorated.__doc__, decorated.__name__ = function.__doc__, function.__name__
-    decorated.__click_params__ = getattr(function, "__click_params__", [])  # the arguments that stand nearer to it
+    gather.__doc__, gather.__name__ = function.__doc__, function.__name__
+    gather.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]  # as click has it
     place = "A file with its FURL (@FILE), pbu://host:port/ref, or the FURL, which every user of this machine can then see."
+    decorated: Any = gather
     for option in (
         click.option("--debug", is_flag=True, help="Show the log, and where an error comes from."),
         click.option(
@@ -86,7 +135,7 @@ def visiting(function: F) -> F:
         click.option("-d", "--dispatcher", metavar="WHERE", help=f"{place}  [default: $NODESET_DISPATCHER, or this machine's]"),
     ):
         decorated = option(decorated)
-    return cast(F, decorated)
+    return decorated  # type: ignore[no-any-return]
 
 
 def _complain(context: click.Context | None, reason: str) -> None:
@@ -99,12 +148,10 @@ def _complain(context: click.Context | None, reason: str) -> None:
 
 def run() -> NoReturn:
     """Parse sys.argv, run the sub-command, end the process; what is wrong is one line on stderr with exit code 2."""
+    width = max(min(shutil.get_terminal_size().columns, _WIDEST) - 2, _NARROWEST)
     try:
-        code = nodeset.main(prog_name="nodeset", standalone_mode=False)
+        code = nodeset.main(prog_name="nodeset", standalone_mode=False, terminal_width=width)
         sys.stdout.flush()
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        raise SystemExit(2) from None
     except click.ClickException as error:
         _complain(getattr(error, "ctx", None), error.format_message())
         raise SystemExit(2) from None

@@ -39,9 +39,9 @@ class Options(CommonOptions):
     synopsis = "Usage: nodeset-node [subscriber|publisher] [options]"
     longdesc = (
         "A node that is there. As 'subscriber' it prints each event as a line, its payload as JSON; as 'publisher' it publishes"
-        " one event once it is linked, prints the receipt, keeps running. Both log to stderr. Without -n it becomes a daemon;"
-        " one with a role then needs --logfile, where its lines go."
+        " one event once it is linked, prints the receipt, keeps running. Both log to stderr."
     )
+    daemon = "Without -n it becomes a daemon; one with a role then needs --logfile, where its lines go."
     example = (
         "  nodeset-node -n subscriber --event 'orders.*'\n"
         """  nodeset-node -n publisher --event orders.created --payload '{"number": 3}' --once\n"""
@@ -196,8 +196,8 @@ def chooseEndpoints(reactor: Any, found: Settings) -> tuple[str, ...]:
     return (listening.endpoint,)
 
 
-def main() -> None:
-    """Run as a console script."""
+def main(in_front: bool = False) -> None:
+    """Run as a console script; `in_front` as the sub-command of `nodeset`, which never becomes a daemon."""
     from nodeset.cli.runner import run
 
-    run(_NAME, Options, makeService)
+    run(_NAME, Options, makeService, in_front)

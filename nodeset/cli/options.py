@@ -7,8 +7,8 @@ class of both. Nothing here may import the reactor: `--reactor` installs it whil
 from __future__ import annotations
 
 import getopt
-import os
 import re
+import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -53,7 +53,10 @@ def oneLine(text: object) -> str:
 class CommonOptions(usage.Options):
     """What every NodeSet command takes. A parameter that was not given is None: its default is the settings'."""
 
+    synopsis = ""
     longdesc = ""
+    #: Follows it where the command may become a daemon.
+    daemon = ""
     #: Printed at the end of --help.
     example = ""
     #: Accepted as they always were, with nothing left to do for this command.
@@ -127,17 +130,27 @@ class CommonOptions(usage.Options):
         # A flag that was not given is 0, which is no choice.
         return {name: value for name, value in found.items() if name in _SETTINGS and value not in (None, 0)}
 
+    def stayInFront(self, name: str) -> str:
+        """Be the options of the sub-command that runs the script `name` in the foreground; returns how that is called."""
+        called = name.replace("-", " ", 1)
+        self.synopsis = self.synopsis.replace(name, called)
+        lines = (line.replace(f"{name} -n", called).replace(name, called) for line in self.example.splitlines())
+        self.example = "".join(f"{line}\n" for line in lines if "twistd" not in line)
+        self.daemon = ""
+        self.idle = (*self.idle, "nodaemon")
+        return called
+
     def isShown(self, option: str) -> bool:
         """Whether --help speaks of this option."""
         return option not in self.idle
 
     def getUsage(self, width: int | None = None) -> str:
         """What the command is for, our options, then those of twistd's, with an example at the end."""
-        columns = width or min(int(os.environ.get("COLUMNS") or 80), 132)
+        columns = width or min(shutil.get_terminal_size().columns, 132)
         shown = [each for each in dict.fromkeys(self.longOpt) if self.isShown(each.rstrip("="))]
         theirs = [each for each in shown if each in self.twistds]
         parts = [
-            textwrap.fill(self.longdesc, columns),
+            textwrap.fill(f"{self.longdesc} {self.daemon}".strip(), columns),
             self._listOptions([each for each in shown if each not in theirs], columns),
         ]
         if theirs:

@@ -32,20 +32,25 @@ class _Remembering:
         return self.made
 
 
-def run(name: str, ours: type[CommonOptions], make: Any) -> None:
+def run(name: str, ours: type[CommonOptions], make: Any, in_front: bool = False) -> None:
     """Run the command `name` as its console script: parse sys.argv, then let twistd do the rest. Ends the process.
 
+    `in_front` is for the sub-command of `nodeset`: as if -n were given.
     The exit code is 2 for options that cannot be, 1 for anything else that went wrong; one line on stderr says what.
     """
     sys.argv[0] = name
     options = withTwistd(ours, f"{name}.pid")
+    called = name
+    words = sys.argv[1:]
+    if in_front:
+        called, words = options.stayInFront(name), ["-n", *words]
     try:
         try:
-            options.parseOptions()
+            options.parseOptions(words)
         finally:
             sys.stdout.flush()  # --help ends here too
     except UsageError as error:
-        complain(name, f"{error} (see {name} --help)", 2)
+        complain(name, f"{error} (see {called} --help)", 2)
     except BrokenPipeError:
         os._exit(0)  # `--help | head`; what Python would do at exit complains once more
     except OSError as error:
