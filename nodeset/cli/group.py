@@ -29,7 +29,7 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "Talk": (),
     "Look": ("nodes",),
-    "Share": (),
+    "Share": ("grant", "revoke", "furl"),
     "Shell": ("completion",),
 }
 _NAMES: Final = tuple(name for names in COMMANDS.values() for name in names)

@@ -10,6 +10,7 @@ from nodeset.cli.options import oneLine
 from nodeset.errors import (
     BadArguments,
     BadFurl,
+    BadGrant,
     BadSettings,
     InvalidAddressing,
     NotThere,
@@ -60,7 +61,7 @@ _CODES: Final[list[tuple[type[BaseException] | tuple[type[BaseException], ...], 
     ((UnknownNode, UnknownMethod), Exit.UNKNOWN),
     ((NotThere, WrongIdentity), Exit.NO_DISPATCHER),
     (Refused, Exit.REFUSED),
-    ((BadFurl, BadSettings, BadArguments, InvalidAddressing), Exit.USAGE),
+    ((BadFurl, BadGrant, BadSettings, BadArguments, InvalidAddressing), Exit.USAGE),
     ((TimedOut, OutcomeUnknown), Exit.NO_ANSWER),
     (BrokenPipeError, Exit.CLOSED_PIPE),
 ]

@@ -20,7 +20,7 @@ from nodeset.transport.files import blaming, letGo, openQuick, readWhole, reason
 from nodeset.transport.furl import DEFAULT_PLACE, LONGEST_FURL, Furl, Place, parse, parsePlace, redact
 from nodeset.transport.keys import loadKey, loadRevocations, mintMember, mintOwner, revokeLeaked, whyNotKept
 
-__all__ = ["Claim", "FurlSource", "NotThere", "claim", "find", "isFixed", "lockIdentity", "stateDirectory"]
+__all__ = ["Claim", "FurlSource", "NotThere", "claim", "fileOf", "find", "isFixed", "lockIdentity", "stateDirectory"]
 
 _LONGEST_PEM = 65536  # an RSA certificate as Foolscap makes it has 3 KiB
 _LONGEST_PATH = 4095
@@ -217,6 +217,11 @@ class _Given:
 def isFixed(source: FurlSource) -> bool:
     """Whether the FURL itself was given, so that another one never comes; what a file holds may change."""
     return isinstance(source, _Given)
+
+
+def fileOf(source: FurlSource) -> Path | None:
+    """The file that holds the FURL, which may not be there; None when the FURL itself was given."""
+    return source.path if isinstance(source, _InFile) else None
 
 
 @attrs.frozen

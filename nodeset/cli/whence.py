@@ -1,0 +1,79 @@
+"""Where the address comes from that a sub-command uses."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import attrs
+
+from nodeset import settings
+from nodeset.errors import BadFurl, BadSettings
+from nodeset.transport.files import showPath
+from nodeset.transport.furl import LONGEST_FURL, Furl, parse
+from nodeset.transport.rendezvous import FurlSource, fileOf, find, stateDirectory
+
+__all__ = ["Whence", "furlFrom", "trace", "wordOf"]
+
+
+@attrs.frozen
+class Whence:
+    """The source that counts.
+
+    :ivar origin: who says so: an option, a variable, or `the default`.
+    :ivar path: the file that holds it, None when the FURL itself was given.
+    :ivar state: the state directory, which may not be there.
+    :ivar owner: the source of the owner's FURL of the same dispatcher, if this is a rendezvous name and we may read it.
+    """
+
+    source: FurlSource
+    origin: str
+    path: Path | None
+    state: Path
+    owner: FurlSource | None
+
+    def describe(self) -> str:
+        """In a few words, without a secret."""
+        return f"{showPath(self.path)}, by {self.origin}" if self.path is not None else f"the FURL in {self.origin}"
+
+
+def trace(dispatcher: str | None, environ: Mapping[str, str]) -> Whence:
+    """What `--dispatcher` with this environment leads to. Raises `BadFurl` or `BadSettings` for what leads nowhere."""
+    found = settings.load(environ, {"dispatcher_url": dispatcher})
+    is_given = "dispatcher_url" in found.given
+    state = stateDirectory(environ, found.state_dir)
+    try:
+        source = find(None, found.dispatcher_url, option_is_default=not is_given, environ=environ, state_directory=state)
+    except (BadFurl, BadSettings) as error:
+        raise type(error)(wordOf(str(error))) from None
+    origin = "--dispatcher" if is_given else "$NODESET_DISPATCHER" if environ.get("NODESET_DISPATCHER") else "default"
+    path = fileOf(source)
+    owner = None
+    if path is not None and found.dispatcher_url.strip().startswith("pbu://"):
+        beside = path.with_name(f"{path.name.removesuffix('.furl')}.owner.furl")
+        # One that we may not read is another user's, whose dispatcher we use as a member.
+        if os.access(beside, os.R_OK):
+            owner = find(f"@{beside}", environ=environ, state_directory=state)
+    return Whence(source, origin, path, state, owner)
+
+
+def wordOf(text: str) -> str:
+    """What `rendezvous` says, in the words of the sub-commands."""
+    return text.replace("--dispatcher-url", "--dispatcher")
+
+
+def furlFrom(text: str, environ: Mapping[str, str]) -> tuple[Furl, Path | None, str | None]:
+    """The FURL that this word stands for: a file, `-` for stdin, or the FURL itself; its file, a warning.
+
+    Raises `BadFurl`, `BadSettings` or `NotThere`.
+    """
+    if text == "-":
+        return parse(sys.stdin.read(LONGEST_FURL + 1).strip()), None, None
+    try:
+        source = find(None, text, environ=environ, state_directory=stateDirectory(environ))
+    except (BadFurl, BadSettings) as error:
+        raise type(error)(str(error).removeprefix("--dispatcher-url: ")) from None
+    warning = None if source.warning is None else "a FURL as an argument shows it to every user of this machine: give its file"
+    return source.read(), fileOf(source), warning
