@@ -26,6 +26,7 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "Run": (
         "dispatcher",
         "node",
+        "init",
     ),
     "Talk": (),
     "Look": ("nodes",),
