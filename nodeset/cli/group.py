@@ -23,13 +23,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 #: What there is, in the order of --help: by what it is for. Each is a room of `nodeset.cli.people`.
 COMMANDS: Final[dict[str, tuple[str, ...]]] = {
-    "Run": (
-        "dispatcher",
-        "node",
-        "init",
-    ),
+    "Run": ("init", "dispatcher", "node"),
     "Talk": (),
-    "Look": ("nodes",),
+    "Look": ("nodes", "top"),
     "Share": ("grant", "revoke", "furl"),
     "Shell": ("completion",),
 }

@@ -89,6 +89,11 @@ class Visitor(Present):
         return self.heard(event, msg)
 
     @property
+    def is_linked(self) -> bool:
+        """Whether a link is open now."""
+        return self._peer is not None and self._peer.linked
+
+    @property
     def reason(self) -> str:
         """Why the last attempt to link failed."""
         return self._dialling.reason
@@ -201,6 +206,8 @@ class _Visit:
         if self._over:
             return
         self._over, self.code = True, code
+        if self._running is not None and not self._running.called:
+            self._running.cancel()  # it may have a terminal to give back first
         if why:
             complain(self._name, why)
         if self._alarm is not None and self._alarm.active():

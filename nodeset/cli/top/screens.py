@@ -1,0 +1,171 @@
+"""Where frames are shown: on a terminal, as plain lines, as JSON."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from nodeset.cli.top.keys import Keyboard
+from nodeset.cli.top.rates import Frame, Quantile, Row
+from nodeset.cli.top.table import View, arrange
+
+__all__ = ["JsonScreen", "PlainScreen", "Screen", "TerminalScreen", "asMapping"]
+
+_STYLES: Final = {"": "", "bold": "bold", "dim": "dim", "good": "green", "warn": "yellow", "bad": "bold red"}
+#: Lines of a frame where nobody says how many there are room for.
+_MANY: Final = 10_000
+
+
+class Screen(Protocol):
+    """Where frames go; `patient` is whether the first one, which has no rates, is kept back."""
+
+    patient: bool
+
+    def draw(self, frame: Frame | None, history: Sequence[float], view: View) -> None:
+        """Show this instead of what was shown before."""
+
+    def close(self) -> None:
+        """Leave everything as it was."""
+
+
+class PlainScreen:
+    """Frames as lines, one after the other, without anything that only a terminal understands.
+
+    :param width: of a line.
+    """
+
+    patient = True
+
+    def __init__(self, width: int) -> None:
+        self._width, self._begun = width, False
+
+    def draw(self, frame: Frame | None, history: Sequence[float], view: View) -> None:
+        """See `Screen`."""
+        lines = ["".join(text for text, _style in line).rstrip() for line in arrange(frame, (), view, self._width, _MANY)]
+        _write(("\n" if self._begun else "") + "".join(f"{line}\n" for line in lines))
+        self._begun = True
+
+    def close(self) -> None:
+        """See `Screen`."""
+
+
+class JsonScreen:
+    """Frames as JSON objects, one a line.
+
+    :param wall: Unix time.
+    """
+
+    patient = True
+
+    def __init__(self, wall: Callable[[], float]) -> None:
+        self._wall = wall
+
+    def draw(self, frame: Frame | None, history: Sequence[float], view: View) -> None:
+        """See `Screen`."""
+        told = {"time": round(self._wall(), 3), "linked": not view.trouble}
+        if view.trouble:
+            _write(msgspec.json.encode({**told, "trouble": view.trouble}).decode() + "\n")
+        elif frame is not None:
+            _write(msgspec.json.encode({**told, **asMapping(frame, view)}).decode() + "\n")
+
+    def close(self) -> None:
+        """See `Screen`."""
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def asMapping(frame: Frame, view: View) -> dict[str, Any]:
+    """What --json tells of a frame: rates per second, times in seconds, None for what is not known."""
+    found = frame.figures
+    return {
+        "site": found.site,
+        "version": found.version,
+        "boot": found.boot,
+        "uptime": found.uptime,
+        "interval": frame.seconds,
+        "events_in": frame.published,
+        "events_out": frame.delivered,
+        "bytes_in": frame.bytes_in,
+        "bytes_out": frame.bytes_out,
+        "calls": frame.calls,
+        "pending": frame.pending,
+        "rss": found.rss,
+        "lag": found.lag,
+        "p50": _seconds(frame.p50),
+        "p99": _seconds(frame.p99),
+        "dropped": frame.dropped,
+        "drops": frame.drops,
+        "nodes": [_rowAsMapping(row) for row in view.order.apply(frame.rows)],
+    }
+
+
+def _seconds(value: Quantile | None) -> float | None:
+    return value.seconds if value is not None else None
+
+
+def _rowAsMapping(row: Row) -> dict[str, Any]:
+    node = row.node
+    return {
+        "name": node.name,
+        "stream": node.stream,
+        "state": node.state,
+        "latency": node.latency,
+        "published": row.published,
+        "delivered": row.delivered,
+        "queued_events": node.queued_events,
+        "queued_bytes": node.queued_bytes,
+        "calls_running": node.calls_running,
+        "dropped": node.dropped,
+    }
+
+
+class TerminalScreen:
+    """The whole of a terminal, until closed.
+
+    :param pressed: called with each key, where there is a keyboard.
+    """
+
+    patient = False
+
+    def __init__(self, reactor: Any, pressed: Callable[[str], None]) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._console = Console(highlight=False)
+        self._live = Live(console=self._console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+        self._last: tuple[Frame | None, Sequence[float], View] | None = None
+        self._live.start()
+        self._keyboard = Keyboard(reactor, sys.stdin.fileno(), pressed) if sys.stdin.isatty() else None
+        self._resized = signal.signal(signal.SIGWINCH, lambda number, frame: reactor.callFromThread(self._again))
+
+    def draw(self, frame: Frame | None, history: Sequence[float], view: View) -> None:
+        """See `Screen`."""
+        from rich.text import Text
+
+        self._last = (frame, history, view)
+        width, height = self._console.size
+        text = Text(no_wrap=True, overflow="crop", end="")
+        for index, line in enumerate(arrange(frame, history, view, width, height)):
+            text.append("\n" if index else "")
+            for part, style in line:
+                text.append(part, _STYLES[style])
+        self._live.update(text, refresh=True)
+
+    def _again(self) -> None:
+        if self._last is not None and self._live.is_started:
+            self.draw(*self._last)
+
+    def close(self) -> None:
+        """See `Screen`."""
+        if self._live.is_started:
+            signal.signal(signal.SIGWINCH, self._resized)
+            self._live.stop()
+            if self._keyboard is not None:
+                self._keyboard.close()
