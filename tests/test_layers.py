@@ -42,6 +42,8 @@ PURE = {
     "nodeset.core.deadlines",
     "nodeset.core.duplicates",
     "nodeset.core.exchange",
+    "nodeset.core.figures.figures",
+    "nodeset.core.figures.histogram",
     "nodeset.core.grants.admission",
     "nodeset.core.grants.authority",
     "nodeset.core.grants.chain",

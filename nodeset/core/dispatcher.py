@@ -6,7 +6,10 @@ transport --opening(peer, hello, link)--> EventDispatcher --(session, frame)--> 
 from __future__ import annotations
 
 import secrets
+import time
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -21,6 +24,8 @@ from nodeset.core.batch import Beat, Bye, Confirm, Events, Frame, Held, Keep, Su
 from nodeset.core.calls.callframes import Answer, Ask, Call, Cancel, Item, More
 from nodeset.core.calls.lane import LaneFrame
 from nodeset.core.exchange import Exchange, Session
+from nodeset.core.figures.figures import Figures
+from nodeset.core.figures.weight import weigh
 from nodeset.core.grants.authority import Authority
 from nodeset.core.grants.rights import MEMBER, Rights
 from nodeset.core.grants.warrants import Warrants
@@ -59,6 +64,7 @@ class EventDispatcher(Service):
     :param verbose: log every run that is routed.
     :param fresh: whether nobody can know this dispatcher from before; with False it waits for them to come back (D6).
     :param authority: which grants count here; without one nobody can mint or revoke.
+    :param weigh: returns what the process weighs: `rss`, `fds`, `max_fds`.
     """
 
     log = Logger()
@@ -73,6 +79,7 @@ class EventDispatcher(Service):
         verbose: bool = False,
         fresh: bool = True,
         authority: Authority | None = None,
+        weigh: Callable[[], Any] = weigh,
     ) -> None:
         self.setName("nodeset-dispatcher")
         #: Random for each start; nodes tell by it whether they come back to the same one.
@@ -82,6 +89,9 @@ class EventDispatcher(Service):
         self.desk = self.exchange.calls.desk
         listing = Listing(self.exchange)
         self.desk.offer("nodes", lambda session, after="", name="": listing.page(clock.seconds(), after, name))
+        about = {"site": site, "boot": self.boot, "max_nodes": max_nodes, "max_message": max_event}
+        self._figures = Figures(self.exchange, about, _LOOK, self.getStats, weigh, time.time)
+        self.desk.offer("stats", lambda session: self._figures.told(clock.seconds()))
         matchmaker = self._matchmaker = Matchmaker(
             self.exchange.table.lookup, self.exchange.answers.sessions.get, secrets.token_bytes(32)
         )
@@ -114,6 +124,7 @@ class EventDispatcher(Service):
         """Take links."""
         Service.startService(self)
         self._draining = False
+        self._figures.begin(self._clock.seconds())
         beating = self._beating.start(_LOOK, now=False)
         beating.addErrback(lambda failure: self.log.failure("the heartbeat stopped", failure))
         self._setAlarm()
@@ -282,8 +293,8 @@ class EventDispatcher(Service):
             case Cancel() | More() | Ask():
                 self.exchange.calls.said(session, frame, now)
             case Beat():
-                if frame.pong:
-                    line.ponged(frame.pong, now)
+                if frame.pong and (took := line.ponged(frame.pong, now)) is not None:
+                    self._figures.round_trip.take(took)
             case _:
                 raise ProtocolError(f"a node does not send {type(frame).__name__}")
 
@@ -360,6 +371,7 @@ class EventDispatcher(Service):
 
     def _beat(self) -> None:
         now = self._clock.seconds()
+        self._figures.beat(now)
         self._heartbeat.looked(now)
         if self.warrants is not None:
             self.warrants.look()

@@ -390,7 +390,7 @@ class Exchange:
         if answer.stream == self._boot:
             self.presence.confirmed(session, answer)
             return
-        self.answers.confirm(session, answer)
+        self.answers.confirm(session, answer, now)
         if session.retiring:
             self.retireIfIdle(session, now)
 

@@ -66,12 +66,13 @@ class Line:
         self.writer.write(Beat(number))
         self.writer.flush()
 
-    def ponged(self, number: int, now: float) -> None:
-        """The answer to a ping, if it is the one to the last."""
+    def ponged(self, number: int, now: float) -> float | None:
+        """The answer to a ping, if it is the one to the last; returns how long it took, in seconds."""
         if number != self.pinged:
-            return
+            return None
         took, session, self.pinged = now - self.pinged_at, self.session, 0
         session.latency = took if session.latency is None else session.latency + _SHARE * (took - session.latency)
+        return took
 
 
 def pingSome(lines: list[Line], second: int, clock: IReactorTime) -> None:

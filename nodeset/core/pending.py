@@ -19,13 +19,17 @@ __all__ = ["Pending", "Piece"]
 
 @attrs.define(eq=False)
 class Piece:
-    """Events `first` to `last` of one stream, which all wait for the same sessions; the counts are for each event."""
+    """Events `first` to `last` of one stream, which all wait for the same sessions; the counts are for each event.
+
+    `routed` is when they were.
+    """
 
     first: int
     last: int
     waiting: set[str]
     matched: int
     level: Level = Level.DELIVERED
+    routed: float = 0.0
     delivered: int = 0
     dropped: int = 0
     lost: int = 0

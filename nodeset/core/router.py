@@ -126,7 +126,7 @@ class Router:
 
     def _give(self, receivers: list[_Receiver], run: Events, now: float) -> None:
         self._answers.counters["published"] += len(run.lengths)
-        self._answers.expect(run, [session for session, _quota in receivers])
+        self._answers.expect(run, [session for session, _quota in receivers], now)
         if run.mode is Mode.ONE:
             for session, _quota in receivers:
                 self._takers.give(run.stream, run.first, run.last, session.stream)

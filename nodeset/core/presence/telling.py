@@ -39,6 +39,7 @@ class Presence:
         self, stream: str, answers: Answers, alarms: Alarms, woken: dict[str, Session], settled: bool, most: int = MAX_LOG
     ) -> None:
         self._stream, self._sessions, self._counters = stream, answers.sessions, answers.counters
+        self._drop = answers.drop
         self._alarms, self._woken, self._most = alarms, woken, most
         self.settled = settled
         self._order: list[str] = []
@@ -216,7 +217,7 @@ class Presence:
         if watch.sent < self._before:
             missed = self._before - watch.sent
             self._counters["presence_dropped"] += missed
-            session.countDrop("presence", missed)
+            self._drop(session, "presence", missed)
             watch.sent = self._before
             self._tellAll(session, watch)
         log, at, size = self._log, watch.sent - self._before, 0

@@ -1,0 +1,1 @@
+"""What the parts of NodeSet measure of themselves."""
