@@ -13,7 +13,7 @@ from nodeset.core.figures.weight import Scales, Weight
 from nodeset.core.heartbeat import INTERVAL
 from nodeset.core.node import Node
 from nodeset.core.utils import catch
-from nodeset.errors import Refused
+from nodeset.errors import BadArguments, Refused
 from nodeset.testing import Site
 from nodeset.version import __version__
 from tests.sites import Order, SiteCase
@@ -209,3 +209,42 @@ class StatsTests(SiteCase):
         self.assertIn("uptime", self.ask(self.site.node(Node, name="in", grant=let_in)))
         with self.assertRaises(Refused):
             self.ask(self.site.node(Node, name="out", grant=kept_out))
+
+
+class NodeFiguresTests(SiteCase):
+    """What a node tells of itself."""
+
+    def test_figures(self) -> None:
+        """Every node answers `nodeset.figures`, which is not among the methods that it exposes."""
+        node, shop = self.site.node(Node, name="asker"), self.site.node(Slow, name="shop")
+        shop.work.callback(None)
+        self.publishes(node)
+        self.site.clock.rightNow += 8.0  # it was stopped
+        self.site.advance(20.0)
+        told = self.site.wait(node.call("shop", "nodeset.figures"))
+        self.assertEqual((told["version"], told["subscriptions"], told["counters"]["received"]), (__version__, 1, 1))
+        self.assertAlmostEqual(told["lag"], 8.0 - INTERVAL, delta=0.1)
+        self.assertAlmostEqual(told["uptime"], self.site.clock.seconds(), delta=0.1)
+        self.assertEqual(json.loads(json.dumps(told)), told)
+        self.assertEqual(next(info.methods for info in self.site.wait(node.nodes()) if info.name == "shop"), [])
+        self.assertEqual(shop.getSubscriptions(), ["orders.created"])
+
+    def test_all(self) -> None:
+        """All nodes of a name are asked by one call, each answers for itself."""
+        node = self.site.node(Node, name="asker")
+        streams = {each._peer.stream for _ in range(3) if (each := self.site.node(Slow, name="shop"))._peer}
+        replies = self.site.wait(node.call("shop", "nodeset.figures", mode="all"))
+        self.assertEqual({reply.stream for reply in replies if reply.value["version"] == __version__}, streams)
+
+    def test_grants(self) -> None:
+        """Who may not call a node is not told."""
+        owner = self.site.node(Node, name="owner", grant=self.site.owner)
+        out = self.site.node(Node, name="out", grant=self.site.wait(owner.grant(call=["calc/add"])))
+        self.site.node(Slow, name="shop")
+        self.failing(Refused, out.call("shop", "nodeset.figures"))
+        self.failing(Refused, out.call("calc", "nodeset.figures"))
+
+    def test_arguments(self) -> None:
+        """It takes no arguments."""
+        node = self.site.node(Node, name="asker")
+        self.failing(BadArguments, node.call("asker", "nodeset.figures", 1))

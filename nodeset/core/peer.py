@@ -9,6 +9,7 @@ import random
 import secrets
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -22,6 +23,8 @@ from nodeset.core.calls.callframes import Answer, Call, Item
 from nodeset.core.calls.lane import LaneFrame
 from nodeset.core.calls.phone import Phone
 from nodeset.core.ear import Ear
+from nodeset.core.figures.histogram import Lateness
+from nodeset.core.figures.weight import weigh
 from nodeset.core.heartbeat import INTERVAL, Heartbeat
 from nodeset.core.hello import Hello, fitted, streamOf, unpackOpened
 from nodeset.core.inbox import Inbox
@@ -88,6 +91,8 @@ class Peer:
         self._screen = Screen(self._inbox, self.counters)
         self._shift = Shift(self._inbox, self._screen, deliver, clock, self._writer.write)
         self._heartbeat = Heartbeat()
+        self._lateness, self._began = Lateness(INTERVAL), clock.seconds()
+        self.phone.callee.figures = self.figures
         self._reconnector = makeReconnector(self, clock, lambda attempt: retryDelay(attempt, draw))
         self._beating = LoopingCall(self._beat)
         self._beating.clock = clock
@@ -122,6 +127,8 @@ class Peer:
     def start(self) -> None:
         """Open a link, keep one open."""
         self._running = self._shift.open = True
+        self._began = self._clock.seconds()
+        self._lateness.begin(self._began)
         beating = self._beating.start(INTERVAL, now=False)
         beating.addErrback(lambda failure: self.log.failure("{name}: the heartbeat stopped", failure, name=self.name))
         self._reconnector.start()
@@ -188,6 +195,21 @@ class Peer:
     def _subscriptionRefused(self, pattern: str, reason: str) -> None:
         self._watch(pattern)
         self.log.warn("{name}: no subscription to {pattern}: {reason}", name=self.name, pattern=pattern, reason=reason)
+
+    def figures(self) -> dict[str, Any]:
+        """What this node measures of itself, for who calls its method `nodeset.figures`: its `version`, `uptime` in seconds,
+        `lag` (the greatest lateness of its reactor in the last minute, in seconds), `rss` of its process in bytes (None where
+        that is not known), `subscriptions`, and its `counters` since it was started.
+        """
+        now = self._clock.seconds()
+        return {
+            "version": __version__,
+            "uptime": round(now - self._began, 3),
+            "lag": round(self._lateness.worst(now), 6),
+            "rss": weigh().rss,
+            "subscriptions": len(self._subscriptions.held()),
+            "counters": dict(self.counters),
+        }
 
     def _poke(self) -> None:
         if not self._leaving:
@@ -290,6 +312,7 @@ class Peer:
 
     def _beat(self) -> None:
         now = self._clock.seconds()
+        self._lateness.beat(now)
         self._inbox.expire(now)
         self.keeping.tick()
         self._heartbeat.looked(now)

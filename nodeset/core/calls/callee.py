@@ -30,10 +30,12 @@ from nodeset.core.patience import cancel, deferredOf
 from nodeset.core.tracing import Visit
 from nodeset.errors import BadArguments, ProtocolError
 
-__all__ = ["MAX_STUCK", "Callee"]
+__all__ = ["FIGURES", "MAX_STUCK", "Callee"]
 
 #: Calls that a node has at a time, those included that were cancelled and run on; the dispatcher sends it fewer.
 MAX_STUCK: Final = 2_000
+#: What every node answers: what it measures of itself.
+FIGURES: Final = "nodeset.figures"
 _PLAIN: Final = frozenset({type(None), bool, int, float, str, list, dict, tuple})
 _FURL = re.compile(r"pb://[^\s'\"]*")
 #: Frames of a traceback that are told.
@@ -46,6 +48,13 @@ Key = tuple[str, int]
 class _Method:
     exposed: Exposed
     function: Callable[..., Any]
+
+
+def _nothing() -> None:
+    """What takes no arguments."""
+
+
+_TELLING: Final = Exposed(FIGURES, FIGURES, compileSignature(_nothing, FIGURES, bound=False))
 
 
 @attrs.define(eq=False)
@@ -83,6 +92,8 @@ class Callee:
         self._clock, self._put, self._counters = clock, put, counters
         self._methods = {name: _Method(one, getattr(owner, one.method)) for name, one in exposed.items()}
         self.exposed = list(exposed)
+        #: What is told of this node to who calls `FIGURES`.
+        self.figures: Callable[[], dict[str, Any]] = dict
         self._waiting: deque[tuple[Call, float]] = deque()
         self._running: dict[Key, _Running] = {}
         self._stuck = 0
@@ -136,6 +147,8 @@ class Callee:
     def _run(self, call: Call, then: float) -> None:
         key = call.caller, call.id
         method = self._methods.get(call.method)
+        if method is None and call.method == FIGURES:
+            method = _Method(_TELLING, self.figures)
         if method is None:
             self._answer(key, Ending.NO_METHOD, f"{self._name} exposes no method {call.method[:100]!r}".encode())
             return

@@ -1,0 +1,1 @@
+"""Metrics of your own: count in one place, show in another."""
