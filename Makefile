@@ -3,12 +3,13 @@
 # make bench   NodeSet beside the brokers that one would pick else; QUICK=1 for two minutes of it, OPTIONS=--help for more
 # make faults  every fault scenario, half an hour; make faults QUICK=1 is the short version
 # make lint    ruff, mypy: the quick half of it
+# make docs    the documentation as a site, in docs/_build
 # make clean   back to a fresh clone, .venv included
 
 PYTHON ?= python3
 STAMP := .venv/.installed
 
-.PHONY: demo test bench faults lint clean .venv
+.PHONY: demo test bench docs faults lint clean .venv
 .DEFAULT_GOAL := test
 
 demo: .venv
@@ -20,6 +21,10 @@ test: .venv
 bench: .venv
 	@.venv/bin/python -m benchmarks.run $(if $(QUICK),--quick) $(OPTIONS)
 
+docs: .venv
+	@.venv/bin/python -m sphinx -q -W --keep-going -n -d docs/_build/doctrees docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
 faults: .venv
 	@.venv/bin/python -m tests.faults.run $(if $(QUICK),--quick)
 
@@ -29,7 +34,7 @@ lint: .venv
 	@.venv/bin/python -m mypy
 
 clean:
-	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .hypothesis .demo .bench _trial_temp* .coverage* htmlcov
+	@rm -rf .venv build dist docs/_build *.egg-info .mypy_cache .ruff_cache .hypothesis .demo .bench _trial_temp* .coverage* htmlcov
 	@rm -f twisted/plugins/dropin.cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

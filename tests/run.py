@@ -27,6 +27,8 @@ WAITING = {
     "commands": ("tests.test_cli", "tests.test_cli_bad", "tests.test_cli_node"),
     "faults": ("tests.test_faults", "tests.test_restart"),
 }
+#: How the site of the documents is made, as `make docs` does: every warning is an error.
+SITE = ("-q", "-W", "--keep-going", "-n")
 #: Seconds after which a part counts as hung.
 PATIENCE = 900.0
 #: Seconds that a process which was told to stop has to go.
@@ -64,6 +66,7 @@ def listParts(temp: Path) -> list[list[Part]]:
         [Part("ruff check", [*python, "ruff", "check", "."])],
         [Part("ruff format", [*python, "ruff", "format", "--check", "."])],
         [Part("mypy", [*python, "mypy"])],
+        [Part("docs", [*python, "sphinx", *SITE, "-d", str(temp / "doctrees"), "docs", str(temp / "site")])],
         [Part(row, [*trial, str(temp / row), *names], is_trial=True) for row, names in rows.items()],
         [Part("packaging", [*trial, str(temp / "packaging"), PACKAGING], is_trial=True)],
     ]

@@ -1,6 +1,6 @@
 """What the chunks of a stream are to those at its ends: values, of which a formatter makes bytes.
 
-Only the name travels, never code: both ends must know it. A class of your own is registered once in each process:
+Only the name travels, never code: both ends must know it. A class of your own is registered once in each process::
 
     @registerFormatter
     class Points(Formatter):
