@@ -1,4 +1,6 @@
-"""Services that publish to each other through a stateless dispatcher, over TLS from the first run::
+"""Services that publish to each other through a stateless dispatcher, over TLS from the first run.
+
+::
 
     import nodeset
 

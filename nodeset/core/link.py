@@ -1,4 +1,6 @@
-"""The contract of a link: one side's view of a connection that carries batches::
+"""The contract of a link: one side's view of a connection that carries batches.
+
+::
 
     dialler                          acceptor
     dial(hello, receiver)   ->       opening(peer, hello, link) -> (receiver, opened)

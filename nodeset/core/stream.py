@@ -1,4 +1,6 @@
-"""Streams: chunks pushed from node to node, past the dispatcher, which introduces the two, no more::
+"""Streams: chunks pushed from node to node, past the dispatcher, which introduces the two, no more.
+
+::
 
     class Recorder(StreamNode):
         def onStream(self, name, data):        # called for each chunk of the streams of what it subscribes to

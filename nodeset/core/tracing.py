@@ -1,4 +1,6 @@
-"""Which trace the running code is part of::
+"""Which trace the running code is part of.
+
+::
 
     with tracing.span("checkout"):
         node.publish("orders.created", Order, id=1)      # handlers that get it continue the trace
