@@ -40,6 +40,9 @@ autodoc_default_options = {"members": True, "show-inheritance": True}
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
 
+pygments_style = "friendly"
+pygments_dark_style = "github-dark"
+
 html_theme = "furo"
 html_title = "NodeSet"
 html_static_path = ["_static"]
