@@ -76,10 +76,9 @@ def write(directory: Path, files: dict[str, str]) -> None:
         _makeDirectory(directory, made)
         for file, text in files.items():
             path = directory / file
-            with blaming(path):
-                with path.open("x", encoding="utf-8") as opened:
-                    made.append(path)
-                    opened.write(text)
+            with blaming(path), path.open("x", encoding="utf-8") as opened:
+                made.append(path)
+                opened.write(text)
     except BaseException:
         for path in reversed(made):
             _remove(path)

@@ -52,7 +52,7 @@ def main() -> None:
     reactor: Any = installed
     node = $node(name="$name")
     linked = node.start()
-    linked.addCallbacks(lambda node: print("$name is linked", flush=True), lambda failure: print(failure.value))
+    linked.addCallbacks(lambda node: print("linked", flush=True), lambda failure: print(failure.value))
     node.startService()
     reactor.addSystemEventTrigger("before", "shutdown", node.stopService)
     reactor.run()
@@ -65,7 +65,7 @@ if __name__ == "__main__":
 _TEST = '''\
 """What $name promises.
 
-Run it by `trial test_$name` or by `pytest`: it needs no dispatcher and no socket, and waits for nothing.
+Run it by `python -m twisted.trial test_$name` or by `pytest`: it needs no dispatcher, no socket, no waiting.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ A node of NodeSet. `$name.py` has it, `test_$name.py` its test.
 
 ```console
 $$ pip install -e '.[test]'                # once
-$$ trial test_$name                        # the test; pytest runs it as well
+$$ python -m twisted.trial test_$name      # the test; pytest runs it as well
 ```
 
 Start it, in three terminals:

@@ -17,7 +17,7 @@ def init(directory: str) -> None:
     \b
     Example:
       nodeset init kitchen
-      cd kitchen && trial test_kitchen
+      cd kitchen && python -m twisted.trial test_kitchen
     """
     from nodeset.cli.visit import end
 
@@ -44,11 +44,11 @@ def _run(directory: str) -> int:
     if path.resolve() != Path.cwd():
         click.echo(f"  cd {clean(shlex.quote(directory))}")
     for command, why in (
-        (f"trial test_{name}", "its test"),
+        (f"python -m twisted.trial test_{name}", "its test"),
         ("nodeset dispatcher", "in a terminal of its own"),
         (f"python {name}.py", "the node, in another"),
         (f'nodeset pub {name}.noted \'{{"text": "hello"}}\'', ""),
     ):
-        click.echo(f"  {command:<30}  # {why}" if why else f"  {command}")
+        click.echo(f"  {command:<40}  # {why}" if why else f"  {command}")
     click.echo("README.md has more.")
     return 0
