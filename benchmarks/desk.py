@@ -22,9 +22,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from benchmarks.chunks import Meter
-from benchmarks.ledger import Ledger
-from benchmarks.rounds import Rounds
 from benchmarks.work import Work
+from nodeset.cli.bench.ledger import Ledger
+from nodeset.cli.bench.rounds import Rounds
 
 __all__ = ["THRESHOLDS", "Desk"]
 

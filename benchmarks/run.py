@@ -25,10 +25,10 @@ from benchmarks.install import obtain
 from benchmarks.measure import describeMachine
 from benchmarks.peers import KEPT, PEERS, findPace, findPeer, load
 from benchmarks.plot import drawBars
-from benchmarks.pump import TOGETHER
 from benchmarks.report import makeTable
 from benchmarks.rows import BARS, WORKS, Job, planWork
 from benchmarks.scene import Run, play
+from nodeset.cli.bench.pump import TOGETHER
 
 __all__ = ["main"]
 

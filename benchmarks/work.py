@@ -8,33 +8,16 @@ from typing import Final
 
 import msgspec
 
+from nodeset.cli.bench.event import BATCH, METHOD, NOTE, TEXT, Event
+
 __all__ = ["BATCH", "EVENT", "FILL", "METHOD", "MIXED", "NAMES", "NOTE", "TEXT", "Event", "Work", "drawSizes"]
 
 EVENT: Final = "bench.event"
 #: The events of the mixed work are called bench.mixed.0 to bench.mixed.99.
 MIXED: Final = "bench.mixed"
-#: The method that is called.
-METHOD: Final = "countUp"
 NAMES: Final = 100
-TEXT: Final = "orders.created"
-NOTE: Final = "twelve bowls of soup"
-#: Events handed over at a time where a work hands over many: `publishMany`, or a blob of the batching by hand.
-BATCH: Final = 500
 _SMALLEST, _LARGEST = 50, 64 * 1024
 FILL: Final = "x" * _LARGEST
-
-
-class Event(msgspec.Struct):
-    """What every peer sends as JSON, about 110 bytes; NodeSet sends a message class of the same fields.
-
-    `stamp` is the monotonic clock of this machine when the event was published, `source` the number of its publisher.
-    """
-
-    number: int
-    text: str
-    stamp: float
-    source: int
-    note: str
 
 
 class Work(msgspec.Struct, frozen=True):

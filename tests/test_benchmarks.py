@@ -12,16 +12,17 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks.desk import THRESHOLDS
 from benchmarks.figures import judge, sumUp
-from benchmarks.ledger import Ledger, percentile
 from benchmarks.measure import parseStat, parseStatus
-from benchmarks.pacing import Pace
 from benchmarks.peers import PEERS, findPace, findPeer
-from benchmarks.pump import TOGETHER, Pump
 from benchmarks.report import align, makeTable
 from benchmarks.rows import BARS, WORKS, Bar, planWork
 from benchmarks.scene import Run
 from benchmarks.work import BATCH, Event, drawSizes
 from nodeset.cli import service
+from nodeset.cli.bench.ledger import Ledger
+from nodeset.cli.bench.pacing import Pace
+from nodeset.cli.bench.pump import TOGETHER, Pump
+from nodeset.cli.bench.sample import percentile
 
 
 def makeLedger(count: int, publishers: int = 1, ordered: bool = True, timed: bool = False) -> Ledger:

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks.chunks import CHUNK, CHUNKS, Meter
-from benchmarks.rounds import Rounds, answerTo
 from benchmarks.work import Event, Work
+from nodeset.cli.bench.rounds import Rounds, answerTo
 
 
 class RoundsTests(SynchronousTestCase):

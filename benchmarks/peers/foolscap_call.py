@@ -9,8 +9,8 @@ import msgspec
 from benchmarks.desk import Desk
 from benchmarks.peers import Place, Server, load, pythonServer
 from benchmarks.peers.foolscap import DEBIAN, FURL, PYTHON, TITLE, makeTub, reactor, serveReference
-from benchmarks.rounds import Rounds, answerTo
 from benchmarks.work import Event
+from nodeset.cli.bench.rounds import Rounds, answerTo
 
 __all__ = ["DEBIAN", "PACE", "PYTHON", "SETTINGS", "TITLE", "publisher", "serveHere", "server", "subscriber"]
 

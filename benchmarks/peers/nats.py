@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 
 from benchmarks.desk import Desk
-from benchmarks.pacing import Pace
 from benchmarks.peers import Place, Server, load
 from benchmarks.work import EVENT, FILL, MIXED, NAMES, NOTE, TEXT, Event, Work, drawSizes
+from nodeset.cli.bench.pacing import Pace
 
 TITLE = "nats-py"
 SETTINGS = ""

@@ -10,8 +10,8 @@ import msgspec
 from benchmarks.desk import Desk
 from benchmarks.peers import Place
 from benchmarks.peers.nats import DEBIAN, PYTHON, TITLE, connect, serveHere, server
-from benchmarks.rounds import Rounds, answerTo
 from benchmarks.work import METHOD, Event
+from nodeset.cli.bench.rounds import Rounds, answerTo
 
 __all__ = ["DEBIAN", "PACE", "PYTHON", "SETTINGS", "TITLE", "publisher", "serveHere", "server", "subscriber"]
 

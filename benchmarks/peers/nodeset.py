@@ -10,10 +10,11 @@ from functools import partial
 from typing import Any
 
 from benchmarks.desk import Desk
-from benchmarks.pacing import Pace
 from benchmarks.peers import Place, Server, load
-from benchmarks.pump import Pump
-from benchmarks.work import BATCH, EVENT, FILL, MIXED, NAMES, NOTE, TEXT, Work, drawSizes
+from benchmarks.work import BATCH, EVENT, FILL, MIXED, NAMES, TEXT, Work, drawSizes
+from nodeset.cli.bench.pacing import Pace
+from nodeset.cli.bench.pump import Pump
+from nodeset.cli.bench.sending import Send, eachByItself, keepPace, makeMessage, manyAtOnce
 
 TITLE = "NodeSet"
 SETTINGS = ""
@@ -50,23 +51,7 @@ def _reactor() -> Any:
 
 
 def _messages(work: Work) -> Any:
-    import nodeset
-
-    class Event(nodeset.NodeMessage):
-        """The five fields."""
-
-        number: int
-        text: str
-        stamp: float
-        source: int
-        note: str
-
-    class OneEvent(Event):
-        """The same, for exactly one of those that match."""
-
-        _delivery_mode = "one"
-
-    return OneEvent if work.kind == "one" else Event
+    return makeMessage("one" if work.kind == "one" else "all")
 
 
 def runNodes(nodes: list[Any], then: Callable[[], object]) -> None:
@@ -148,7 +133,7 @@ def publisher(desk: Desk, place: Place) -> None:
     def go(_: object = None) -> None:
         for pump in pumps:
             if work.kind == "paced":
-                _pace(pump, Pace(work.rate, work.count))
+                keepPace(pump, Pace(work.rate, work.count), later)
             else:
                 pump.turn()
 
@@ -159,27 +144,12 @@ def publisher(desk: Desk, place: Place) -> None:
     runNodes(nodes, ready)
 
 
-def _sender(work: Work, node: Any, message: Any, source: int) -> Callable[[int, int, Any, Any], None]:
-    publish, publishMany, monotonic = node.publish, node.publishMany, time.monotonic
-
-    def sendEach(first: int, last: int, confirm: Any, fail: Any) -> None:
-        for number in range(first, last):
-            publish(EVENT, message, number=number, text=TEXT, stamp=monotonic(), source=source, note=NOTE).addCallbacks(
-                confirm, fail
-            )
-
-    def sendMany(first: int, last: int, confirm: Any, fail: Any) -> None:
-        for number in range(first * BATCH, last * BATCH, BATCH):
-            items = [
-                {"number": one, "text": TEXT, "stamp": monotonic(), "source": source, "note": NOTE}
-                for one in range(number, number + BATCH)
-            ]
-            publishMany(EVENT, message, items).addCallbacks(confirm, fail)
-
+def _sender(work: Work, node: Any, message: Any, source: int) -> Send:
     if work.kind == "many":
-        return sendMany
+        return manyAtOnce(node, EVENT, message, source)
     if work.kind != "mixed":
-        return sendEach
+        return eachByItself(node, EVENT, message, source)
+    publish, monotonic = node.publish, time.monotonic
     sizes = drawSizes(work.count)[source :: work.publishers]
     names = [f"{MIXED}.{index}" for index in range(NAMES)]
 
@@ -191,18 +161,6 @@ def _sender(work: Work, node: Any, message: Any, source: int) -> Callable[[int, 
             )
 
     return sendMixed
-
-
-def _pace(pump: Pump, pace: Pace) -> None:
-    """Publish what is due, every millisecond."""
-    start = time.monotonic()
-
-    def tick() -> None:
-        pump.publishUpTo(pace.due(time.monotonic() - start))
-        if pump.sent < pace.count:
-            later(0.001, tick)
-
-    tick()
 
 
 def subscriber(desk: Desk, place: Place) -> None:

@@ -9,8 +9,8 @@ import msgspec
 from benchmarks.desk import Desk
 from benchmarks.peers import Place, load
 from benchmarks.peers.rabbitmq import DEBIAN, PYTHON, TITLE, serveHere, server
-from benchmarks.rounds import Rounds, answerTo
 from benchmarks.work import METHOD, Event
+from nodeset.cli.bench.rounds import Rounds, answerTo
 
 __all__ = ["DEBIAN", "PACE", "PYTHON", "SETTINGS", "TITLE", "publisher", "serveHere", "server", "subscriber"]
 

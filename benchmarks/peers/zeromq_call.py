@@ -7,8 +7,8 @@ import msgspec
 from benchmarks.desk import Desk
 from benchmarks.peers import Place, Server, load, pythonServer
 from benchmarks.peers.zeromq import DEBIAN, PYTHON, TITLE
-from benchmarks.rounds import Rounds, answerTo
 from benchmarks.work import Event
+from nodeset.cli.bench.rounds import Rounds, answerTo
 
 __all__ = ["DEBIAN", "PACE", "PYTHON", "SETTINGS", "TITLE", "publisher", "serveHere", "server", "subscriber"]
 

@@ -25,7 +25,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "Run": ("init", "dispatcher", "node"),
     "Talk": (),
-    "Look": ("nodes", "top", "doctor"),
+    "Look": ("nodes", "top", "doctor", "bench"),
     "Share": ("grant", "revoke", "furl"),
     "Shell": ("completion",),
 }

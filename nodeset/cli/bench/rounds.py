@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from array import array
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
-from benchmarks.ledger import percentile
-from benchmarks.work import NOTE, TEXT, Event, Work
+from nodeset.cli.bench.event import NOTE, TEXT, Event
+from nodeset.cli.bench.sample import Sample
 
 __all__ = ["Rounds", "answerTo"]
 
@@ -16,6 +15,18 @@ __all__ = ["Rounds", "answerTo"]
 def answerTo(request: Any) -> Event:
     """What the method of every system returns: the five fields, the number one higher, so that no echo is taken for it."""
     return Event(request.number + 1, request.text, request.stamp, request.source, request.note)
+
+
+class Asked(Protocol):
+    """What is asked: so many calls, so many of them under way."""
+
+    @property
+    def count(self) -> int:
+        """How many."""
+
+    @property
+    def window(self) -> int:
+        """How many at a time."""
 
 
 class Rounds:
@@ -28,13 +39,21 @@ class Rounds:
     :param over: called once: when all have been answered, or one has failed.
     """
 
-    def __init__(self, work: Work, ask: Callable[[Event], object], over: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self,
+        work: Asked,
+        ask: Callable[[Event], object],
+        over: Callable[[], object] = lambda: None,
+        note: str = NOTE,
+        source: int = 0,
+    ) -> None:
+        self._note, self._source = note, source
         self._count, self._window, self._ask, self._over = work.count, work.window, ask, over
         self._asked = 0
         self._waiting = dict[int, float]()
         self.answered = 0
         self.wrong = ""
-        self._latencies = array("d")
+        self._latencies = Sample()
 
     def begin(self) -> None:
         """Put as many calls under way as the window holds."""
@@ -48,15 +67,16 @@ class Rounds:
             return None
         self._asked = number + 1
         self._waiting[number] = stamp = time.monotonic()
-        return Event(number, TEXT, stamp, 0, NOTE)
+        return Event(number, TEXT, stamp, self._source, self._note)
 
     def note(self, answer: Any) -> None:
         """An answer has come."""
         stamp = self._waiting.pop(answer.number - 1, None)
-        if stamp is None or (answer.text, answer.stamp, answer.source, answer.note) != (TEXT, stamp, 0, NOTE):
+        wanted = (TEXT, stamp, self._source, self._note)
+        if stamp is None or (answer.text, answer.stamp, answer.source, answer.note) != wanted:
             self.fail(f"a wrong answer: {answer!r:.200}")
             return
-        self._latencies.append(time.monotonic() - stamp)
+        self._latencies.add(time.monotonic() - stamp)
         self.answered += 1
         if self.answered == self._count:
             self._over()
@@ -65,6 +85,13 @@ class Rounds:
         """An answer has come: ask the next."""
         self.note(answer)
         self._next()
+
+    def finish(self) -> None:
+        """Ask no more: it is over when what was asked is answered."""
+        if self._asked < self._count:
+            self._count = self._asked
+            if self.answered == self._count and not self.wrong:
+                self._over()
 
     def fail(self, why: object) -> None:
         """A call has failed: nothing more is asked."""
@@ -79,4 +106,4 @@ class Rounds:
 
     def figures(self) -> dict[str, float]:
         """The latencies of the round trips in microseconds."""
-        return {f"p{share}": percentile(self._latencies, share / 100) * 1e6 for share in (50, 99)}
+        return self._latencies.figures()

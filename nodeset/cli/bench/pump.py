@@ -53,6 +53,14 @@ class Pump:
             first, self.sent = self.sent, last
             self._send(first, last, self._confirm, self._fail)
 
+    def finish(self) -> None:
+        """Publish no more: it is through when what was published is confirmed."""
+        if self.sent < self._count:
+            self._count = self._next = self.sent
+            self._then = self._done
+            if self.confirmed == self.sent:
+                self._done()
+
     def _wake(self) -> None:
         self._next, self._then = self._count, self._done
         self._later(0, self.turn)

@@ -1,0 +1,1 @@
+"""The rooms of `nodeset bench`, on which `make bench` stands as well."""
