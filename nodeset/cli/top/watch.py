@@ -1,4 +1,4 @@
-"""Asking a dispatcher for its figures, again and again."""
+"""Asking a dispatcher for its figures, every so many seconds."""
 
 from __future__ import annotations
 
