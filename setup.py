@@ -88,6 +88,7 @@ setup(
             "nodeset = nodeset.cli.main:main",
             "nodeset-dispatcher = nodeset.cli.dispatch:main",
             "nodeset-node = nodeset.cli.node:main",
+            "nodeset-monitor = nodeset.cli.monitor:main",
         ]
     },
 )

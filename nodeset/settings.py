@@ -33,6 +33,10 @@ _GC: Final = ("tuned", "default")
 _YES, _NO = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off", ""})
 _FURL = re.compile(r"pb:/.*", re.DOTALL)
 _QUOTES: Final = "'\""
+#: A look costs a dispatcher some milliseconds.
+_OFTENEST: Final = 0.5
+#: Each label has twenty metrics.
+_MOST_LABELS: Final = 1000
 #: A day; a longer wait for one event is a slip of the pen.
 _LONGEST = 86400.0
 #: The variables that the design names; any other is NODESET_ with the setting's name.
@@ -121,6 +125,28 @@ def _readGc(value: object) -> str:
     return _readWord(value, _GC)
 
 
+def _readInterval(value: object) -> float:
+    seconds = _readSeconds(value)
+    if seconds < _OFTENEST:
+        raise BadSettings(f"{_show(value)} is too often: give {_OFTENEST:g} seconds or more")
+    return seconds
+
+
+def _readLabels(value: object) -> int:
+    return _readCount(value, _MOST_LABELS)
+
+
+def _readOptionalPlace(value: object) -> str | None:
+    if value is None:
+        return None
+    text = str(value).strip()
+    host, colon, port = text.rpartition(":")
+    is_port = port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535
+    if is_port and (host or not colon) and text.isprintable() and len(text) <= 300:
+        return f"{host or LOCALHOST}:{int(port)}"
+    raise BadSettings(f"{_show(value)} is no place to listen: give a port, or host:port, such as {LOCALHOST}:9464")
+
+
 def _readList(value: object) -> tuple[str, ...]:
     parts: Iterable[Any] = value.split(",") if isinstance(value, str) else value if isinstance(value, Iterable) else ()
     read = tuple(part.strip() if isinstance(part, str) else part for part in parts)
@@ -176,6 +202,14 @@ class Settings:
     furlfile: tuple[str, ...] = attrs.field(default=(), converter=_readList)
     #: `tuned` for services, or Python's `default`.
     gc: str = attrs.field(default="tuned", converter=_readGc)
+    #: How often a monitor looks.
+    interval: float = attrs.field(default=5.0, converter=_readInterval)
+    #: Where a monitor shows its metrics to Prometheus, `host:port`; None is nowhere.
+    metrics: str | None = attrs.field(default=None, converter=_readOptionalPlace)
+    #: Labels of nodes that have metrics of their own; those of all others are summed.
+    max_labels: int = attrs.field(default=50, converter=_readLabels)
+    #: Accepted as it was in the original, which did nothing with it.
+    rrdsrv: str | None = attrs.field(default=None, converter=_readOptionalText)
     given: frozenset[str] = frozenset()
     environment: frozenset[str] = frozenset()
 

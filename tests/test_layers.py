@@ -99,12 +99,14 @@ PURE = {
     "nodeset.core.takers",
     "nodeset.core.traceparent",
     "nodeset.core.values",
+    "nodeset.monitor.reading",
+    "nodeset.monitor.totals",
 }
 OUTSIDE = ("foolscap", "time", "os", "socket", "select", "selectors", "subprocess", "threading")
 #: D4: the stack of messages under construction is one per thread.
 PURE_EXCEPTIONS = {("nodeset.core.message", "threading")}
 
-WINGS = {"web", "processes", "agent", "cages", "nexus", "federation"}
+WINGS = {"monitor", "web", "processes", "agent", "cages", "nexus", "federation"}
 #: The one wing that stands on another.
 WING_EXCEPTIONS = {("agent", "processes")}
 

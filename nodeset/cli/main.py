@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import import_module
 from typing import NoReturn
 
 __all__ = ["main"]
 
 #: What is set while a shell asks what to complete a line with.
 _COMPLETING = "_NODESET_COMPLETE"
+#: Sub-commands that are services, with their rooms.
+_SERVICES = {"dispatcher": "nodeset.cli.dispatch", "node": "nodeset.cli.node", "monitor": "nodeset.cli.monitor"}
 
 
 def main() -> NoReturn:
     """Run the sub-command that sys.argv names; ends the process.
 
-    `dispatcher` with `node` go without the extra: their options are Twisted's.
+    `dispatcher`, `node`, `monitor` go without the extra: their options are Twisted's.
     """
     word = sys.argv[1] if len(sys.argv) > 1 and _COMPLETING not in os.environ else ""
-    if word in ("dispatcher", "node"):
-        from nodeset.cli import dispatch, node
-
+    if word in _SERVICES:
         del sys.argv[1]
-        (dispatch if word == "dispatcher" else node).main(in_front=True)
+        import_module(_SERVICES[word]).main(in_front=True)
         raise SystemExit(0)
     try:
         import click  # noqa: F401

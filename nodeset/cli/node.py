@@ -16,7 +16,7 @@ from nodeset.cli.payload import makeMessage
 from nodeset.cli.service import Daemon, naming, prepare
 from nodeset.core.address import checkPattern, isPattern, parse
 from nodeset.errors import BadSettings, InvalidAddressing, NotThere
-from nodeset.settings import Settings
+from nodeset.settings import DEFAULT_LISTEN, Settings
 
 __all__ = ["Options", "chooseEndpoints", "main", "makeService"]
 
@@ -180,14 +180,14 @@ def _checkRole(options: Options, twistd: Mapping[str, Any]) -> str:
     return event
 
 
-def chooseEndpoints(reactor: Any, found: Settings) -> tuple[str, ...]:
-    """Where to listen: where the user said, and nowhere else; else at the default, or on any free port when that is taken.
+def chooseEndpoints(reactor: Any, found: Settings, usual: str = DEFAULT_LISTEN) -> tuple[str, ...]:
+    """Where to listen: where the user said, and nowhere else; else where is `usual`, or on any free port when that is taken.
 
     Raises PortTaken now if what the user said is taken.
     """
     from nodeset.cli.listen import checkEndpoint, probe, readListen
 
-    listening = readListen(found.listen, advertises=False)
+    listening = readListen(usual if found.listensByDefault() else found.listen, advertises=False)
     checkEndpoint(reactor, listening.endpoint)
     if found.listensByDefault():
         # Another node may take the default until we listen, so nobody looks before.

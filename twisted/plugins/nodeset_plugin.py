@@ -12,3 +12,4 @@ dispatcher_maker = ServiceMaker(
     "NodeSet dispatcher", "nodeset.cli.dispatch", "Routes events between nodes.", "nodeset-dispatcher"
 )
 node_maker = ServiceMaker("NodeSet node", "nodeset.cli.node", "Shows or publishes events.", "nodeset-node")
+monitor_maker = ServiceMaker("NodeSet monitor", "nodeset.cli.monitor", "Watches a dispatcher.", "nodeset-monitor")
