@@ -21,14 +21,13 @@ from typing import TextIO
 import attrs
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGING = "tests.test_packaging"
+#: Those that build something, beside each other after all the rest.
+BUILDING = {"packaging": "tests.test_packaging", "docs": "tests.test_site"}
 #: Those that mostly wait for real processes, in rows that run beside each other and beside all the rest.
 WAITING = {
     "commands": ("tests.test_cli", "tests.test_cli_bad", "tests.test_cli_node"),
     "faults": ("tests.test_faults", "tests.test_restart"),
 }
-#: How the site of the documents is made, as `make docs` does: every warning is an error.
-SITE = ("-q", "-W", "--keep-going", "-n")
 #: Seconds after which a part counts as hung.
 PATIENCE = 900.0
 #: Seconds that a process which was told to stop has to go.
@@ -66,17 +65,16 @@ def listParts(temp: Path) -> list[list[Part]]:
         [Part("ruff check", [*python, "ruff", "check", "."])],
         [Part("ruff format", [*python, "ruff", "format", "--check", "."])],
         [Part("mypy", [*python, "mypy"])],
-        [Part("docs", [*python, "sphinx", *SITE, "-d", str(temp / "doctrees"), "docs", str(temp / "site")])],
         [Part(row, [*trial, str(temp / row), *names], is_trial=True) for row, names in rows.items()],
-        [Part("packaging", [*trial, str(temp / "packaging"), PACKAGING], is_trial=True)],
+        [Part(name, [*trial, str(temp / name), module], is_trial=True) for name, module in BUILDING.items()],
     ]
 
 
 def listSuite(root: Path) -> list[str]:
-    """All test modules but the packaging tests, which are slow."""
+    """All test modules but those that build something, which are slow."""
     paths = sorted((root / "tests").rglob("test_*.py"))
     names = [".".join(path.relative_to(root).with_suffix("").parts) for path in paths]
-    return [name for name in names if name != PACKAGING]
+    return [name for name in names if name not in BUILDING.values()]
 
 
 def readCounts(output: str) -> Counter[str]:

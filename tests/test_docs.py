@@ -19,17 +19,26 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import nodeset
 from nodeset.cli import group
+from nodeset.cli.options import CommonOptions, withTwistd
 from tests import documents
 from tests.documents import DOCUMENTS, ROOT, blocks, commandsIn, consoleLines
 
 SERVICES = {each.tapname: each.module for each in vars(nodeset_plugin).values() if isinstance(each, ServiceMaker)}
 
 
+def optionsOf(service: str) -> set[str]:
+    """The long options of a service that its --help shows, those of twistd included."""
+    options = _options(service)
+    return {name for each in options.longOpt if options.isShown(name := each.rstrip("="))}
+
+
+def _options(service: str) -> CommonOptions:
+    return withTwistd(import_module(SERVICES[service]).Options, "x")
+
+
 def complainService(name: str, words: list[str]) -> str:
     """What a service does not know of these words, or nothing."""
-    from nodeset.cli.options import withTwistd
-
-    options = withTwistd(import_module(SERVICES[name]).Options, "x")
+    options = _options(name)
     known = {each.rstrip("=") for each in options.longOpt} | {f"-{each}" for each in options.shortOpt.replace(":", "")}
     given = [word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)]
     unknown = [each for each in given if each.removeprefix("--") not in known]

@@ -28,7 +28,25 @@ def _tidy(app: Sphinx, context: click.Context, lines: list[str]) -> None:
     lines[:] = [*made, ""]
 
 
+def _pointToService(app: Sphinx, context: click.Context, lines: list[str]) -> None:
+    """A sub-command that is a service leads to where its options are."""
+    if _isService(context):
+        service = f"nodeset-{context.info_name}"
+        lines += [f"It runs in the foreground, and takes the options of :doc:`{service} </reference/services>`.", ""]
+
+
+def _leaveOut(app: Sphinx, context: click.Context, lines: list[str]) -> None:
+    if _isService(context):
+        lines.clear()
+
+
+def _isService(context: click.Context) -> bool:
+    return bool(context.command.context_settings.get("ignore_unknown_options"))
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
     app.connect("sphinx-click-process-description", _tidy)
+    app.connect("sphinx-click-process-description", _pointToService, priority=600)
+    app.connect("sphinx-click-process-arguments", _leaveOut)
     return {"parallel_read_safe": True}

@@ -16,7 +16,7 @@ from sphinx.util.rst import escape
 from twisted.application.service import ServiceMaker
 from twisted.plugins import nodeset_plugin
 
-from nodeset.cli.options import TwistdPart, withTwistd
+from nodeset.cli.options import withTwistd
 from nodeset.settings import Settings, environmentName
 
 _FIELDS = frozenset(attrs.fields_dict(Settings)) - {"given", "environment"}
@@ -34,7 +34,7 @@ class ServicesDirective(SphinxDirective):
         """The sections."""
         made = []
         for maker in listServices():
-            options = import_module(maker.module).Options()
+            options = withTwistd(import_module(maker.module).Options, "")
             made.append(self._section(maker.tapname, "\n".join(_describe(maker, options))))
         made.append(self._section("Options of twistd", "\n".join(_describeTwistd())))
         return made
@@ -52,7 +52,7 @@ def _describe(maker: ServiceMaker, options: Any) -> Iterator[str]:
     yield from (escape(options.longdesc), "")
     yield from (".. code-block:: text", "", f"   {options.synopsis.removeprefix('Usage: ')}", "")
     yield from (f".. program:: {maker.tapname}", "")
-    yield from _describeOptions(options, [each for each in options.longOpt if options.isShown(each.rstrip("="))])
+    yield from _describeOptions(options, _shown(options, is_theirs=False))
     yield from ("Example::", "", *(f"   {line.strip()}" for line in options.example.splitlines()), "")
 
 
@@ -60,8 +60,13 @@ def _describeTwistd() -> Iterator[str]:
     first = import_module(listServices()[0].module).Options
     options = withTwistd(first, "")
     yield from ("Every service takes these of twistd, which runs it:", "", ".. program:: twistd", "")
-    theirs = [each for each in options.longOpt if each.rstrip("=") in options.twistds and options.isShown(each.rstrip("="))]
-    yield from _describeOptions(options, theirs)
+    yield from _describeOptions(options, _shown(options, is_theirs=True))
+
+
+def _shown(options: Any, is_theirs: bool) -> list[str]:
+    """The options that --help speaks of: twistd's, or all others."""
+    names = [(each, each.rstrip("=")) for each in options.longOpt]
+    return [each for each, name in names if options.isShown(name) and (name in options.twistds) == is_theirs]
 
 
 def _describeOptions(options: Any, shown: list[str]) -> Iterator[str]:
@@ -75,7 +80,7 @@ def _describeOptions(options: Any, shown: list[str]) -> Iterator[str]:
         text = " ".join(str(options.docs.get(name) or _docstring(options, name)).split())
         yield from (f"   {escape(text)}", "")
         field = name.replace("-", "_")
-        if field in _FIELDS and not isinstance(options, TwistdPart):
+        if field in _FIELDS:
             yield from (f"   Or by ``${environmentName(field)}``.", "")
 
 
