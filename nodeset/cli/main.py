@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from importlib import import_module
 from typing import NoReturn
@@ -20,6 +21,8 @@ def main() -> NoReturn:
 
     `dispatcher`, `node`, `monitor` go without the extra: their options are Twisted's.
     """
+    # Until somebody knows better: an import that is broken off would show where.
+    signal.signal(signal.SIGINT, lambda number, frame: os._exit(128 + number))
     word = sys.argv[1] if len(sys.argv) > 1 and _COMPLETING not in os.environ else ""
     if word in _SERVICES:
         del sys.argv[1]

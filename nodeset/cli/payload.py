@@ -16,10 +16,10 @@ __all__ = ["makeMessage", "readPayload"]
 _BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
 
 
-def readPayload(text: str | None) -> dict[str, Any]:
+def readPayload(text: str | None, what: str = "--payload") -> dict[str, Any]:
     """The fields: a JSON object's own, else one field `payload` with the text; none for None.
 
-    What starts with a brace is meant to be an object. BadSettings says where it is not.
+    What starts with a brace is meant to be an object. BadSettings says where `what` is not.
     """
     if text is None:
         return {}
@@ -31,11 +31,11 @@ def readPayload(text: str | None) -> dict[str, Any]:
         # An object with something behind it has two positions: the first one is what is wrong.
         where = f"line {error.lineno}, column {error.colno}"
         raise BadSettings(
-            f"--payload is no JSON object: {error.msg} at {where}; a plain text may not start with a brace"
+            f"{what} is no JSON object: {error.msg} at {where}; a plain text may not start with a brace"
         ) from None
     except RecursionError:
         raise BadSettings(
-            f"--payload is nested deeper than {codec.MAX_DEPTH} from character {_findDepth(text)} on: flatten it"
+            f"{what} is nested deeper than {codec.MAX_DEPTH} from character {_findDepth(text)} on: flatten it"
         ) from None
     return found
 
@@ -50,13 +50,13 @@ def _findDepth(text: str) -> int:
     return len(text)
 
 
-def makeMessage(text: str | None) -> NodeMessage:
-    """The message with these fields, which can be sent. BadSettings names the field that cannot."""
-    fields = readPayload(text)
+def makeMessage(text: str | None, what: str = "--payload") -> NodeMessage:
+    """The message with these fields, which can be sent. BadSettings names the field of `what` that cannot."""
+    fields = readPayload(text, what)
     try:
         msg = MessageBuilder.createMessage(None, **fields)
         codec.deliveryMode(msg)
         codec.encode(msg)
     except BadMessage as error:
-        raise BadSettings(f"--payload: {error}") from None
+        raise BadSettings(f"{what}: {error}") from None
     return msg

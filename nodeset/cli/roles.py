@@ -31,9 +31,12 @@ class _Dialling:
         self.startTransport, self.stopTransport = transport.startTransport, transport.stopTransport
         self.describe, self.furl = transport.describe, transport.furl
         self.reason = ""
+        #: Called before each attempt.
+        self.begins: Callable[[], None] = lambda: None
 
     def dial(self, hello: bytes, receiver: Receiver) -> Deferred[tuple[Link, bytes]]:
         """See `Transport`."""
+        self.begins()
 
         def failed(failure: Failure) -> Any:
             self.reason = failure.getErrorMessage()

@@ -14,6 +14,7 @@ import gc
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 
@@ -67,14 +68,34 @@ class Visitor(Present):
     ) -> None:
         super().__init__(end, fixed, transport=transport, **about)
         self._arrived = arrived
+        self._is_lost = False
+        self._dialling.begins = self._dials
+        #: What it runs in, which is a clock as well.
+        self.reactor: Any = about["clock"]
         #: Why there is no way in, once that is known.
         self.obstacle: BaseException | None = None
         #: Called with each event that comes: its address, its message. What it returns is waited for.
         self.heard: Callable[[str, Any], object] = lambda event, msg: None
+        #: Called with why, to end the visit before its errand is over.
+        self.giveUp: Callable[[BaseException], None] = lambda error: None
+        #: Called when the link is lost, which is dialled again, and when it is back.
+        self.lost: Callable[[], None] = lambda: None
+        self.back: Callable[[], None] = lambda: None
 
     def linked(self, node: object) -> None:
         """See `Present`."""
         self._arrived()
+
+    def _dials(self) -> None:
+        if self._peer is not None and self._peer.met and not self._is_lost:
+            self._is_lost = True
+            self.lost()
+
+    def _opened(self) -> None:
+        if self._is_lost:
+            self._is_lost = False
+            self.back()
+        super()._opened()
 
     def waits(self) -> bool:
         """A person does not wait for another FURL."""
@@ -101,6 +122,8 @@ class Visitor(Present):
 
 #: What is run once the node is linked; its result is the exit code, None is `Exit.OK`.
 Errand = Callable[[Visitor], Coroutine[Any, Any, int | None]]
+#: What is done with the node before it is started.
+Preparation = Callable[[Visitor], object]
 
 
 def complain(name: str, reason: object) -> None:
@@ -115,13 +138,19 @@ def complain(name: str, reason: object) -> None:
 class _Visit:
     """One errand from start to end; `code` is what the process ends with."""
 
-    def __init__(self, name: str, where: Where, errand: Errand, reactor: Any) -> None:
+    def __init__(
+        self, name: str, where: Where, errand: Errand, reactor: Any, prepare: Preparation, given: dict[str, Any]
+    ) -> None:
         self._name, self._where, self._errand, self._reactor = name, where, errand, reactor
+        self._given = given
         self.code: int = Exit.FAILED
+        self._signal = 0
         self._running: Deferred[Any] | None = None
         self._alarm: IDelayedCall | None = None
         self._over = False
         self.node = self._makeNode()
+        self.node.giveUp = self._gaveUp
+        prepare(self.node)
 
     def _makeNode(self) -> Visitor:
         from nodeset.transport.rendezvous import find, stateDirectory
@@ -129,7 +158,7 @@ class _Visit:
 
         where = self._where
         options = {"dispatcher_url": where.dispatcher, "name": where.name, "loglevel": "debug" if where.debug else None}
-        found = settings.load(os.environ, {**options, "drain_timeout": _FAREWELL})
+        found = settings.load(os.environ, {**options, "drain_timeout": _FAREWELL, **self._given})
         settings.use(found)
         source = find(
             None,
@@ -183,10 +212,13 @@ class _Visit:
     def _failed(self, failure: Failure) -> None:
         error = failure.value
         if error is None or isinstance(error, CancelledError):
-            self._finish(Exit.INTERRUPTED)
+            self._finish(128 + self._signal if self._signal else Exit.INTERRUPTED)
             return
-        if self._where.debug:
-            failure.printTraceback(sys.stderr)
+        self._gaveUp(error)
+
+    def _gaveUp(self, error: BaseException) -> None:
+        if not self._over and self._where.debug:
+            traceback.print_exception(error)
         self._finish(judge(error), explain(error))
 
     def _ended(self, code: int, why: str) -> None:
@@ -195,12 +227,15 @@ class _Visit:
         self._finish(judge(found) if found is not None else code, why)
 
     def _signalled(self, number: int) -> None:
-        if self._over:
+        if self._over or self._signal:
             os._exit(128 + number)  # asked for twice
+        self._signal = number
         if self._running is not None and not self._running.called:
             self._running.cancel()
         if not self._over:
-            self._finish(128 + number)
+            # The errand puts in order what it has; not for long.
+            wait = _FAREWELL if self._running is not None and not self._running.called else 0
+            self._alarm = self._reactor.callLater(wait, self._finish, 128 + number)
 
     def _finish(self, code: int, why: str = "") -> None:
         if self._over:
@@ -212,6 +247,8 @@ class _Visit:
             complain(self._name, why)
         if self._alarm is not None and self._alarm.active():
             self._alarm.cancel()
+        if self._running is not None and not self._running.called:
+            self._running.cancel()
         left = self.node.stopService() if self.node.running else Deferred.fromCoroutine(_nothing())
         left.addBoth(lambda result: self._reactor.stop() if self._reactor.running else None)
 
@@ -220,31 +257,39 @@ async def _nothing() -> None:
     return None
 
 
-def visit(name: str, where: Where, errand: Errand) -> NoReturn:
+def visit(name: str, where: Where, errand: Errand, prepare: Preparation = lambda node: None, **given: Any) -> NoReturn:
     """Link to the dispatcher, run `errand` with the node, leave; ends the process.
 
     :param name: of the sub-command, for its complaints.
+    :param prepare: called with the node before it is started: what it subscribes to then stands when the errand begins.
+    :param given: settings, such as `handler_timeout`.
 
-    Ctrl-C cancels what the errand awaits; an errand that ends that way as a rule catches `CancelledError`.
+    Ctrl-C cancels what the errand awaits; an errand that ends that way as a rule catches `CancelledError`, then has two
+    seconds left.
     """
     from twisted.internet import reactor
 
     steady(reactor)
     _logToStderr(where.debug)
-    end(name, _Visit(name, where, errand, reactor).run)
+    end(name, lambda: _Visit(name, where, errand, reactor, prepare, given).run(), where.debug)
 
 
-def end(name: str, work: Callable[[], int]) -> NoReturn:
+def end(name: str, work: Callable[[], int], debug: bool = False) -> NoReturn:
     """End the process with what `work` returns, once its output is written; or with what its error means."""
     try:
         code = work()
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except Exception as error:
+        if debug:
+            traceback.print_exc()
         complain(name, explain(error))
         code = judge(error)
     # Whatever could not be written, Python would try to write once more.
     try:
         sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):
+        pass
     finally:
         os._exit(code)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import click
@@ -37,5 +38,5 @@ def completion(shell: str | None) -> None:
     if guessed not in _SHELLS:
         raise click.UsageError(f"cannot tell your shell from $SHELL ({guessed[:40]!a}): say one of {', '.join(_SHELLS)}")
     shell_complete(nodeset, {}, "nodeset", "_NODESET_COMPLETE", f"{guessed}_source")
-    if click.get_text_stream("stdout").isatty():
+    if sys.stdout.isatty():
         click.echo(f"To have it in every new {guessed}:\n  {_INSTALL[guessed]}", err=True)
