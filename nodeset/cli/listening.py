@@ -107,7 +107,8 @@ class Listener:
             return f"{readable(data)}\n".encode() if self._terminal else data + b"\n"
         if self._terminal:
             return self._forPeople(event, msg).encode()
-        return f"{printable(event)} {msg.toJson()}\n".encode()
+        told = readable(msg.data) if isinstance(msg, RawMessage) else msg.toJson()
+        return f"{printable(event)} {told}\n".encode()
 
     def _forPeople(self, event: str, msg: NodeMessage) -> str:
         paints: Callable[..., str] = paint if self._colours else lambda text, *styles: text

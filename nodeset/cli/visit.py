@@ -115,6 +115,11 @@ class Visitor(Present):
         return self._peer is not None and self._peer.linked
 
     @property
+    def stream(self) -> str:
+        """What names this node for ever; empty before it is started."""
+        return self._peer.stream if self._peer is not None else ""
+
+    @property
     def reason(self) -> str:
         """Why the last attempt to link failed."""
         return self._dialling.reason
