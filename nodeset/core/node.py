@@ -200,6 +200,11 @@ class Node(Publishing, Calling, Asking, Granting, Service):
         self._obstacle = None
         self._tell(NotRunning(f"the node {self.name} stopped before it was linked to a dispatcher"))
 
+    @property
+    def clock(self) -> IReactorTime:
+        """The clock by which the node lives, for timers of a subclass: the reactor's, or that of a test."""
+        return self._findClock()
+
     def _findClock(self) -> IReactorTime:
         if self._clock is None:
             from twisted.internet import reactor

@@ -25,6 +25,7 @@ from nodeset.core.peer import Peer
 from nodeset.core.stretch import oneByOne
 from nodeset.errors import LinkLost, Receipt
 from nodeset.transport.memory import MemoryLink, MemoryTransport, MemoryWire
+from nodeset.transport.standstill import ProcessClock
 from tests.faults.peaks import Limits, Peaks
 
 __all__ = ["Publication", "Wire", "World", "WorldNode"]
@@ -57,11 +58,13 @@ class Wire(MemoryWire):
         end.arrive(batch)
         self.onBatch()
 
-    def open(self, peer: str, hello: bytes, receiver: Receiver, grant: str = "") -> tuple[Link, bytes]:
+    def open(
+        self, peer: str, hello: bytes, receiver: Receiver, grant: str = "", home: ProcessClock | None = None
+    ) -> tuple[Link, bytes]:
         """Open a link, unless the network is parted."""
         if self.clock.seconds() < self.blocked.get(peer, 0.0):
             raise LinkLost("parted")
-        return super().open(peer, hello, receiver, grant)
+        return super().open(peer, hello, receiver, grant, home)
 
 
 @attrs.define(eq=False)
