@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from nodeset.errors import UnknownField as UnknownField
     from nodeset.errors import UnknownMethod as UnknownMethod
     from nodeset.errors import UnknownNode as UnknownNode
+    from nodeset.shell.node import ShellNode as ShellNode
 
 __all__ = [
     "Attribute",
@@ -87,6 +88,7 @@ __all__ = [
     "Refused",
     "RemoteError",
     "Reply",
+    "ShellNode",
     "StreamNode",
     "TimedOut",
     "Undelivered",
@@ -126,6 +128,7 @@ _HOMES = {
     "Refused": "nodeset.errors",
     "RemoteError": "nodeset.errors",
     "Reply": "nodeset.core.calls.replies",
+    "ShellNode": "nodeset.shell.node",
     "StreamNode": "nodeset.core.stream",
     "TimedOut": "nodeset.errors",
     "Undelivered": "nodeset.errors",

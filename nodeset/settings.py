@@ -210,6 +210,10 @@ class Settings:
     max_labels: int = attrs.field(default=50, converter=_readLabels)
     #: Accepted as it was in the original, which did nothing with it.
     rrdsrv: str | None = attrs.field(default=None, converter=_readOptionalText)
+    #: Where a shell in this process is to be had: port, `host:port`, `unix`, `unix:PATH`, separated by commas; None: nowhere.
+    manhole: str | None = attrs.field(default=None, converter=_readOptionalText)
+    #: The file with the public keys that open the shell; None is `shell_keys` in the state directory.
+    authorized_keys: str | None = attrs.field(default=None, converter=_readOptionalText)
     given: frozenset[str] = frozenset()
     environment: frozenset[str] = frozenset()
 

@@ -101,12 +101,13 @@ PURE = {
     "nodeset.core.values",
     "nodeset.monitor.reading",
     "nodeset.monitor.totals",
+    "nodeset.shell.plain",
 }
 OUTSIDE = ("foolscap", "time", "os", "socket", "select", "selectors", "subprocess", "threading")
 #: D4: the stack of messages under construction is one per thread.
 PURE_EXCEPTIONS = {("nodeset.core.message", "threading")}
 
-WINGS = {"monitor", "web", "processes", "agent", "cages", "nexus", "federation"}
+WINGS = {"monitor", "shell", "web", "processes", "agent", "cages", "nexus", "federation"}
 #: The one wing that stands on another.
 WING_EXCEPTIONS = {("agent", "processes")}
 

@@ -101,6 +101,7 @@ def _build(found: Settings, twistd: Mapping[str, Any], reactor: Any, is_script: 
     )
     acceptor = TubAcceptor(dispatcher, held, listening.endpoint, hints or listening.hints, reactor, files)
     acceptor.setServiceParent(daemon)
+    daemon.names["dispatcher"] = dispatcher
     return daemon
 
 

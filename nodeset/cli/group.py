@@ -27,7 +27,7 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "Talk": ("pub", "sub", "call"),
     "Look": ("nodes", "top", "doctor", "bench"),
     "Share": ("grant", "revoke", "furl"),
-    "Shell": ("completion",),
+    "Shell": ("shell", "completion"),
 }
 _NAMES: Final = tuple(name for names in COMMANDS.values() for name in names)
 #: The widest that help is set, the narrowest that it is tried.

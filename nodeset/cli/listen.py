@@ -156,7 +156,7 @@ def checkEndpoint(reactor: Any, text: str) -> None:
         raise BadSettings(f"--listen {text[:80]!r} is no endpoint to listen on ({why[:120]}): {_FORMS}") from None
 
 
-def probe(listening: Listening) -> None:
+def probe(listening: Listening, option: str = "--listen") -> None:
     """Raises PortTaken now, in one line, if we could not listen there."""
     if listening.address is None or not listening.address[1]:
         return
@@ -170,6 +170,6 @@ def probe(listening: Listening) -> None:
     except OSError as error:
         where = f"port {port} of {host}" if host else f"port {port}"
         if error.errno == errno.EADDRINUSE:
-            raise PortTaken(f"{where} is taken: stop whoever listens there, or choose another --listen") from None
+            raise PortTaken(f"{where} is taken: stop whoever listens there, or choose another {option}") from None
         why = os.strerror(error.errno) if error.errno else type(error).__name__
-        raise PortTaken(f"cannot listen on {where} ({why}): choose another --listen") from None
+        raise PortTaken(f"cannot listen on {where} ({why}): choose another {option}") from None

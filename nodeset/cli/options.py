@@ -71,6 +71,19 @@ class CommonOptions(usage.Options):
         ["state-dir", None, None, "The directory for keys and FURL files [default: $NODESET_HOME, or ~/.local/state/nodeset]"],
         ["drain-timeout", None, None, "Seconds that a stopping service gives what is under way [default: 10]"],
         ["gc", None, None, "'tuned' for few pauses, or Python's 'default' [default: tuned]"],
+        [
+            "manhole",
+            None,
+            None,
+            "A Python shell inside this process over SSH, on PORT of 127.0.0.1 or ADDRESS:PORT, or at a socket here: "
+            "unix[:PATH]; several with commas; needs the extra 'shell' [default: none]",
+        ],
+        [
+            "authorized-keys",
+            None,
+            None,
+            "The file with the public keys that open that shell over SSH [default: shell_keys in the state directory]",
+        ],
         ["facility", None, None, "See --syslog."],
         ["options", None, None, "See --syslog."],
     ]

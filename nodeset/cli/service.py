@@ -110,6 +110,8 @@ class Daemon(MultiService):
         self.setName(name)
         #: What the process ends with.
         self.exit_code = 0
+        #: What a shell in this process has at hand, by name, beside the node.
+        self.names: dict[str, Any] = {}
         self._settings, self._twistd, self._reactor = found, twistd, reactor
         self._stopping = False
         self._observer = makeObserver(twistd, found.loglevel, name, prints)
@@ -215,7 +217,12 @@ def prepare(name: str, options: CommonOptions, build: Callable[[Settings, Mappin
         settings.use(found)
         checkPlaces(twistd)
         with asUser(twistd):
-            return build(found, twistd, reactor)
+            daemon = build(found, twistd, reactor)
+            if found.manhole is not None:
+                from nodeset.cli.manhole import addManhole
+
+                addManhole(daemon, name, found, reactor)
+            return daemon
     except BadSettings as error:
         complain(name, error, 2)
     except (NodeSetError, OSError) as error:

@@ -20,7 +20,18 @@ from nodeset.transport.files import blaming, letGo, openQuick, readWhole, reason
 from nodeset.transport.furl import DEFAULT_PLACE, LONGEST_FURL, Furl, Place, parse, parsePlace, redact
 from nodeset.transport.keys import loadKey, loadRevocations, mintMember, mintOwner, revokeLeaked, whyNotKept
 
-__all__ = ["Claim", "FurlSource", "NotThere", "claim", "fileOf", "find", "isFixed", "lockIdentity", "stateDirectory"]
+__all__ = [
+    "Claim",
+    "FurlSource",
+    "NotThere",
+    "claim",
+    "fileOf",
+    "find",
+    "isFixed",
+    "lockIdentity",
+    "prepareDirectory",
+    "stateDirectory",
+]
 
 _LONGEST_PEM = 65536  # an RSA certificate as Foolscap makes it has 3 KiB
 _LONGEST_PATH = 4095
@@ -117,7 +128,7 @@ def claim(directory: Path, place: Place) -> Claim:
     StateUnusable in one line if the directory or a file cannot be used, or if another dispatcher has them.
     """
     directory = directory.absolute()
-    _prepare(directory)
+    prepareDirectory(directory)
     lock_file = directory / f"{place.stem}.lock"
     with blaming(lock_file):
         lock = openQuick(lock_file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
@@ -312,8 +323,8 @@ def _readCertificate(path: Path, notes: list[str]) -> bytes:
     return pem
 
 
-def _prepare(directory: Path) -> None:
-    """See to it that the directory is there for us alone to write in."""
+def prepareDirectory(directory: Path) -> None:
+    """See to it that the directory is there for us alone to write in. StateUnusable if that cannot be."""
     with blaming(directory):
         if directory.exists() and not directory.is_dir():
             raise StateUnusable(f"{showPath(directory)} is not a directory: choose another --state-dir or $NODESET_HOME")

@@ -1,0 +1,1 @@
+"""A Python prompt inside a running service."""

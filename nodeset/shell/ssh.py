@@ -1,0 +1,362 @@
+"""The way into a shell over SSH, by key.
+
+A connection may do one thing: open one session, with a prompt or with one piece of Python. There are no passwords, no files,
+no forwarding of ports, agents or displays.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.conch.avatar import ConchUser
+from twisted.conch.error import ConchError, ValidPublicKey
+from twisted.conch.interfaces import IConchUser, ISession
+from twisted.conch.ssh.common import NS, getNS
+from twisted.conch.ssh.connection import MSG_CHANNEL_OPEN_FAILURE, OPEN_ADMINISTRATIVELY_PROHIBITED, SSHConnection
+from twisted.conch.ssh.factory import SSHFactory
+from twisted.conch.ssh.keys import Key
+from twisted.conch.ssh.session import SSHSession
+from twisted.conch.ssh.transport import SSHServerTransport
+from twisted.conch.ssh.userauth import SSHUserAuthServer
+from twisted.cred.checkers import ICredentialsChecker
+from twisted.cred.credentials import ISSHPrivateKey
+from twisted.cred.error import UnauthorizedLogin
+from twisted.cred.portal import IRealm, Portal
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger, LogLevel
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from nodeset.errors import NodeSetError
+from nodeset.shell.keys import KeyOwner, fingerprint
+from nodeset.shell.session import Prompt, runOnce
+from nodeset.shell.shell import Shell
+from nodeset.shell.terminal import Terminal
+
+__all__ = ["LOGIN_TIME", "MOST_STRANGERS", "SshEntrance"]
+
+#: Seconds from the connection to the login.
+LOGIN_TIME: Final = 30
+#: Connections that have not logged in yet, at a time.
+MOST_STRANGERS: Final = 10
+#: Keys that one connection may try; an agent may hold a few.
+_MOST_TRIES: Final = 10
+_LONGEST_COMMAND: Final = 65_536
+
+
+class _Quiet(Logger):
+    """What Conch tells of itself, some of it in the words of whoever connects, is for who looks for a mistake."""
+
+    def emit(self, level: Any, format: str | None = None, **fields: Any) -> None:
+        """As `debug`."""
+        super().emit(LogLevel.debug, format, **fields)
+
+
+_CONCH: Final = _Quiet(namespace="twisted.conch")
+
+
+class _Wire:
+    """The transport of a protocol, made of two functions."""
+
+    def __init__(self, write: Callable[[bytes], object], loseConnection: Callable[[], object]) -> None:
+        self.write, self.loseConnection = write, loseConnection
+
+
+@implementer(ISession)
+class _Guest(ConchUser):
+    """Who has logged in, with the one session that a connection may have."""
+
+    _log = _CONCH
+
+    def __init__(self, shell: Shell, key: str) -> None:
+        base: Any = super()
+        base.__init__()
+        self.channelLookup = {b"session": _Channel}
+        self._shell, self._key = shell, key
+        self._terminal: Terminal | None = None
+        self._prompt: Prompt | None = None
+        self._running: Deferred[bool] | None = None
+        self._width = 0
+        self._is_dumb = False
+
+    def _who(self) -> str:
+        return f"the holder of {self._key} at {self.conn.transport.transport.getPeer().host}"
+
+    def getPty(self, term: bytes, windowSize: tuple[int, ...], modes: object) -> None:
+        """See `ISession`."""
+        self._width = windowSize[1] or 80
+        self._is_dumb = term == b"dumb"
+
+    def windowChanged(self, newWindowSize: tuple[int, ...]) -> None:
+        """See `ISession`."""
+        if self._prompt is not None:
+            self._prompt.terminalSize(newWindowSize[1] or 80, newWindowSize[0])
+
+    def openShell(self, transport: Any) -> None:
+        """See `ISession`."""
+        if not self._width:
+            transport.write(b"this shell needs a terminal (ssh -t), or a piece of Python to run as the command\r\n")
+            _end(transport, 1)
+            return
+        channel = transport.session
+        prompt = self._prompt = Prompt(self._shell, self._who())
+        prompt.colours = not self._is_dumb
+        prompt.terminalSize(self._width, 0)
+        terminal = self._terminal = Terminal(lambda: prompt, lambda: len(channel.buf))
+        transport.makeConnection(_Wire(terminal.dataReceived, lambda: None))
+        terminal.makeConnection(_Wire(transport.write, lambda: _end(transport, 0)))
+
+    def execCommand(self, proto: Any, command: bytes) -> None:
+        """See `ISession`: one piece of Python, whose output goes back; the exit code is 1 when it raised."""
+
+        def show(text: str) -> None:
+            proto.write(text.encode("utf-8", "backslashreplace"))
+
+        proto.makeConnection(_Wire(lambda data: None, lambda: None))
+        if len(command) > _LONGEST_COMMAND:
+            show(f"this command has more than {_LONGEST_COMMAND} bytes: put it into a module, import that\n")
+            _end(proto, 1)
+            return
+        running = runOnce(self._shell, self._who(), command.decode("utf-8", "replace"), show)
+        if running is None:
+            show("there are too many sessions: close one of them\n")
+            _end(proto, 1)
+            return
+        self._running = running
+        running.addCallbacks(lambda well: _end(proto, 0 if well else 1), lambda failure: _end(proto, 1))
+
+    def eofReceived(self) -> None:
+        """See `ISession`. Whoever types ends by Ctrl-D, a command by itself."""
+
+    def closed(self) -> None:
+        """See `ISession`."""
+        terminal, self._terminal = self._terminal, None
+        if terminal is not None:
+            terminal.connectionLost(Failure(ConchError("closed")))
+        if self._running is not None and not self._running.called:
+            self._running.cancel()
+
+
+def _end(proto: Any, code: int) -> None:
+    """Close the session with an exit code, once all is written."""
+    channel = proto.session
+    if not channel.localClosed and channel.conn is not None and channel in channel.conn.channelsToRemoteChannel:
+        channel.conn.sendRequest(channel, b"exit-status", struct.pack(">I", code))
+        channel.loseConnection()
+
+
+class _Channel(SSHSession):
+    """A session, of which nothing but a terminal, a shell or a command can be asked."""
+
+    _log = _CONCH
+
+    _ASKED: Final = frozenset({b"pty-req", b"shell", b"exec", b"window-change"})
+
+    def requestReceived(self, requestType: bytes, data: bytes) -> Any:
+        """Take what is known here."""
+        base: Any = super()
+        return base.requestReceived(requestType, data) if requestType in self._ASKED else 0
+
+
+class _Connection(SSHConnection):
+    """What goes on after the login: one session."""
+
+    _log = _CONCH
+
+    def ssh_CHANNEL_OPEN(self, packet: bytes) -> None:
+        """Refuse all but the first session, with a line."""
+        kind, rest = getNS(packet)
+        base: Any = super()
+        if kind == b"session" and not self.channels:
+            base.ssh_CHANNEL_OPEN(packet)
+            return
+        why = b"one session for a connection" if kind == b"session" else b"nothing is forwarded here"
+        refusal = struct.pack(">2L", struct.unpack(">L", rest[:4])[0], OPEN_ADMINISTRATIVELY_PROHIBITED) + NS(why) + NS(b"")
+        transport: Any = self.transport
+        transport.sendPacket(MSG_CHANNEL_OPEN_FAILURE, refusal)
+
+
+class _Login(SSHUserAuthServer):
+    """Keys, a few of them, for a short time."""
+
+    _log = _CONCH
+
+    loginTimeout = LOGIN_TIME
+    attemptsBeforeDisconnect = _MOST_TRIES
+
+    def serviceStarted(self) -> None:
+        """Use the clock of the shell."""
+        transport: Any = self.transport
+        self.clock = transport.factory.shell.clock
+        base: Any = super()
+        base.serviceStarted()
+
+    def auth_publickey(self, packet: bytes) -> Any:
+        """Remember a key that is refused, for the log."""
+        transport: Any = self.transport
+        try:
+            _algorithm, blob, _rest = getNS(packet[1:], 2)
+            shown = fingerprint(Key.fromString(blob))
+            base: Any = super()
+            result: Deferred[Any] = base.auth_publickey(packet)
+        except Exception:
+            # Conch would log what came as it came.
+            transport.wrongKey("what is no key")
+            return fail(UnauthorizedLogin("this is no key"))
+
+        def failed(failure: Failure) -> Failure:
+            if failure.check(UnauthorizedLogin):
+                transport.wrongKey(shown)
+            return failure
+
+        return result.addErrback(failed)
+
+
+class _Transport(SSHServerTransport):
+    """One connection; it has a short time to become a login."""
+
+    _log = _CONCH
+
+    # Compression would let a stranger send a megabyte that becomes a gigabyte.
+    supportedCompressions = [b"none"]
+    factory: SshEntrance
+    _alarm: IDelayedCall | None = None
+
+    def __init__(self) -> None:
+        base: Any = super()
+        base.__init__()
+        self._wrong: list[str] = []
+
+    def connectionMade(self) -> None:
+        """See `Protocol`."""
+        self.factory.strangers.add(self)
+        self._alarm = self.factory.shell.clock.callLater(LOGIN_TIME, self._tooLate)
+        base: Any = super()
+        base.connectionMade()
+
+    def connectionLost(self, reason: Any = None) -> None:
+        """See `Protocol`."""
+        if self in self.factory.strangers and self._wrong:
+            self.factory.count("key", ", ".join(self._wrong))
+        self.known()
+        self.factory.connections.discard(self)
+        base: Any = super()
+        base.connectionLost(reason)
+
+    def known(self) -> None:
+        """The login has succeeded, or will not come."""
+        self.factory.strangers.discard(self)
+        if self._alarm is not None and self._alarm.active():
+            self._alarm.cancel()
+
+    def wrongKey(self, shown: str) -> None:
+        """This key was refused."""
+        if shown not in self._wrong and len(self._wrong) < _MOST_TRIES:
+            self._wrong.append(shown)
+
+    def setService(self, service: Any) -> None:
+        """Learn that the login is done."""
+        base: Any = super()
+        base.setService(service)
+        if isinstance(service, _Connection):
+            self.known()
+
+    def _tooLate(self) -> None:
+        self.factory.count("late")
+        self._abort()
+
+    def _abort(self) -> None:
+        transport: Any = self.transport
+        if transport is not None:
+            transport.abortConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Whoever sends what is no SSH loses the connection, not us a page of log."""
+        base: Any = super()
+        try:
+            base.dataReceived(data)
+        except Exception as error:
+            self.factory.count("garbage", type(error).__name__)
+            self._abort()
+
+
+@implementer(ICredentialsChecker, IRealm)
+class SshEntrance(SSHFactory):
+    """Listens for SSH; whoever has one of the keys gets a session of `shell`.
+
+    :param findKeys: the keys that count now, called for each login; what it raises as a `NodeSetError` counts as none.
+    """
+
+    log = Logger()
+    _log = _CONCH
+    protocol = _Transport
+    services = {b"ssh-userauth": _Login, b"ssh-connection": _Connection}
+    credentialInterfaces = (ISSHPrivateKey,)
+    primes = None
+    noisy = False
+
+    def __init__(self, shell: Shell, host_key: Key, findKeys: Callable[[], dict[bytes, KeyOwner]]) -> None:
+        self.shell, self._findKeys = shell, findKeys
+        kind = host_key.sshType()
+        self.publicKeys, self.privateKeys = {kind: host_key.public()}, {kind: host_key}
+        self.portal = Portal(self, [self])
+        self.strangers: set[_Transport] = set()
+        self.connections: set[_Transport] = set()
+        #: Why connections were turned away: how many.
+        self.refused: dict[str, int] = {}
+        self._said: dict[str, float] = {}
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """See `Factory`; None for a stranger too many."""
+        if len(self.strangers) >= MOST_STRANGERS:
+            self.count("strangers")
+            return None
+        made: Any = super().buildProtocol(addr)
+        self.connections.add(made)
+        return made
+
+    def count(self, reason: str, detail: str = "") -> None:
+        """One more that was turned away; the log hears of each reason once a minute."""
+        self.refused[reason] = self.refused.get(reason, 0) + 1
+        now = self.shell.clock.seconds()
+        if now >= self._said.get(reason, now):
+            self._said[reason] = now + 60.0
+            said = _REASONS[reason].format(detail)
+            self.log.warn("SSH: {said} ({count} so far)", said=said, count=self.refused[reason])
+
+    def requestAvatarId(self, credentials: Any) -> Any:
+        """See `ICredentialsChecker`: whose key this is, if it is one of ours with a valid signature."""
+        try:
+            known = self._findKeys()
+        except NodeSetError as error:
+            self.log.error("nobody can log in: {reason}", reason=str(error))
+            known = {}
+        key = Key.fromString(credentials.blob)
+        owner = known.get(credentials.blob)
+        if owner is None:
+            return fail(UnauthorizedLogin("not one of the keys"))
+        if not credentials.signature:
+            return fail(ValidPublicKey())
+        if not key.verify(credentials.signature, credentials.sigData):
+            return fail(UnauthorizedLogin("the signature is wrong"))
+        return str(owner).encode()
+
+    def requestAvatar(self, avatarId: Any, mind: object, *interfaces: Any) -> Any:
+        """See `IRealm`."""
+        return IConchUser, _Guest(self.shell, avatarId.decode()), lambda: None
+
+    def closeAll(self) -> None:
+        """Close every connection."""
+        for connection in list(self.connections):
+            connection.loseConnection()
+
+
+_REASONS: Final = {
+    "strangers": f"a connection was closed: {MOST_STRANGERS} others have not logged in yet",
+    "late": f"a connection was closed: no login within {LOGIN_TIME} s",
+    "garbage": "a connection was closed: what came is no SSH ({})",
+    "key": "a login was refused: no authorised key was shown, but {}",
+}
