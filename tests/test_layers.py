@@ -34,6 +34,8 @@ PURE = {
     "nodeset.cli.top.snapshot",
     "nodeset.cli.top.table",
     "nodeset.cli.top.words",
+    "nodeset.cli.expiry",
+    "nodeset.cli.specimen",
     "nodeset.core.address",
     "nodeset.core.alarms",
     "nodeset.core.answers",

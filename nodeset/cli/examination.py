@@ -18,11 +18,11 @@ from nodeset import settings
 from nodeset.cli import findings
 from nodeset.cli.findings import Finding, Verdict
 from nodeset.cli.logs import LineObserver, withLevel
-from nodeset.cli.meaning import clean
 from nodeset.cli.outcome import Exit, explain, judge
 from nodeset.cli.premises import addressOf, lookAround
 from nodeset.cli.probing import Answers, Network, ask, linkOf, networkOf, tryHints
 from nodeset.cli.service import steady
+from nodeset.cli.shown import printable
 from nodeset.cli.visit import Visitor, Where, complain
 from nodeset.cli.whence import Whence, trace
 from nodeset.errors import LinkLost, NodeSetError, NotThere, Refused
@@ -89,7 +89,7 @@ class Examination:
                 if is_there
                 else "start one (nodeset dispatcher), or say where it is by --dispatcher"
             )
-            self.note(Finding("address", Verdict.FAILED, clean(explain(error)), todo))
+            self.note(Finding("address", Verdict.FAILED, printable(explain(error)), todo))
             self._skip("reach", "link", "round trip")
             return
         self._noteAll(addressOf(whence, furl))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import stat
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -10,7 +9,8 @@ from typing import Any, Final
 
 import attrs
 
-from nodeset.cli.meaning import Meaning, clean, when
+from nodeset.cli.meaning import Meaning, when
+from nodeset.cli.shown import printable
 from nodeset.core.limits import VERSION
 from nodeset.version import __version__
 
@@ -33,6 +33,8 @@ __all__ = [
     "versionOf",
 ]
 
+#: No figure of ours is larger; NaN is not either.
+_MOST: Final = 2**63
 #: Seconds that two clocks may differ before grants end at the wrong time for somebody who looks.
 _APART: Final = 2.0
 #: A grant that ends within this many seconds is worth a word.
@@ -80,7 +82,7 @@ def number(figures: Mapping[str, Any], name: str) -> float | None:
     value = figures.get(name)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return value if math.isfinite(value) and value >= 0 else None
+    return value if 0 <= value <= _MOST else None
 
 
 # -- this machine
@@ -186,12 +188,11 @@ def clockOf(wall: float | None, now: float, round_trip: float) -> Finding:
     """Their Unix time against ours in the middle of the call that told it."""
     if wall is None:
         return _unknown("clock")
-    ahead = wall - now
-    doubt = round_trip / 2
-    told = f"the dispatcher's is {abs(ahead):.1f} s {'ahead' if ahead > 0 else 'behind'} (+-{doubt:.1f})"
-    if abs(ahead) > _APART + doubt:
-        return Finding("clock", Verdict.WARNING, told, "grants end by its clock: let both machines keep time by NTP")
-    return _fine("clock", told)
+    apart, doubt = abs(wall - now), round_trip / 2
+    if apart <= _APART + doubt:
+        return _fine("clock", f"the same as the dispatcher's, to {apart + doubt:.1f} s")
+    told = f"the dispatcher's is {apart:.1f} s {'ahead of' if wall > now else 'behind'} this machine's"
+    return Finding("clock", Verdict.WARNING, told, "grants end by its clock: let both machines keep time by NTP")
 
 
 def _unknown(check: str) -> Finding:
@@ -203,7 +204,7 @@ def versionOf(figures: Mapping[str, Any]) -> Finding:
     version, protocol = figures.get("version"), number(figures, "protocol")
     if not isinstance(version, str) or protocol is None:
         return _unknown("version")
-    told = f"nodeset {clean(version[:40])}, protocol {protocol:g}"
+    told = f"nodeset {printable(version[:40])}, protocol {protocol:g}"
     if (version, protocol) == (__version__, VERSION):
         return _fine("version", f"{told}, as here")
     return Finding("version", Verdict.WARNING, f"{told}; here {__version__}, protocol {VERSION}", "update the older of the two")
@@ -243,7 +244,7 @@ def dropsOf(figures: Mapping[str, Any]) -> Finding:
     drops = figures.get("drops")
     if not isinstance(drops, Mapping):
         return _unknown("drops")
-    counts = {clean(str(reason)[:40]): count for reason in list(drops)[:20] if (count := number(drops, reason))}
+    counts = {printable(str(reason)[:40]): count for reason in list(drops)[:20] if (count := number(drops, reason))}
     if not counts:
         return _fine("drops", "no event since the dispatcher started")
     told = ", ".join(f"{count:.0f} {reason}" for reason, count in counts.items())

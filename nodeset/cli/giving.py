@@ -78,10 +78,10 @@ def give(where: Where, wish: Wish) -> NoReturn:
         is_owner = work.prepare()
     except Exception as failed:
         error = failed  # the name that `except` binds is gone when it is raised again
-        end("grant", lambda: _raise(error))
+        end("grant", lambda: _raise(error), where.debug)
     if is_owner:
         visit("grant", work.where, work.mint)
-    end("grant", work.narrow)
+    end("grant", work.narrow, where.debug)
 
 
 def _raise(error: Exception) -> int:
@@ -112,13 +112,14 @@ class _Work:
             self._narrowed = holder.narrow(self._arguments)
             if whence.source.warning:  # else the visit says it
                 complain("grant", f"warning: {wordOf(whence.source.warning)}")
-        if self._wish.output not in (None, "-"):
-            self._file = SecretFile(Path(str(self._wish.output)), self._wish.force)
+        self._open()
+        self._forget()  # until there is something to write: nobody cleans up after a visit that never arrives
         return is_owner
 
     async def mint(self, node: Visitor) -> int:
         """Have the dispatcher make it."""
         try:
+            self._open()
             return self._hand(await node.grant(**self._arguments), "nodeset revoke {id} takes it back")
         finally:
             self._forget()
@@ -126,9 +127,14 @@ class _Work:
     def narrow(self) -> int:
         """Hand out what was made on the spot."""
         try:
+            self._open()
             return self._hand(self._narrowed, "take it back by nodeset revoke with its file, or an owner by the id {id}")
         finally:
             self._forget()
+
+    def _open(self) -> None:
+        if self._wish.output not in (None, "-"):
+            self._file = SecretFile(Path(str(self._wish.output)), self._wish.force)
 
     def _forget(self) -> None:
         if self._file is not None:

@@ -9,12 +9,13 @@ from typing import Any, Final
 import attrs
 import msgspec
 
+from nodeset.cli.shown import printable
 from nodeset.core.address import covers
 from nodeset.core.grants.chain import Caveat, caveatsOf, idOf, isGrant
 from nodeset.core.grants.rights import coversCall, memberCaveat
 from nodeset.errors import InvalidAddressing
 
-__all__ = ["Meaning", "clean", "inWords", "meaningOf", "plain", "when"]
+__all__ = ["Meaning", "inWords", "meaningOf", "plain", "when"]
 
 #: The last second that a datetime knows.
 _LATEST: Final = 253402300799
@@ -57,11 +58,6 @@ def _kindOf(links: Sequence[Caveat]) -> str:
     return "member" if len(links) == 1 and first == memberCaveat(first.id) else "limited"
 
 
-def clean(text: str) -> str:
-    """`text` without what a terminal might obey."""
-    return text if text.isprintable() else "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
-
-
 def when(then: float, now: float) -> str:
     """A moment of Unix time, with how far away it is.
 
@@ -93,7 +89,7 @@ def inWords(meaning: Meaning, now: float) -> list[tuple[str, str]]:
         ("rate", f"{min(rates):g} events and calls a second" if rates else "any"),
         ("expires", f"{'EXPIRED ' if meaning.hasExpired(now) else ''}{ends}"),
     ]
-    return lines + [("only for", f"the node with TubID {clean(tub)}") for tub in dict.fromkeys(tubs)]
+    return lines + [("only for", f"the node with TubID {printable(tub)}") for tub in dict.fromkeys(tubs)]
 
 
 def _allowed(verb: str, links: Sequence[Caveat]) -> str:
@@ -104,7 +100,7 @@ def _allowed(verb: str, links: Sequence[Caveat]) -> str:
 
 
 def _join(lists: list[list[str]]) -> str:
-    return ", and of that: ".join(" ".join(map(clean, each)) or "nothing" for each in lists)
+    return ", and of that: ".join(" ".join(map(printable, each)) or "nothing" for each in lists)
 
 
 def _narrowest(verb: str, lists: list[list[str]]) -> list[list[str]]:

@@ -13,7 +13,8 @@ from typing import Final
 
 from nodeset.cli import findings
 from nodeset.cli.findings import Finding, Verdict
-from nodeset.cli.meaning import clean, meaningOf
+from nodeset.cli.meaning import meaningOf
+from nodeset.cli.shown import printable
 from nodeset.cli.whence import Whence, wordOf
 from nodeset.errors import GrantRefused
 from nodeset.transport.files import showPath
@@ -88,4 +89,4 @@ def addressOf(whence: Whence, furl: Furl) -> Iterator[Finding]:
     try:
         yield findings.grantOf(meaningOf(furl.name), time.time())
     except GrantRefused as error:
-        yield Finding("grant", Verdict.FAILED, clean(str(error)), "copy the FURL again, whole")
+        yield Finding("grant", Verdict.FAILED, printable(str(error)), "copy the FURL again, whole")

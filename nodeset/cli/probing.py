@@ -17,8 +17,8 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.threads import deferToThread
 
 from nodeset.cli.findings import Finding, Verdict
-from nodeset.cli.meaning import clean
 from nodeset.cli.options import oneLine
+from nodeset.cli.shown import printable
 from nodeset.errors import GrantRefused, NodeSetError, Refused, RemoteError, WrongIdentity
 
 __all__ = ["Answers", "Network", "ask", "linkOf", "networkOf", "tryHint", "tryHints"]
@@ -58,7 +58,7 @@ def networkOf(reactor: Any) -> Network:
 def _words(error: BaseException) -> str:
     number = getattr(error, "osError", None)
     reason = os.strerror(number) if isinstance(number, int) else getattr(error, "strerror", None)
-    return clean(oneLine(reason or error)) or type(error).__name__
+    return printable(oneLine(reason or error)) or type(error).__name__
 
 
 async def tryHint(hint: str, network: Network, patience: float) -> Finding:
@@ -73,7 +73,7 @@ async def tryHint(hint: str, network: Network, patience: float) -> Finding:
     except (OSError, UnicodeError) as error:
         told = f"{hint}: the name {host} is not known ({_words(error)})"
         return Finding("reach", Verdict.FAILED, told, "check the DNS, or let the dispatcher --advertise an address")
-    leads = "" if found == [host] else f" is {clean(' '.join(found[:4]))},"
+    leads = "" if found == [host] else f" is {printable(' '.join(found[:4]))},"
     begun = network.clock.seconds()
     try:
         await network.connect(host, int(port)).addTimeout(max(patience - (begun - begin), 0.0), network.clock)
@@ -100,7 +100,7 @@ def linkOf(error: BaseException | None, seconds: float) -> Finding:
     if error is None:
         told = f"TLS by the key that the FURL names, the grant is accepted, in {seconds * 1000:.0f} ms"
         return Finding("link", Verdict.FINE, told)
-    told = clean(oneLine(error))
+    told = printable(oneLine(error))
     if isinstance(error, WrongIdentity):
         todo = "another dispatcher listens there, or this one lost its key: take the FURL that it wrote last"
     elif isinstance(error, GrantRefused):
@@ -144,7 +144,7 @@ async def ask(
         try:
             figures = await call(end - begin)
         except RemoteError as error:
-            answers.why = clean(oneLine(error))
+            answers.why = printable(oneLine(error))
         except (NodeSetError, CancelledError):
             break
         else:

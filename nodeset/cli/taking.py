@@ -82,7 +82,7 @@ def take(where: Where, words: Sequence[str]) -> NoReturn:
                 )
     except Exception as failed:
         error = failed
-        end("revoke", lambda: _raise(error))
+        end("revoke", lambda: _raise(error), where.debug)
 
     async def errand(node: Visitor) -> int:
         code = Exit.OK

@@ -27,9 +27,10 @@ _MARKS = {
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line: check, verdict, told, todo.")
 @visiting
 def doctor(as_json: bool, where: dict[str, Any]) -> None:
-    """Check all that a node needs to reach its dispatcher: a line for each, fine or what to do.
+    """Find out what is wrong: a line for each check, fine or what to do.
 
-    Ends within --timeout, with 0 if no check failed, 1 if one did, 3 if there is no dispatcher.
+    It looks at all that a node needs to reach its dispatcher. Ends within --timeout, with 0 if no check failed, 1 if one did,
+    3 if there is no dispatcher.
 
     \b
     Example:
@@ -43,7 +44,7 @@ def doctor(as_json: bool, where: dict[str, Any]) -> None:
     from nodeset.cli.visit import Where, end
 
     tell = _tellJson if as_json else _makeTeller() if sys.stdout.isatty() else _tellLine
-    end("doctor", lambda: examine(Where(**where), tell))
+    end("doctor", lambda: examine(Where(**where), tell), where["debug"])
 
 
 def _tellJson(finding: Finding) -> None:

@@ -20,9 +20,10 @@ __all__ = ["furl"]
 @click.option("--show", is_flag=True, help="Print the FURL itself, which is a secret, to pipe it to somebody.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, without the secret.")
 def furl(file: str, dispatcher: str | None, show: bool, as_json: bool) -> None:
-    """Show which FURL would be used, or the one in FILE (- for stdin): where it leads and what it grants.
+    """Show what a FURL grants, and where it leads.
 
-    Asks nobody, so it cannot tell whether the grant was revoked: `nodeset doctor` does.
+    Of the one that would be used, or of that in FILE (- for stdin). Asks nobody, so it cannot tell whether the grant was
+    revoked: `nodeset doctor` does.
 
     \b
     Example:

@@ -34,10 +34,10 @@ def grant(
     force: bool,
     where: dict[str, Any],
 ) -> None:
-    """Make a FURL that can do just this, and print it or write it to a file.
+    """Make a FURL that can do just this.
 
-    The owner of this machine's dispatcher mints anew; everybody else narrows his own grant, asking nobody. A verb that is not
-    named is not granted as soon as any is.
+    It is printed, or written to a file. The owner of this machine's dispatcher mints anew; everybody else narrows his own
+    grant, asking nobody. A verb that is not named is not granted as soon as any is.
 
     \b
     Example:

@@ -10,9 +10,9 @@ __all__ = ["init"]
 @click.command()
 @click.argument("directory", default=".")
 def init(directory: str) -> None:
-    """Write a project that runs into DIRECTORY: a node, its test, a README with the commands to type.
+    """Begin a project: a node, its test, the commands to type.
 
-    Its names come from that of the directory. What is there is never overwritten.
+    All goes into DIRECTORY, this one unless you name it, whose name the node gets. What is there is never overwritten.
 
     \b
     Example:
@@ -28,9 +28,9 @@ def _run(directory: str) -> int:
     import shlex
     from pathlib import Path
 
-    from nodeset.cli.meaning import clean
     from nodeset.cli.outcome import Exit, GaveUp
     from nodeset.cli.project import filesOf, nameFor, write
+    from nodeset.cli.shown import printable
 
     if not directory or "\0" in directory:
         raise GaveUp("the name of the directory is empty: name one", Exit.USAGE)
@@ -39,10 +39,10 @@ def _run(directory: str) -> int:
     files = filesOf(name)
     write(path, files)
     for file in files:
-        click.echo(f"wrote {clean(str(path / file))}")
+        click.echo(f"wrote {printable(str(path / file))}")
     click.echo("\nNext:")
     if path.resolve() != Path.cwd():
-        click.echo(f"  cd {clean(shlex.quote(directory))}")
+        click.echo(f"  cd {printable(shlex.quote(directory))}")
     for command, why in (
         (f"python -m twisted.trial test_{name}", "its test"),
         ("nodeset dispatcher", "in a terminal of its own"),

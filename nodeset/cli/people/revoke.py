@@ -15,10 +15,11 @@ __all__ = ["revoke"]
 @click.argument("what", nargs=-1, required=True, metavar="FURL-FILE|ID...")
 @visiting
 def revoke(what: tuple[str, ...], where: dict[str, Any]) -> None:
-    """End grants, with all that derives from them, for good; links that live by them are cut.
+    """End grants, with all that derives from them.
 
-    Each is the file of its FURL, its id (nodeset furl shows it), or - for a FURL or an id on each line of stdin. The owner
-    of this machine's dispatcher revokes any grant, others what derives from their own, by its FURL.
+    For good, whatever is started anew; links that live by them are cut. Each is the file of its FURL, its id (nodeset furl
+    shows it), or - for a FURL or an id on each line of stdin. The owner of this machine's dispatcher revokes any grant,
+    others what derives from their own, by its FURL.
 
     \b
     Example:
