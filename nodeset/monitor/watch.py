@@ -9,7 +9,7 @@ watch -> anybody      the event `nodeset.stats`
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from twisted.application.service import Service
@@ -61,7 +61,7 @@ class Watch(Service):
         self._timeout = min(max(interval, 1.0), _LONGEST)
         self._looking, self._sweeping = LoopingCall(self._look), LoopingCall(self._sweep)
         self._looking.clock = self._sweeping.clock = clock
-        self._asking: Deferred[Any] | None = None
+        self._under_way: set[Deferred[None]] = set()
         self._complaints: dict[str, str] = {}
         self._mute = ""
         self._askers: dict[str, None] = {}
@@ -85,11 +85,24 @@ class Watch(Service):
                 loop.stop()
         if self._answer is not None and self._answer.active():
             self._answer.cancel()
+        for each in list(self._under_way):
+            each.cancel()
+
+    def _begin(self, work: Coroutine[Any, Any, None], what: str) -> Deferred[None]:
+        """Do it until we stop; fires when it is done, never fails."""
+        done = Deferred.fromCoroutine(work)
+        self._under_way.add(done)
+
+        def over(result: Any) -> Any:
+            self._under_way.discard(done)
+            return result
+
+        return done.addBoth(over).addErrback(self._failed, what)
 
     # -- looking
 
     def _look(self) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._lookOnce(show=True)).addErrback(self._failed, "look")
+        return self._begin(self._lookOnce(show=True), "look")
 
     async def _lookOnce(self, show: bool) -> None:
         try:
@@ -111,7 +124,7 @@ class Watch(Service):
         self._mute = ""  # another dispatcher may let us publish
         reason = str(error)
         if isinstance(error, Refused):
-            reason = f"{reason}: grant the monitor call=nodeset/stats"
+            reason = f"{reason}: it needs a grant with --call nodeset/stats"
         self._complain("stats", "no figures of the dispatcher: {reason}", reason)
         if self._say is not None and was_up and self._as_json:
             self._say(json.dumps({"up": False}))
@@ -123,7 +136,7 @@ class Watch(Service):
             self.overview.sweep(await askNodes(self._node, self._clock, self._timeout))
             self._settle("nodes")
         except Refused as error:
-            self._complain("nodes", "no figures of nodes: {reason}", f"{error}: grant the monitor call=nodeset/nodes")
+            self._complain("nodes", "no figures of nodes: {reason}", f"{error}: it needs a grant with --call nodeset/nodes")
             return
         except NodeSetError as error:
             self._complain("nodes", "no figures of nodes: {reason}", str(error))
@@ -133,7 +146,7 @@ class Watch(Service):
             labels.figures(label, told)
 
     def _sweep(self) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._sweepOnce()).addErrback(self._failed, "sweep")
+        return self._begin(self._sweepOnce(), "sweep")
 
     def _failed(self, failure: Failure, what: str) -> None:
         if not failure.check(CancelledError):
@@ -156,7 +169,7 @@ class Watch(Service):
     def _unpublished(self, failure: Failure) -> None:
         if failure.check(Refused):
             self._mute = failure.getErrorMessage()
-            how = f"{self._mute}: grant the monitor publish={STATS}"
+            how = f"{self._mute}: it needs a grant with --publish {STATS}"
             self._complain("publish", "figures are not published: {reason}", how)
         elif failure.check(NodeSetError):
             self._complain("publish", "figures were not published: {reason}", failure.getErrorMessage())
@@ -192,10 +205,10 @@ class Watch(Service):
         if self._unanswered:
             self.log.warn("{count} questions were not answered: too many at a time", count=self._unanswered)
             self._unanswered = 0
-        looked = Deferred.fromCoroutine(self._lookOnce(show=False))
-        looked.addCallback(self._answerAll, list(askers)).addErrback(self._failed, "look")
+        self._begin(self._answerAll(list(askers)), "look")
 
-    def _answerAll(self, none: None, addresses: list[str]) -> None:
+    async def _answerAll(self, addresses: list[str]) -> None:
+        await self._lookOnce(show=False)
         for address in addresses if self.overview.up and self.running else ():
             self._publish(address)
 
@@ -208,7 +221,7 @@ class Watch(Service):
 
     def _deaf(self, failure: Failure) -> None:
         if failure.check(Refused):
-            reason = f"{failure.getErrorMessage()}: grant the monitor subscribe={NOTIFY}"
+            reason = f"{failure.getErrorMessage()}: it needs a grant with --subscribe {NOTIFY}"
             self._complain(NOTIFY, "questions are not answered: {reason}", reason)
         elif not failure.check(NodeSetError):
             self.log.failure("not subscribed", failure)
