@@ -22,7 +22,7 @@ bench: .venv
 	@.venv/bin/python -m benchmarks.run $(if $(QUICK),--quick) $(OPTIONS)
 
 docs: .venv
-	@.venv/bin/python -m sphinx -q -W --keep-going -n -d docs/_build/doctrees docs docs/_build/html
+	@.venv/bin/python -m sphinx -q -W --keep-going -n -E -d docs/_build/doctrees docs docs/_build/html
 	@echo "open docs/_build/html/index.html"
 
 faults: .venv

@@ -36,6 +36,9 @@ def isThere(name: str) -> bool:
 def _resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.Element) -> nodes.Element | None:
     if node.get("refdomain") != "py":
         return None
+    if interface := _INTERFACE.match(node["reftarget"]):
+        # In the type of an attribute, which no signature has.
+        return nodes.inline("", interface[1].rpartition(".")[2] + node["reftarget"][interface.end() :])
     if node["reftype"] != "obj":
         # What was asked for by name, or stands in a signature, has to be there.
         return content if isThere(node["reftarget"]) else None

@@ -63,8 +63,8 @@ def readableJson(value: Any, pretty: bool = False, coloured: bool = False) -> st
 
     :param pretty: on lines of its own for each member.
 
-    >>> readableJson({"name": "Ren\\u00e9e", "id": 1})
-    '{"name": "Ren\\u00e9e", "id": 1}'
+    >>> readableJson({"name": "Renée", "id": 1})
+    '{"name": "Renée", "id": 1}'
     """
     text = printable(simplejson.dumps(value, ensure_ascii=False, indent=2 if pretty else None, use_decimal=True), "\n")
     return _TOKEN.sub(_colour, text) if coloured else text
