@@ -6,6 +6,7 @@ Only click is imported before a sub-command runs: `nodeset --help` takes a fract
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -32,6 +33,9 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {
 _NAMES: Final = tuple(name for names in COMMANDS.values() for name in names)
 #: The widest that help is set, the narrowest that it is tried.
 _WIDEST, _NARROWEST = 100, 30
+_CHOICES: Final = re.compile(r"\[([^\]]*\|[^\]]*)\]\Z")
+#: What is set while a shell asks what to complete a line with.
+COMPLETING: Final = "_NODESET_COMPLETE"
 
 
 def didYouMean(word: str, names: Sequence[str]) -> str:
@@ -49,7 +53,15 @@ class _Formatter(click.HelpFormatter):
 
     def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
         """A list of words with their texts."""
-        super().write_dl(rows, min(col_max, max(self.width // 3, 12)), col_spacing)
+        fitting = [self._fit(term, text) for term, text in rows]
+        super().write_dl(fitting, min(col_max, max(self.width // 3, 12)), col_spacing)
+
+    def _fit(self, term: str, text: str) -> tuple[str, str]:
+        """The same; a list of choices for which there is no room stands behind the text."""
+        choices = _CHOICES.search(term)
+        if choices is None or len(term) + self.current_indent <= self.width:
+            return term, text
+        return f"{term[: choices.start()]}WORD", f"{text}  [{choices[1].replace('|', ', ')}]"
 
 
 class _Context(click.Context):
@@ -140,20 +152,41 @@ def _complain(context: click.Context | None, reason: str) -> None:
     from nodeset.cli.options import oneLine
 
     text = oneLine(reason).rstrip(".")
-    sys.stderr.write(f"{path}: {text[:1].lower()}{text[1:]} (see {path} --help)\n")
+    _say(f"{path}: {text[:1].lower()}{text[1:]} (see {path} --help)")
+
+
+def _say(line: str) -> None:
+    try:
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):
+        pass  # nobody is there to be told
 
 
 def run() -> NoReturn:
     """Parse sys.argv, run the sub-command, end the process; what is wrong is one line on stderr with exit code 2."""
+    if COMPLETING in os.environ:
+        from click.shell_completion import shell_complete
+
+        raise SystemExit(shell_complete(nodeset, {}, "nodeset", COMPLETING, os.environ[COMPLETING]))
     width = max(min(shutil.get_terminal_size().columns, _WIDEST) - 2, _NARROWEST)
+    code: object = 0
     try:
-        code = nodeset.main(prog_name="nodeset", standalone_mode=False, terminal_width=width)
+        # What `nodeset.main` does, but for a closed pipe, which it would make an exit code 1 without a word.
+        with nodeset.make_context("nodeset", sys.argv[1:], terminal_width=width) as context:
+            code = nodeset.invoke(context)
         sys.stdout.flush()
+    except click.exceptions.Exit as end:
+        code = end.exit_code
     except click.ClickException as error:
         _complain(getattr(error, "ctx", None), error.format_message())
         raise SystemExit(2) from None
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt, EOFError):
         raise SystemExit(130) from None
-    except BrokenPipeError:
-        os._exit(141)  # `--help | head`; what Python would do at exit complains once more
+    except OSError as error:
+        from nodeset.cli.outcome import explain, judge
+
+        # `--help | head`; what Python would do at exit complains once more
+        _say(f"nodeset: {explain(error)}")
+        os._exit(judge(error))
     raise SystemExit(code if isinstance(code, int) else 0)

@@ -21,6 +21,7 @@ def main() -> NoReturn:
 
     `dispatcher`, `node`, `monitor` go without the extra: their options are Twisted's.
     """
+    _occupy()
     # Until somebody knows better: an import that is broken off would show where.
     signal.signal(signal.SIGINT, lambda number, frame: os._exit(128 + number))
     word = sys.argv[1] if len(sys.argv) > 1 and _COMPLETING not in os.environ else ""
@@ -37,3 +38,12 @@ def main() -> NoReturn:
     from nodeset.cli.group import run
 
     run()
+
+
+def _occupy() -> None:
+    """Let no connection of ours take the place of a standard stream that is closed: what is printed would go into it."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDONLY)

@@ -65,6 +65,7 @@ _CODES: Final[list[tuple[type[BaseException] | tuple[type[BaseException], ...], 
     ((TimedOut, OutcomeUnknown), Exit.NO_ANSWER),
     (BrokenPipeError, Exit.CLOSED_PIPE),
 ]
+_UNWRITABLE: Final = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EFBIG, errno.EBADF)
 
 
 def judge(error: BaseException) -> Exit:
@@ -86,6 +87,6 @@ def explain(error: BaseException) -> str:
     """
     if isinstance(error, BrokenPipeError):
         return "whoever read its output has closed it"
-    if isinstance(error, OSError) and error.filename is None and error.errno in (errno.ENOSPC, errno.EIO, errno.EDQUOT):
+    if isinstance(error, OSError) and error.filename is None and error.errno in _UNWRITABLE:
         return f"cannot write its output: {error.strerror}"
     return oneLine(error) or type(error).__name__

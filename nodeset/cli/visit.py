@@ -229,6 +229,8 @@ class _Visit:
     def _ended(self, code: int, why: str) -> None:
         """The node says that there is no way in."""
         found = self.node.obstacle
+        if found is not None and not self._over and self._where.debug:
+            traceback.print_exception(found)
         self._finish(judge(found) if found is not None else code, why)
 
     def _signalled(self, number: int) -> None:

@@ -32,11 +32,11 @@ def completion(shell: str | None) -> None:
     """
     from click.shell_completion import shell_complete
 
-    from nodeset.cli.group import nodeset
+    from nodeset.cli.group import COMPLETING, nodeset
 
     guessed = shell or Path(os.environ.get("SHELL", "")).name
     if guessed not in _SHELLS:
         raise click.UsageError(f"cannot tell your shell from $SHELL ({guessed[:40]!a}): say one of {', '.join(_SHELLS)}")
-    shell_complete(nodeset, {}, "nodeset", "_NODESET_COMPLETE", f"{guessed}_source")
+    shell_complete(nodeset, {}, "nodeset", COMPLETING, f"{guessed}_source")
     if sys.stdout.isatty():
         click.echo(f"To have it in every new {guessed}:\n  {_INSTALL[guessed]}", err=True)
