@@ -87,7 +87,7 @@ class _Taker(Side):
             Ledger(ENDLESS, task.publishers, True, task.kind == "paced", time.monotonic, self._full) for _ in range(task.nodes)
         ]
         for ledger in self._ledgers:
-            node = Taking(name="nodeset-bench-taker")
+            node = Taking(name="bench-taker")
             node.take = ledger.take
             self.nodes.append(node)
 
@@ -155,7 +155,7 @@ class _Publisher(Side):
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
-        node = nodeset.Node(name="nodeset-bench-publisher")
+        node = nodeset.Node(name="bench-publisher")
         self.nodes = [node]
         self._start = 0.0
         self._refused = False
@@ -212,7 +212,7 @@ class _Caller(Side):
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
-        node = nodeset.Node(name="nodeset-bench-caller")
+        node = nodeset.Node(name="bench-caller")
         self.nodes = [node]
         self._start = 0.0
         self._refused = False

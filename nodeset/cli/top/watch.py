@@ -129,14 +129,14 @@ class Watch:
         """Ask once; what went wrong stands in the view."""
         self._view = attrs.evolve(self._view, trouble="")
         if not self._node.is_linked:
-            self._complain(f"no dispatcher ({self._node.reason or 'the link is lost'})")
+            self._complain("no dispatcher", self._node.reason or "the link is lost")
             return
         try:
             snapshot = await self._ask()
         except LinkLost as error:
-            self._complain(f"the dispatcher does not answer ({error})")
+            self._complain("no answer", str(error))
         except ProtocolError as error:
-            self._complain(str(error))
+            self._complain("no figures", str(error))
         else:
             self._silent_since = None
             frame = compare(self._last, snapshot)
@@ -146,12 +146,12 @@ class Watch:
             if frame.published is not None or frame.delivered is not None:
                 self._history.append((frame.published or 0.0) + (frame.delivered or 0.0))
 
-    def _complain(self, why: str) -> None:
+    def _complain(self, what: str, why: str) -> None:
         now = self._clock.seconds()
         if self._silent_since is None:
             self._silent_since = now
-        since = f"since {lasting(now - self._silent_since)}: " if now > self._silent_since else ""
-        self._view = attrs.evolve(self._view, trouble=f"{since}{clean(oneLine(why))}; trying again")
+        since = f" since {lasting(now - self._silent_since)}"
+        self._view = attrs.evolve(self._view, trouble=f"{what}{since}, trying again: {clean(oneLine(why), 400)}")
 
     async def _ask(self) -> Snapshot:
         patience = min(_MOST, max(_LEAST, self._interval))

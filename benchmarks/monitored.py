@@ -1,0 +1,164 @@
+"""The same flood through the same dispatcher, with somebody who watches it and without."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+from twisted.internet import reactor as _reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.threads import deferToThread
+from twisted.web.client import Agent, readBody
+
+from benchmarks.measure import sessionUsage
+from nodeset.cli.bench.crew import Hand, hire
+from nodeset.cli.bench.lodging import lodge
+from nodeset.cli.bench.play import play
+from nodeset.cli.bench.works import Plan
+
+__all__ = ["Pair", "comparePairs"]
+
+reactor: Any = _reactor
+
+#: Seconds between two scrapes, as an eager Prometheus has them; for the monitor to show its metrics; to end.
+SCRAPE: Final = 1.0
+PATIENCE: Final = 20.0
+
+
+@attrs.define
+class Pair:
+    """Two floods: events/s, microseconds of the dispatcher's processor time an event, without a monitor, then with one.
+
+    `monitor_cpu` is the share of a core that the monitor took, `wrong` what went wrong.
+    """
+
+    alone: float = 0.0
+    watched: float = 0.0
+    broker_alone: float = 0.0
+    broker_watched: float = 0.0
+    monitor_cpu: float = 0.0
+    wrong: str = ""
+
+
+class Monitor:
+    """`nodeset-monitor` in a process, whose metrics are scraped every second."""
+
+    def __init__(self, furl: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = int(taken.getsockname()[1])
+        command = [sys.executable, "-c", "from nodeset.cli.monitor import main; main()", "-n", "--metrics", str(port)]
+        home = Path(furl).parent / "monitor"
+        home.mkdir(exist_ok=True)
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("NODESET_")}
+        environ |= {"NODESET_DISPATCHER": f"file:{furl}", "NODESET_HOME": str(home)}
+        self.process = subprocess.Popen(
+            command,
+            env=environ,
+            cwd=home,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        self._url = f"http://127.0.0.1:{port}/metrics".encode()
+        self._agent = Agent(reactor, connectTimeout=5)
+        self._scraping = LoopingCall(self._scrape)
+        #: Scrapes that told of a dispatcher.
+        self.good = 0
+
+    async def start(self) -> None:
+        """Wait until its metrics tell of the dispatcher, then scrape every second."""
+        end = time.monotonic() + PATIENCE
+        while not self.good and time.monotonic() < end:
+            await self._scrape()
+            await deferLater(reactor, 0.1)
+        self._scraping.start(SCRAPE)
+
+    async def _scrape(self) -> None:
+        try:
+            response = await self._agent.request(b"GET", self._url)
+            text = await readBody(response)
+        except Exception:  # not there yet; `good` says so
+            return
+        self.good += response.code == 200 and b"nodeset_" in text
+
+    async def stop(self) -> None:
+        """End it."""
+        if self._scraping.running:
+            self._scraping.stop()
+        self.process.terminate()
+        await deferToThread(self.process.wait, PATIENCE)
+
+
+def comparePairs(count: int, seconds: float) -> list[Pair]:
+    """So many pairs of floods that last so long, which of the two comes first in turn. Runs the reactor."""
+    found: list[Pair] = []
+    failures: list[BaseException] = []
+
+    def over(failure: Any) -> None:
+        failures.append(failure.value)
+
+    def begin() -> None:
+        work = Deferred.fromCoroutine(_compare(found, count, seconds))
+        work.addErrback(over).addBoth(lambda _: reactor.stop())
+
+    reactor.callWhenRunning(begin)
+    reactor.run()
+    if failures:
+        found.append(Pair(wrong=str(failures[0]) or type(failures[0]).__name__))
+    return found
+
+
+async def _compare(found: list[Pair], count: int, seconds: float) -> None:
+    broker, furl = await deferToThread(lodge)
+    crew: list[Hand] = []
+    plan = Plan(seconds=seconds)
+
+    async def flood() -> tuple[float, float, str]:
+        before = sessionUsage(broker.pid).cpu
+        result = await play("publish", plan, crew[:1], crew[1:], lambda pause: deferLater(reactor, pause))
+        spent = sessionUsage(broker.pid).cpu - before
+        return result.value, spent / max(1, result.events) * 1e6, result.wrong
+
+    async def watched(pair: Pair) -> None:
+        monitor = Monitor(furl)
+        try:
+            await monitor.start()
+            cpu, start, good = sessionUsage(monitor.process.pid).cpu, time.monotonic(), monitor.good
+            pair.watched, pair.broker_watched, wrong = await flood()
+            spent = sessionUsage(monitor.process.pid).cpu - cpu
+            pair.monitor_cpu = spent / (time.monotonic() - start)
+            scraped = "" if monitor.good > good else "the monitor's metrics could not be read"
+            pair.wrong = pair.wrong or wrong or scraped
+        finally:
+            await monitor.stop()
+
+    try:
+        crew += await hire(reactor, f"@{furl}", 2, lambda: None)
+        await flood()  # the first one warms all three up
+        for number in range(count):
+            pair = Pair()
+            found.append(pair)
+            if number % 2:
+                await watched(pair)
+            pair.alone, pair.broker_alone, wrong = await flood()
+            pair.wrong = pair.wrong or wrong
+            if not number % 2:
+                await watched(pair)
+            ratio = pair.watched / pair.alone if pair.alone else 0.0
+            print(
+                f"pair {number + 1}: {pair.alone:,.0f}/s, watched {pair.watched:,.0f}/s, {ratio:.3f} {pair.wrong}", flush=True
+            )
+    finally:
+        for hand in crew:
+            hand.end()
+        if broker.stdin is not None:
+            broker.stdin.close()
+        await deferToThread(broker.wait, PATIENCE)
