@@ -1,6 +1,7 @@
 # make demo    events between real processes, compared with their ledgers
 # make test    all that a contributor must see pass
 # make bench   NodeSet beside the brokers that one would pick else; QUICK=1 for two minutes of it, OPTIONS=--help for more
+# make bench-cli  what the commands for people cost, how true nodeset bench is; QUICK=1 for a minute of it
 # make faults  every fault scenario, half an hour; make faults QUICK=1 is the short version
 # make lint    ruff, mypy: the quick half of it
 # make docs    the documentation as a site, in docs/_build
@@ -9,7 +10,7 @@
 PYTHON ?= python3
 STAMP := .venv/.installed
 
-.PHONY: demo test bench docs faults lint clean .venv
+.PHONY: demo test bench bench-cli docs faults lint clean .venv
 .DEFAULT_GOAL := test
 
 demo: .venv
@@ -20,6 +21,9 @@ test: .venv
 
 bench: .venv
 	@.venv/bin/python -m benchmarks.run $(if $(QUICK),--quick) $(OPTIONS)
+
+bench-cli: .venv
+	@.venv/bin/python -m benchmarks.cli $(if $(QUICK),--quick) $(OPTIONS)
 
 docs: .venv
 	@.venv/bin/python -m sphinx -q -W --keep-going -n -E -d docs/_build/doctrees docs docs/_build/html
