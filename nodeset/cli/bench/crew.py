@@ -18,7 +18,7 @@ from twisted.internet.protocol import ProcessProtocol
 from nodeset.cli.bench.lines import read
 from nodeset.cli.options import oneLine
 from nodeset.cli.outcome import Exit, GaveUp
-from nodeset.cli.top.words import clean
+from nodeset.cli.shown import printable
 
 __all__ = ["Hand", "PythonPlace", "hire"]
 
@@ -110,7 +110,7 @@ class Hand(ProcessProtocol):
         self._fail()
 
     def _fail(self) -> None:
-        error = GaveUp(clean(oneLine(self._gone), 500), Exit.REFUSED if self._refused else Exit.FAILED)
+        error = GaveUp(printable(oneLine(self._gone)), Exit.REFUSED if self._refused else Exit.FAILED)
         for waiting in list(self._waiting.values()):
             waiting.errback(error)
 

@@ -10,6 +10,7 @@ import attrs
 import msgspec
 
 from nodeset.cli.bench.works import Result
+from nodeset.cli.table import printTable
 from nodeset.cli.top.words import took
 
 __all__ = ["BarTeller", "JsonTeller", "LineTeller", "Teller", "describe"]
@@ -46,7 +47,7 @@ def describe(result: Result) -> str:
 
 
 _HEAD: Final = ("work", "rate", "unit", "p50", "p99", "events", "checked")
-_RIGHT: Final = (False, True, False, True, True, True, False)
+_RIGHT: Final = ("rate", "p50", "p99", "events")
 
 
 def _cells(result: Result) -> tuple[str, ...]:
@@ -88,12 +89,8 @@ class LineTeller(JsonTeller):
 
     def sum(self, results: Sequence[Result]) -> None:
         """See `Teller`."""
-        rows = [_HEAD, *map(_cells, results)]
-        widths = [max(len(row[index]) for row in rows) for index in range(len(_HEAD))]
-        for row in rows:
-            cells = zip(row, widths, _RIGHT, strict=True)
-            line = "  ".join(cell.rjust(width) if right else cell.ljust(width) for cell, width, right in cells)
-            _write(f"{line.rstrip()}\n")
+        printTable(_HEAD, [_cells(each) for each in results], right=_RIGHT)
+        sys.stdout.flush()
 
 
 class BarTeller(LineTeller):
@@ -128,17 +125,3 @@ class BarTeller(LineTeller):
     def close(self) -> None:
         """See `Teller`."""
         self._progress.stop()
-
-    def sum(self, results: Sequence[Result]) -> None:
-        """See `Teller`."""
-        from rich import box
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for title, right in zip(_HEAD, _RIGHT, strict=True):
-            table.add_column(title, justify="right" if right else "left", overflow="fold")
-        for each in results:
-            table.add_row(*_cells(each))
-        Console(highlight=False).print(table, markup=False)
-        sys.stdout.flush()

@@ -8,11 +8,12 @@ from itertools import pairwise
 
 import attrs
 
-from nodeset.cli.top.snapshot import Figures, Histogram, NodeSample, Snapshot
+from nodeset.cli.top.snapshot import NodeSample, Snapshot
+from nodeset.monitor.reading import Reading, Spread
 
 __all__ = ["Frame", "Quantile", "Row", "compare", "quantile"]
 
-_BLANK = Figures()
+_BLANK = Reading()
 
 
 @attrs.frozen
@@ -41,7 +42,7 @@ class Frame:
     :ivar p50: of what deliveries took since the frame before.
     """
 
-    figures: Figures
+    figures: Reading
     rows: list[Row]
     seconds: float | None = None
     published: float | None = None
@@ -98,7 +99,7 @@ def _continues(old: Snapshot, new: Snapshot) -> bool:
     if old.figures is None or new.figures is None:
         return True
     before, after = old.figures, new.figures
-    if before.boot != after.boot or (before.uptime or 0.0) > (after.uptime or 0.0):
+    if before.boot != after.boot or before.uptime > after.uptime:
         return False
     # Those that also fall as time goes by stand at a level, they count nothing.
     counting = before.counters.keys() - {"subs", "nodes", "pending"}
@@ -112,8 +113,8 @@ def _between(old: Snapshot | None, new: Snapshot) -> float | None:
     if old is None:
         return None
     before, after = old.figures, new.figures
-    if before is not None and after is not None and before.uptime is not None and after.uptime is not None:
-        return after.uptime - before.uptime or None
+    if before is not None and after is not None and after.uptime > before.uptime:
+        return after.uptime - before.uptime
     return new.at - old.at
 
 
@@ -142,15 +143,15 @@ def _noReasons(nodes: Sequence[NodeSample]) -> dict[str, int]:
     return {"all": dropped} if dropped else {}
 
 
-def _subtract(old: Histogram | None, new: Histogram | None) -> Histogram | None:
+def _subtract(old: Spread | None, new: Spread | None) -> Spread | None:
     """What came between the two; None where they do not go together."""
     if old is None or new is None or old.bounds != new.bounds or len(old.counts) != len(new.counts):
         return None
-    return Histogram(new.bounds, [after - before for before, after in zip(old.counts, new.counts, strict=True)])
+    return Spread(new.bounds, [after - before for before, after in zip(old.counts, new.counts, strict=True)])
 
 
-def _quantileOf(histogram: Histogram | None, share: float) -> Quantile | None:
-    return quantile(histogram.bounds, histogram.counts, share) if histogram is not None else None
+def _quantileOf(spread: Spread | None, share: float) -> Quantile | None:
+    return quantile(spread.bounds, spread.counts, share) if spread is not None else None
 
 
 def quantile(bounds: Sequence[float], counts: Sequence[int], share: float) -> Quantile | None:

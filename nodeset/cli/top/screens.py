@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from nodeset.cli.shown import printable
 from nodeset.cli.top.keys import Keyboard
 from nodeset.cli.top.rates import Frame, Quantile, Row
 from nodeset.cli.top.table import View, arrange
@@ -68,9 +69,9 @@ class JsonScreen:
         """See `Screen`."""
         told = {"time": round(self._wall(), 3), "linked": not view.trouble}
         if view.trouble:
-            _write(msgspec.json.encode({**told, "trouble": view.trouble}).decode() + "\n")
+            _writeJson({**told, "trouble": view.trouble})
         elif frame is not None:
-            _write(msgspec.json.encode({**told, **asMapping(frame, view)}).decode() + "\n")
+            _writeJson({**told, **asMapping(frame, view)})
 
     def close(self) -> None:
         """See `Screen`."""
@@ -81,6 +82,10 @@ def _write(text: str) -> None:
     sys.stdout.flush()
 
 
+def _writeJson(told: dict[str, Any]) -> None:
+    _write(printable(msgspec.json.encode(told).decode()) + "\n")
+
+
 def asMapping(frame: Frame, view: View) -> dict[str, Any]:
     """What --json tells of a frame: rates per second, times in seconds, None for what is not known."""
     found = frame.figures
@@ -88,7 +93,7 @@ def asMapping(frame: Frame, view: View) -> dict[str, Any]:
         "site": found.site,
         "version": found.version,
         "boot": found.boot,
-        "uptime": found.uptime,
+        "uptime": found.uptime or None,
         "interval": frame.seconds,
         "events_in": frame.published,
         "events_out": frame.delivered,

@@ -9,7 +9,8 @@ import attrs
 from rich.cells import cell_len, set_cell_size
 
 from nodeset.cli.top.rates import Frame, Row
-from nodeset.cli.top.words import clean, lasting, number, size, sparkline, took
+from nodeset.cli.top.words import lasting, number, size, sparkline, took
+from nodeset.monitor.reading import plain
 
 __all__ = ["COLUMNS", "SORTS", "Line", "Order", "View", "arrange", "header", "table"]
 
@@ -36,8 +37,8 @@ class Column:
 
 #: By the names that --sort takes.
 COLUMNS: Final[dict[str, Column]] = {
-    "node": Column("node", _NAME, 0, lambda row: clean(row.node.name), lambda row: row.node.name),
-    "state": Column("state", 7, 4, lambda row: clean(row.node.state, 7), lambda row: row.node.state),
+    "node": Column("node", _NAME, 0, lambda row: plain(row.node.name), lambda row: row.node.name),
+    "state": Column("state", 7, 4, lambda row: plain(row.node.state), lambda row: row.node.state),
     "latency": Column("latency", 7, 5, lambda row: took(row.node.latency), lambda row: row.node.latency),
     "published": Column("pub/s", 7, 1, lambda row: number(row.published), lambda row: row.published),
     "delivered": Column("dlv/s", 7, 2, lambda row: number(row.delivered), lambda row: row.delivered),
@@ -94,8 +95,8 @@ def header(frame: Frame | None, history: Sequence[float], view: View, width: int
     if view.paused:
         lines.append([(cut("paused: p goes on", width), "warn")])
     found = frame.figures
-    who = [f"{clean(found.site, 60)}" if found.site else "dispatcher", clean(found.version, 20)]
-    first = [" ".join(filter(None, who)), f"up {lasting(found.uptime)}", f"{len(frame.rows)} nodes"]
+    who = [plain(found.site)[:60] if found.site else "dispatcher", plain(found.version)[:20]]
+    first = [" ".join(filter(None, who)), f"up {lasting(found.uptime or None)}", f"{len(frame.rows)} nodes"]
     if view.asks:
         first.append(f"asked every {view.asks:.0f}s")
     bars = sparkline(history, min(30, width - 27))
@@ -121,7 +122,7 @@ def _drops(frame: Frame) -> list[str]:
     kinds = sorted(((count, reason) for reason, count in frame.drops.items() if count), reverse=True)
     if not kinds:
         return []
-    shown = [f"{clean(reason, 20)} {number(count)}" for count, reason in kinds[:_REASONS]]
+    shown = [f"{plain(reason)[:20]} {number(count)}" for count, reason in kinds[:_REASONS]]
     more = f", {len(kinds) - _REASONS} more" if len(kinds) > _REASONS else ""
     return [f"dropped {number(frame.dropped)}/s ({', '.join(shown)}{more})"]
 

@@ -13,11 +13,12 @@ from twisted.internet.interfaces import IReactorTime
 from nodeset.cli.options import oneLine
 from nodeset.cli.top.rates import Frame, compare
 from nodeset.cli.top.screens import Screen
-from nodeset.cli.top.snapshot import NodeSample, Snapshot, readFigures
+from nodeset.cli.top.snapshot import NodeSample, Snapshot
 from nodeset.cli.top.table import Order, View
-from nodeset.cli.top.words import clean, lasting
+from nodeset.cli.top.words import lasting
 from nodeset.core.presence.asking import NodeInfo
 from nodeset.errors import LinkLost, ProtocolError, UnknownMethod
+from nodeset.monitor.reading import plain, readStats
 
 __all__ = ["Watch"]
 
@@ -32,7 +33,9 @@ _LEAST, _MOST = 2.0, 10.0
 class Watcher(Protocol):
     """The node that asks, as `nodeset.cli.visit.Visitor` is one."""
 
-    name: str
+    @property
+    def stream(self) -> str:
+        """What names this node."""
 
     @property
     def reason(self) -> str:
@@ -151,16 +154,16 @@ class Watch:
         if self._silent_since is None:
             self._silent_since = now
         since = f" since {lasting(now - self._silent_since)}"
-        self._view = attrs.evolve(self._view, trouble=f"{what}{since}, trying again: {clean(oneLine(why), 400)}")
+        self._view = attrs.evolve(self._view, trouble=f"{what}{since}, trying again: {plain(oneLine(why))}")
 
     async def _ask(self) -> Snapshot:
         patience = min(_MOST, max(_LEAST, self._interval))
         try:
-            figures = readFigures(await self._node.call("", "stats", timeout=patience))
+            figures = readStats(await self._node.call("", "stats", timeout=patience))
         except UnknownMethod:
             figures = None  # an older dispatcher: what its nodes do can still be seen
         nodes = await self._node.nodes(timeout=patience)
-        return Snapshot(self._clock.seconds(), figures, [_sample(each) for each in nodes if each.name != self._node.name])
+        return Snapshot(self._clock.seconds(), figures, [_sample(each) for each in nodes if each.stream != self._node.stream])
 
 
 def _sample(info: NodeInfo) -> NodeSample:

@@ -7,18 +7,9 @@ from typing import Final
 
 from nodeset.cli.top.rates import Quantile
 
-__all__ = ["clean", "lasting", "number", "size", "sparkline", "took"]
+__all__ = ["lasting", "number", "size", "sparkline", "took"]
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
-
-
-def clean(text: object, most: int = 200) -> str:
-    """A text from the network as one line that moves no cursor.
-
-    >>> clean("a\\x1b[2Jb\\n")
-    'a?[2Jb?'
-    """
-    return "".join(letter if letter.isprintable() else "?" for letter in str(text)[:most])
 
 
 def number(value: float | None) -> str:
