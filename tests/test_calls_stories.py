@@ -94,7 +94,7 @@ class Story:
             self.site.advance(self.draw.choice((0.0, 0.02, 0.2, 0.5)))
         if self.site.dispatcher is None:
             self.site.startDispatcher()
-        self.site.advance(PATIENCE + 1, 0.1)
+        self.site.advance(PATIENCE + 1)
 
     def check(self, case: SynchronousTestCase) -> Counter[str]:
         """Every call ended in its time, well or for a reason that there was; none ran twice that must not."""

@@ -322,7 +322,7 @@ class CycleTests(SiteCase):
             self.site.wait(member.subscribe(f"ring.{number}"))
         for number, member in enumerate(members):
             member.publish(f"ring.{number}", id=0).addErrback(lambda failure: failure.trap(NodeSetError))
-        self.site.advance(200.0, step=0.5)
+        self.site.advance(200.0)
         self.flushLoggedErrors()
         return outcomes
 

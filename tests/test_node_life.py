@@ -79,7 +79,7 @@ class StartOrderTests(SiteCase):
         short, endless = publisher.publish("a"), publisher.publish("a", timeout=None)
         site.advance(3.1)
         self.failureResultOf(short, OutcomeUnknown)
-        site.advance(1000.0, step=10.0)
+        site.advance(1000.0)
         self.assertNoResult(endless)
         site.startDispatcher()
         self.assertEqual(site.wait(endless), Receipt(0, 0, 0))

@@ -112,7 +112,7 @@ class RetainedLossTests(RetainedCase):
             self.site.wire.delay = 0.1
             shop = self.site.node(Quiet)
             shop.subscribe("value")
-            self.site.advance(delay, 0.01)
+            self.site.advance(delay)
             self.site.wire.cut("cut")
             self.site.advance(4.0)
             self.assertEqual(self.heard(shop), [("value", 7, True)], delay)

@@ -163,7 +163,7 @@ class RetainedTests(RetainedCase):
         node = self.site.node(Quiet)
         node.subscribe("a.*")
         while not node.heard:
-            self.site.advance(0.01, 0.01)
+            self.site.advance(0.01)
         self.site.wait(self.pub.publish("a.live", Order, id=-1))
         self.site.advance(1.0)
         events = node.events()

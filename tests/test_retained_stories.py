@@ -62,7 +62,7 @@ class Story:
         for _ in range(25):
             self.random.choice(acts)()
             if self.random.random() < 0.5:
-                self.site.advance(self.random.choice((0.0, 0.01, 0.1, 1.0)), 0.01)
+                self.site.advance(self.random.choice((0.0, 0.01, 0.1, 1.0)))
         self.site.advance(40.0)
 
 

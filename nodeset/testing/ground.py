@@ -7,7 +7,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from nodeset.core.dispatcher import EventDispatcher
@@ -31,16 +30,15 @@ N = TypeVar("N", bound=Node)
 #: Unix time when a site is made.
 _EPOCH: Final = 1_700_000_000
 _PLACE: Final = "memory://site/"
-#: Seconds of the site's time for which a test waits unless it says otherwise, how far the clock is turned at a time.
+#: Seconds of the site's time for which a test waits unless it says otherwise.
 _PATIENCE: Final = 120.0
-_STEP: Final = 0.05
 
 
 class Ground:
     """See `Site`, which is all that users meet."""
 
     def __init__(self, **options: Any) -> None:
-        self.clock: Clock = BoundedClock()
+        self.clock = BoundedClock()
         self.wire = MemoryWire(self.clock)
         self.dispatcher: EventDispatcher | None = None
         self.nodes: list[Node] = []
@@ -133,13 +131,9 @@ class Ground:
         """Let everything happen that takes no time."""
         self.clock.advance(0)
 
-    def advance(self, seconds: float, step: float = _STEP) -> None:
-        """Let `seconds` pass, in steps, everything happening at its time."""
-        self.flush()
-        end = self.clock.seconds() + seconds
-        while (rest := end - self.clock.seconds()) > 1e-9:
-            self.clock.advance(min(step, rest))
-            self.flush()
+    def advance(self, seconds: float) -> None:
+        """Let `seconds` pass, everything happening at its time."""
+        self.clock.advance(seconds)
 
     def wait(self, awaited: Deferred[Any] | Coroutine[Any, Any, Any], timeout: float = _PATIENCE, *, what: str = "") -> Any:
         """What a Deferred or a coroutine comes to, letting time pass until it is there; raises what it failed with.
@@ -156,7 +150,7 @@ class Ground:
             if self.clock.seconds() >= end:
                 text = f"nothing came within {timeout:g} s of the site's time from {what or describe(awaited)}"
                 raise AssertionError(f"{text}{progress(awaited)}; {self.state()}")
-            self.advance(_STEP)
+            self.clock.turn(end)
         if isinstance(results[0], Failure):
             results[0].raiseException()
         return results[0]
@@ -169,7 +163,7 @@ class Ground:
             if self.clock.seconds() >= end:
                 text = f"still not so after {timeout:g} s of the site's time: {what or conditionText(condition)}"
                 raise AssertionError(f"{text}; {self.state()}")
-            self.advance(_STEP)
+            self.clock.turn(end)
         return result
 
     def state(self) -> str:

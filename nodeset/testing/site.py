@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from twisted.python.failure import Failure
 
+from nodeset.core.collection import NodeCollection
 from nodeset.core.message import NodeMessage
 from nodeset.core.node import Node
 from nodeset.errors import Receipt
-from nodeset.testing.faults import Faults
 from nodeset.testing.listener import Listener, listenerFor
+from nodeset.testing.trouble import Troubles
 
 __all__ = ["Site"]
 
 __tracebackhide__ = True  # pytest shows the line of the test instead
+
+
+def _hasStopped(node: Node) -> bool:
+    return not node._stops
 
 
 class _HasCleanup(Protocol):
@@ -26,7 +32,7 @@ class _HasCleanup(Protocol):
         """Call it after the test."""
 
 
-class Site(Faults):
+class Site(Troubles):
     """One dispatcher with its nodes, in this process, in one thread, in the test's own time.
 
     Make it with `Site.forTest(self)` in a TestCase, with `with Site() as site:` elsewhere; with pytest there is a fixture
@@ -88,13 +94,18 @@ class Site(Faults):
 
         Raises AssertionError when timers are left on the clock afterwards: of a node, or of the test itself.
         """
+        late = self.wire.delay + 2 * max(home.lag for home in [self.wire.home, *self._homes.values()])
         self.heal()
-        for node in self.nodes:
-            if not self._processes(node)[0].dead:
+        # A collection stops its members; whoever is stopping already is waited for.
+        for node in sorted(self.nodes, key=lambda node: not isinstance(node, NodeCollection)):
+            if self._processes(node)[0].dead:
+                continue
+            if node.running:
                 self.wait(node.stopService(), what=f"{node.name}.stopService()")
+            self.until(partial(_hasStopped, node), what=f"{node.name} has stopped")
         if self.dispatcher is not None:
             self.wait(self.dispatcher.stopService(), what="the dispatcher's stopService()")
-        self.advance(2 * self.wire.delay)
+        self.advance(2 * late)  # what was on the way when that still took its time
         self._checkTimers()
 
     def flushErrors(self, *kinds: type[BaseException]) -> list[Failure]:
