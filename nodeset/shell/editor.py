@@ -110,7 +110,8 @@ class Editor(insults.TerminalProtocol):
     def ask(self, prompt: str) -> None:
         """Show the prompt, with what was typed meanwhile."""
         self.asking = prompt
-        self._draw()
+        if not self.terminal.holding:
+            self._draw()  # else when all keys are taken
 
     def show(self, text: str) -> None:
         """Show text, above the prompt if there is one; it must be `plain`."""

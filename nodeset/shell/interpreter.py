@@ -20,6 +20,8 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.python.failure import Failure
 from twisted.python.monkey import MonkeyPatcher
 
+from nodeset.errors import NodeSetError
+
 __all__ = ["Interpreter"]
 
 _FILE: Final = "<shell>"
@@ -114,12 +116,15 @@ class Interpreter:
         if room > 0:
             self._caught.append(text[:room])
 
-    def print(self, *values: object, sep: str | None = " ", end: str | None = "\n", **options: Any) -> None:
+    def print(
+        self, *values: object, sep: str | None = " ", end: str | None = "\n", file: Any = None, flush: bool = False
+    ) -> None:
         """`print`, to this shell also when it is called later, by a callback; to `file` when that is given."""
-        if options.get("file") is not None:
-            print(*values, sep=sep, end=end, **options)  # noqa: T201
+        text = (" " if sep is None else sep).join(map(str, values)) + ("\n" if end is None else end)
+        if file is None:
+            self.write(text)
         else:
-            self.write((" " if sep is None else sep).join(map(str, values)) + ("\n" if end is None else end))
+            file.write(text)
 
     def run(self, source: str, single: bool = True) -> Deferred[bool] | None:
         """Run it; None if it is the beginning of something longer. Fires with whether it went well; cancel it to interrupt.
@@ -202,7 +207,9 @@ def _represent(value: object) -> str:
 
 
 def _explain(error: BaseException) -> str:
-    """Its traceback, from where the code at the prompt begins."""
+    """Its traceback, from where the code at the prompt begins; of our own errors, which say what to do, the line."""
+    if isinstance(error, NodeSetError):
+        return f"{type(error).__name__}: {error}\n"
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename != _FILE:
         trace = trace.tb_next

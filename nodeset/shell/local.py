@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from typing import Any
+from typing import Any, Final
 
-from twisted.internet.interfaces import IPushProducer
+from twisted.internet.interfaces import IDelayedCall, IPushProducer
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -22,6 +22,9 @@ from nodeset.shell.terminal import Terminal
 
 __all__ = ["LocalEntrance"]
 
+#: Seconds for the first byte to come.
+_FIRST_KEY: Final = 30.0
+
 
 @implementer(IPushProducer)
 class _Local(Terminal):
@@ -31,6 +34,7 @@ class _Local(Terminal):
         super().__init__(self._makePrompt, lambda: self._waiting)
         self.entrance = entrance
         self._who = ""
+        self._alarm: IDelayedCall | None = None
         self._waiting = 0
         self._paused = False
 
@@ -48,18 +52,24 @@ class _Local(Terminal):
             return
         self._who = f"user {uid} (pid {pid}) at this machine"
         self.entrance.terminals.add(self)
+        # Who only looks whether somebody listens is no session.
+        self._alarm = self.entrance.shell.clock.callLater(_FIRST_KEY, transport.abortConnection)
         transport.registerProducer(self, True)
-        base: Any = super()
-        base.connectionMade()
 
     def connectionLost(self, reason: Any = None) -> None:
         """See `Protocol`."""
         self.entrance.terminals.discard(self)
+        if self._alarm is not None and self._alarm.active():
+            self._alarm.cancel()
         base: Any = super()
         base.connectionLost(reason)
 
     def dataReceived(self, data: bytes) -> None:
-        """Take the keys, unless nobody was let in."""
+        """Take the keys; with the first, or the size of the window, the session begins."""
+        if self._alarm is not None and self._alarm.active():
+            self._alarm.cancel()
+            base: Any = super()
+            base.connectionMade()
         if self.terminalProtocol is not None:
             super().dataReceived(data)
 

@@ -134,12 +134,11 @@ class ShellNode(Node):
         alarm: IDelayedCall = self._findClock().callLater(_PATIENCE, linked.cancel)
         try:
             await linked
-        except Exception as error:
+        except Exception:
             if alarm.active():
                 raise
-            raise NotThere(
-                f"no dispatcher answers at {self.whither()} in {_PATIENCE:g} s: see to it, then switch again"
-            ) from error
+            where, said = self.whither(), "start it, then switch again; the node is on its way back"
+            raise NotThere(f"no dispatcher answers at {where} in {_PATIENCE:g} s: {said}") from None
         finally:
             if alarm.active():
                 alarm.cancel()

@@ -68,7 +68,7 @@ class Prompt(Editor):
 
     def throwOut(self, why: str) -> None:
         """Close the session, saying why."""
-        self.asking = ""
+        self._over, self.asking = True, ""
         self.terminal.write(f"\r\n{plain(why, 200)}\n")
         self.terminal.loseConnection()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from twisted.conch.avatar import ConchUser
@@ -81,9 +82,16 @@ class _Guest(ConchUser):
         self._running: Deferred[bool] | None = None
         self._width = 0
         self._is_dumb = False
+        self._asked: Callable[[], None] | None = None
 
     def _who(self) -> str:
         return f"the holder of {self._key} at {self.conn.transport.transport.getPeer().host}"
+
+    def begin(self) -> None:
+        """Do what was asked for; called when the other side has been told that it is."""
+        asked, self._asked = self._asked, None
+        if asked is not None:
+            asked()
 
     def getPty(self, term: bytes, windowSize: tuple[int, ...], modes: object) -> None:
         """See `ISession`."""
@@ -97,6 +105,9 @@ class _Guest(ConchUser):
 
     def openShell(self, transport: Any) -> None:
         """See `ISession`."""
+        self._asked = partial(self._openShell, transport)
+
+    def _openShell(self, transport: Any) -> None:
         if not self._width:
             transport.write(b"this shell needs a terminal (ssh -t), or a piece of Python to run as the command\r\n")
             _end(transport, 1)
@@ -111,7 +122,9 @@ class _Guest(ConchUser):
 
     def execCommand(self, proto: Any, command: bytes) -> None:
         """See `ISession`: one piece of Python, whose output goes back; the exit code is 1 when it raised."""
+        self._asked = partial(self._runOnce, proto, command)
 
+    def _runOnce(self, proto: Any, command: bytes) -> None:
         def show(text: str) -> None:
             proto.write(text.encode("utf-8", "backslashreplace"))
 
@@ -165,6 +178,13 @@ class _Connection(SSHConnection):
     """What goes on after the login: one session."""
 
     _log = _CONCH
+
+    def ssh_CHANNEL_REQUEST(self, packet: bytes) -> None:
+        """Answer first, then do what was asked for: it may be over at once."""
+        base: Any = super()
+        base.ssh_CHANNEL_REQUEST(packet)
+        transport: Any = self.transport
+        transport.avatar.begin()
 
     def ssh_CHANNEL_OPEN(self, packet: bytes) -> None:
         """Refuse all but the first session, with a line."""

@@ -61,6 +61,11 @@ class Terminal(insults.ServerProtocol):
         else:
             self._send(raw)
 
+    @property
+    def holding(self) -> bool:
+        """Whether what is written is gathered."""
+        return self._held is not None
+
     def hold(self) -> bool:
         """Gather what is written, until `release`; whether nobody did so before."""
         if self._held is not None:
