@@ -80,11 +80,10 @@ def makeHostKey() -> bytes:
 
 def readHostKey(data: bytes) -> Key:
     """The private key in a file of OpenSSH's. StateUnusable for anything else."""
-    key: Key | None = None
     try:
-        key = Key.fromString(data)
-    except Exception:
-        pass  # Conch raises whatever the bytes lead to
+        key: Key | None = Key.fromString(data)
+    except Exception:  # Conch raises whatever the bytes lead to
+        key = None
     if key is None or key.isPublic() or key.type() != "Ed25519":
         raise StateUnusable(
             "this is no host key: remove it, a new one is made; whoever logs in is then told of another host key"
