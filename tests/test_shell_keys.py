@@ -75,7 +75,7 @@ class FileTests(SynchronousTestCase):
         self.keys = self.directory / "shell_keys"
 
     def refuses(self, part: str) -> None:
-        error = self.assertRaises(StateUnusable, readKeyFile, self.keys)
+        error = self.assertRaises(StateUnusable, readKeyFile, self.keys, [])
         self.assertIn(part, str(error))
         self.assertIn(str(self.directory), str(error))
         self.assertNotIn("\n", str(error))
@@ -86,9 +86,9 @@ class FileTests(SynchronousTestCase):
         self.keys.write_bytes(b"# nobody yet\n")
         self.refuses("holds no key")
         self.keys.write_bytes(publicLine(makeKey()))
-        self.assertEqual(len(readKeyFile(self.keys)), 1)
+        self.assertEqual(len(readKeyFile(self.keys, [])), 1)
         self.keys.chmod(0o644)
-        self.assertEqual(len(readKeyFile(self.keys)), 1)
+        self.assertEqual(len(readKeyFile(self.keys, [])), 1)
         for mode in (0o664, 0o646):
             self.keys.chmod(mode)
             self.refuses(f"mode {mode:04o}")

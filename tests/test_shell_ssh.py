@@ -10,8 +10,10 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, cast
 
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from twisted.conch.error import ConchError
 from twisted.conch.ssh.common import NS
+from twisted.conch.ssh.keys import Key
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint, connectProtocol
@@ -159,6 +161,19 @@ class SshTests(ShellServerCase):
                 client = await Client.connect(reactor, self.port, self.key)
                 said, ended = await client.run(command)
                 self.assertEqual((said[-len(output) :], ended), (output, code))
+                await self.close(client)
+
+        return self.play(scenario())
+
+    def test_otherKinds(self) -> Deferred[None]:
+        """RSA and ECDSA keys open it as well."""
+
+        async def scenario() -> None:
+            for private in (rsa.generate_private_key(65537, 2048), ec.generate_private_key(ec.SECP256R1())):
+                key = Key(private)
+                self.key_lines = publicLine(key)
+                client = await Client.connect(reactor, self.port, key)
+                self.assertEqual((await client.run(b"name"))[0], b"'shop'\n")
                 await self.close(client)
 
         return self.play(scenario())

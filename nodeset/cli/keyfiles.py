@@ -17,7 +17,7 @@ from nodeset.transport.files import blaming, letGo, openQuick, readWhole, showPa
 if TYPE_CHECKING:
     from nodeset.shell.keys import KeyOwner
 
-__all__ = ["HOST_KEY", "KEYS", "loadHostKey", "readKeyFile", "takeSocket"]
+__all__ = ["HOST_KEY", "KEYS", "KeyFile", "loadHostKey", "readKeyFile", "takeSocket"]
 
 _log = Logger()
 
@@ -29,11 +29,28 @@ _LONGEST_FILE: Final = 1 << 16
 _LONGEST_SOCKET: Final = 107
 
 
-def readKeyFile(path: Path) -> dict[bytes, KeyOwner]:
+class KeyFile:
+    """The file of the keys that open a shell, read anew for each login: who is taken out of it stays outside."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._said: list[str] = []
+
+    def read(self) -> dict[bytes, KeyOwner]:
+        """The keys that are in it now. StateUnusable as `readKeyFile`; lines that do not count are logged, once."""
+        notes: list[str] = []
+        found = readKeyFile(self._path, notes)
+        for note in notes:
+            if note not in self._said:
+                _log.warn("{path}: {note}", path=showPath(self._path), note=note)
+        self._said = notes
+        return found
+
+
+def readKeyFile(path: Path, notes: list[str]) -> dict[bytes, KeyOwner]:
     """The keys in this file, see `readKeys`. StateUnusable if it is not there, could be somebody else's, has none."""
     from nodeset.shell.keys import readKeys
 
-    notes: list[str] = []
     with blaming(path):
         try:
             for place in (path, path.parent):
@@ -45,8 +62,6 @@ def readKeyFile(path: Path) -> dict[bytes, KeyOwner]:
                 f"{showPath(path)} is not there, which says whose SSH keys open the shell: make it, as by {example}"
             ) from None
     found = readKeys(data, notes)
-    for note in notes:
-        _log.warn("{path}: {note}", path=showPath(path), note=note)
     if not found:
         why = f" ({notes[0]})" if notes else ""
         raise StateUnusable(f"{showPath(path)} holds no key{why}: put public keys there, one a line, without options")

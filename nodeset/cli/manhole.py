@@ -6,14 +6,13 @@ import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 import nodeset
-from nodeset.cli.keyfiles import HOST_KEY, KEYS, loadHostKey, readKeyFile, takeSocket
+from nodeset.cli.keyfiles import HOST_KEY, KEYS, KeyFile, loadHostKey, takeSocket
 from nodeset.cli.listen import Listening, probe, readListen
 from nodeset.core.node import Node
 from nodeset.errors import BadSettings
@@ -88,9 +87,10 @@ def makeServer(
     doors: list[Door] = []
     if places.ssh:
         keys = Path(found.authorized_keys).expanduser().absolute() if found.authorized_keys else directory / KEYS
-        readKeyFile(keys)
+        key_file = KeyFile(keys)
+        key_file.read()
         host_key = readHostKey(loadHostKey(directory / HOST_KEY))
-        entrance = ssh.SshEntrance(shell, host_key, partial(readKeyFile, keys))
+        entrance = ssh.SshEntrance(shell, host_key, key_file.read)
         for listening in places.ssh:
             probe(listening, option)
             _warn(shell, listening)

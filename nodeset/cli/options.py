@@ -61,6 +61,8 @@ class CommonOptions(usage.Options):
     example = ""
     #: Accepted as they always were, with nothing left to do for this command.
     idle: tuple[str, ...] = ("facility", "options", "originalname", "quiet")
+    #: Whether the service is a shell itself, which needs no other one in it.
+    is_shell = False
     #: The options that twistd adds to ours in a console script, as getopt has them.
     twistds: frozenset[str] = frozenset()
 

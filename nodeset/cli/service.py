@@ -218,7 +218,7 @@ def prepare(name: str, options: CommonOptions, build: Callable[[Settings, Mappin
         checkPlaces(twistd)
         with asUser(twistd):
             daemon = build(found, twistd, reactor)
-            if found.manhole is not None:
+            if found.manhole is not None and not options.is_shell:
                 from nodeset.cli.manhole import addManhole
 
                 addManhole(daemon, name, found, reactor)

@@ -35,6 +35,8 @@ class Options(CommonOptions):
         "  nodeset-shell -n --listen unix & nodeset shell\n"
     )
 
+    is_shell = True
+
     optParameters = [
         [
             "dispatcher-url",

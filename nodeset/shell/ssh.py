@@ -45,6 +45,16 @@ LOGIN_TIME: Final = 30
 MOST_STRANGERS: Final = 10
 #: Keys that one connection may try; an agent may hold a few.
 _MOST_TRIES: Final = 10
+_SIGNATURES: Final = (
+    b"ssh-ed25519",
+    b"rsa-sha2-512",
+    b"rsa-sha2-256",
+    b"ecdsa-sha2-nistp256",
+    b"ecdsa-sha2-nistp384",
+    b"ecdsa-sha2-nistp521",
+    b"sk-ssh-ed25519@openssh.com",
+    b"sk-ecdsa-sha2-nistp256@openssh.com",
+)
 _LONGEST_COMMAND: Final = 65_536
 
 
@@ -242,6 +252,9 @@ class _Transport(SSHServerTransport):
 
     # Compression would let a stranger send a megabyte that becomes a gigabyte.
     supportedCompressions = [b"none"]
+    # What any client of this decade has.
+    supportedCiphers = [b"aes256-ctr", b"aes192-ctr", b"aes128-ctr"]
+    supportedMACs = [b"hmac-sha2-512", b"hmac-sha2-256"]
     factory: SshEntrance
     _alarm: IDelayedCall | None = None
 
@@ -271,6 +284,11 @@ class _Transport(SSHServerTransport):
         self.factory.strangers.discard(self)
         if self._alarm is not None and self._alarm.active():
             self._alarm.cancel()
+
+    def sendExtInfo(self, extensions: object) -> None:
+        """Tell which keys may be shown; Conch tells which one it has itself, which keeps RSA keys out."""
+        base: Any = super()
+        base.sendExtInfo([(b"server-sig-algs", b",".join(_SIGNATURES))])
 
     def wrongKey(self, shown: str) -> None:
         """This key was refused."""
@@ -335,6 +353,7 @@ class SshEntrance(SSHFactory):
             self.count("strangers")
             return None
         made: Any = super().buildProtocol(addr)
+        made.supportedKeyExchanges = [each for each in made.supportedKeyExchanges if not each.endswith(b"sha1")]
         self.connections.add(made)
         return made
 
