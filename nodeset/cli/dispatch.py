@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nodeset.cli.options import CommonOptions, twistdOptions
+from nodeset.cli.options import CommonOptions, flagsOf, parametersOf, twistdOptions
 from nodeset.cli.service import Daemon, naming, prepare
 from nodeset.errors import BadSettings
 from nodeset.settings import DEFAULT_URL, Settings
+from nodeset.settings.schema import DISPATCHER
+from nodeset.settings.shown import helpOf
 
 __all__ = ["Options", "main", "makeService"]
 
@@ -31,27 +33,18 @@ class Options(CommonOptions):
         "  twistd -n nodeset-dispatcher --listen localhost:5333\n"
     )
 
-    optFlags = [["verbose", None, "Log every event that is routed."]]
-    optParameters = [
-        [
-            "listen",
-            None,
-            None,
-            "Where to listen: host:port, pbu://host:port/ref, or an endpoint such as tcp:5333:interface=127.0.0.1 or "
-            f"systemd:domain=INET:index=0; port 0 is any free one [default: {DEFAULT_URL}]",
-        ],
-        ["max-message", None, None, "The largest event to take, in bytes [default: 1048576]"],
-        ["max-nodes", None, None, "How many nodes may be here at a time [default: 100000]"],
-        ["site", None, None, "The host name in addresses that means this dispatcher [default: localhost]"],
-    ]
+    service = DISPATCHER
+    optFlags = flagsOf(DISPATCHER)
+    optParameters = parametersOf(DISPATCHER)
 
     def opt_advertise(self, hint: str) -> None:
-        """Where others reach this dispatcher, tcp:HOST:PORT; give it again, or with commas, for more of them."""
         self.addTo("advertise", hint)
 
     def opt_furlfile(self, path: str) -> None:
-        """One more file to write the FURL for nodes to; may be given again."""
         self.addTo("furlfile", path)
+
+    opt_advertise.__doc__ = helpOf(DISPATCHER, "advertise")
+    opt_furlfile.__doc__ = helpOf(DISPATCHER, "furlfile")
 
 
 def makeService(options: Options) -> Daemon:
@@ -102,6 +95,11 @@ def _build(found: Settings, twistd: Mapping[str, Any], reactor: Any, is_script: 
     acceptor = TubAcceptor(dispatcher, held, listening.endpoint, hints or listening.hints, reactor, files)
     acceptor.setServiceParent(daemon)
     daemon.names["dispatcher"] = dispatcher
+
+    def take(found: Settings) -> None:
+        dispatcher.adjust(found.max_nodes, found.max_message, found.drain_timeout, found.verbose)
+
+    daemon.reload.takers.append(take)
     return daemon
 
 

@@ -29,7 +29,7 @@ from zope.interface import implementer, provider
 from nodeset.errors import BadSettings, StateUnusable
 from nodeset.transport.furl import redact
 
-__all__ = ["LineObserver", "formatLine", "isInFront", "isLogChosen", "makeObserver", "withLevel"]
+__all__ = ["LineObserver", "Log", "formatLine", "isInFront", "isLogChosen", "makeObserver", "withLevel"]
 
 _LEVELS = {
     "debug": LogLevel.debug,
@@ -78,6 +78,7 @@ class _DailyFile(DailyLogFile):
         self.lastDate = self.toDate(os.stat(self.path).st_mtime)  # noqa: PTH116
 
     def revive(self) -> None:
+        """Open it if it is closed."""
         file = getattr(self, "_file", None)
         if file is None or file.closed:
             self._openFile()
@@ -108,6 +109,11 @@ class LineObserver:
         else:
             self.dropped = 0
 
+    def reopen(self) -> None:
+        """Let the next line go to the file that has the name by then: somebody may have moved the one that is open."""
+        if isinstance(self._sink, _DailyFile):
+            self._sink.close()
+
 
 @provider(ILogFilterPredicate)
 def _withoutChatter(event: LogEvent) -> Any:
@@ -121,6 +127,26 @@ def withLevel(observer: ILogObserver, level: str) -> ILogObserver:
     return FilteringLogObserver(observer, predicates if level == "debug" else [*predicates, _withoutChatter])
 
 
+@implementer(ILogObserver)
+class Log:
+    """The log of a service, whose level may change."""
+
+    def __init__(self, lines: LineObserver, level: str) -> None:
+        self._lines = lines
+        self.setLevel(level)
+
+    def setLevel(self, level: str) -> None:
+        """Log what is of this level or above from now on."""
+        self._observer = withLevel(self._lines, level)
+
+    def reopen(self) -> None:
+        """See `LineObserver`."""
+        self._lines.reopen()
+
+    def __call__(self, event: LogEvent) -> None:
+        self._observer(event)
+
+
 def isInFront(twistd: Mapping[str, Any]) -> bool:
     """Whether these options of twistd's keep the service on its terminal, instead of making a daemon of it."""
     return bool(twistd.get("nodaemon") or twistd.get("debug"))
@@ -131,7 +157,7 @@ def isLogChosen(twistd: Mapping[str, Any]) -> bool:
     return bool(twistd.get("logfile") or twistd.get("syslog") or twistd.get("logger"))
 
 
-def makeObserver(twistd: Mapping[str, Any], level: str, name: str, prints: bool = False) -> ILogObserver | None:
+def makeObserver(twistd: Mapping[str, Any], level: str, name: str, prints: bool = False) -> Log | None:
     """Where these options of twistd's want the log; None when twistd's own `--syslog` or `--logger` is wanted.
 
     A daemon that was not told otherwise logs to `name`.log in its rundir; in the foreground the log goes to stdout, to stderr
@@ -146,10 +172,10 @@ def makeObserver(twistd: Mapping[str, Any], level: str, name: str, prints: bool 
     if chosen == "-" or (not chosen and in_front):
         # Unbuffered, so that nothing is left to fail at exit; by number, since twistd puts another object in sys.stdout.
         stream, number = (sys.__stderr__, 2) if prints and not chosen else (sys.__stdout__, 1)
-        return withLevel(LineObserver(open(stream.fileno() if stream else number, "wb", 0, closefd=False)), level)
+        return Log(LineObserver(open(stream.fileno() if stream else number, "wb", 0, closefd=False)), level)
     path = Path(str(chosen)) if chosen else Path(str(twistd.get("rundir") or ".")) / f"{name}.log"
     try:
-        return withLevel(LineObserver(_DailyFile.fromFullPath(str(path.absolute()), defaultMode=None)), level)
+        return Log(LineObserver(_DailyFile.fromFullPath(str(path.absolute()), defaultMode=None)), level)
     except OSError as error:
         why = error.strerror or type(error).__name__
         raise StateUnusable(f"the log {str(path)[:200]!r} cannot be written ({why}): choose another --logfile") from None

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nodeset.cli.logs import isInFront, isLogChosen
-from nodeset.cli.options import CommonOptions, twistdOptions
+from nodeset.cli.options import CommonOptions, flagsOf, parametersOf, twistdOptions
 from nodeset.cli.roles import Present
 from nodeset.cli.service import Daemon, naming, prepare
 from nodeset.core.link import Transport
 from nodeset.errors import BadSettings, NotThere, PortTaken
 from nodeset.settings import Settings
+from nodeset.settings.schema import MONITOR
 
 __all__ = ["DEFAULT_LISTEN", "Options", "main", "makeService"]
 
@@ -36,29 +37,9 @@ class Options(CommonOptions):
         "  nodeset-monitor --metrics 9464 --dispatcher-url @monitor.furl\n"
     )
 
-    optFlags = [["json", None, "Print JSON objects, one in a line."]]
-    optParameters = [
-        [
-            "dispatcher-url",
-            None,
-            None,
-            "Where the dispatcher is: pbu://host:port/ref, a file with its FURL (@FILE, file:PATH), or the FURL itself, "
-            "which every user of this machine can then see [default: $NODESET_DISPATCHER, or pbu://localhost:5333/dispatcher]",
-        ],
-        ["interval", None, None, "Seconds between two looks, 0.5 or more [default: 5]"],
-        [
-            "metrics",
-            None,
-            None,
-            "Show /metrics to Prometheus here: a port, for this machine alone, or host:port [default: nowhere]",
-        ],
-        ["max-labels", None, None, "How many labels of nodes have metrics of their own, the rest is summed [default: 50]"],
-        ["listen", None, None, f"Where to listen for direct peers [default: {DEFAULT_LISTEN}, or any free port]"],
-        ["identity", None, None, "The file with its certificate, made if missing [default: a fresh one each time]"],
-        ["name", None, None, f"The label of its node [default: {_NAME}]"],
-        ["host", None, None, "The host name in addresses that means its node [default: localhost]"],
-        ["rrdsrv", None, None, "The address of an RRD server, to which nothing is sent: see --metrics."],
-    ]
+    service = MONITOR
+    optFlags = flagsOf(MONITOR)
+    optParameters = parametersOf(MONITOR)
 
     idle = (*CommonOptions.idle, "rrdsrv")
 
@@ -85,12 +66,12 @@ def makeService(options: Options) -> Daemon:
     is_script = twistdOptions(options) is options
 
     def build(found: Settings, twistd: Mapping[str, Any], reactor: Any) -> Daemon:
-        return _build(options, found, twistd, reactor, is_script)
+        return _build(found, twistd, reactor, is_script)
 
     return prepare(_NAME, options, build)
 
 
-def _build(options: Options, found: Settings, twistd: Mapping[str, Any], reactor: Any, is_script: bool) -> Daemon:
+def _build(found: Settings, twistd: Mapping[str, Any], reactor: Any, is_script: bool) -> Daemon:
     from pathlib import Path
 
     from nodeset.cli.node import chooseEndpoints
@@ -104,7 +85,8 @@ def _build(options: Options, found: Settings, twistd: Mapping[str, Any], reactor
     source = find(
         None,
         found.dispatcher_url,
-        option_is_default="dispatcher_url" not in found.given,
+        option_is_default=found.isDefault("dispatcher_url"),
+        option_origin=found.origins.get("dispatcher_url", ""),
         environ=os.environ,
         state_directory=stateDirectory(os.environ, found.state_dir),
     )
@@ -130,11 +112,12 @@ def _build(options: Options, found: Settings, twistd: Mapping[str, Any], reactor
         clock=reactor,
     )
     say = daemon.say if isInFront(twistd) or isLogChosen(twistd) else None
-    watch = Watch(node, reactor, overview, found.interval, say, bool(options["json"]))
+    watch = Watch(node, reactor, overview, found.interval, say, found.json)
     node.heard = watch.heard
     for service in (node, watch, page):
         if service is not None:
             service.setServiceParent(daemon)
+    daemon.reload.takers.append(node.adjust)
     return daemon
 
 

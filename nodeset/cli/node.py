@@ -11,12 +11,13 @@ import attrs
 from twisted.python.usage import UsageError
 
 from nodeset.cli.logs import isInFront, isLogChosen
-from nodeset.cli.options import CommonOptions, twistdOptions
+from nodeset.cli.options import CommonOptions, flagsOf, parametersOf, twistdOptions
 from nodeset.cli.payload import makeMessage
 from nodeset.cli.service import Daemon, naming, prepare
 from nodeset.core.address import checkPattern, isPattern, parse
 from nodeset.errors import BadSettings, InvalidAddressing, NotThere
 from nodeset.settings import DEFAULT_LISTEN, Settings
+from nodeset.settings.schema import NODE
 
 __all__ = ["Options", "chooseEndpoints", "main", "makeService"]
 
@@ -48,38 +49,8 @@ class Options(CommonOptions):
         "  twistd -n nodeset-node subscriber --event orders.created --count 10\n"
     )
 
-    optFlags = [
-        [
-            "once",
-            None,
-            "publisher: end when the event was delivered; with exit code 1 and the reason on stderr when it was not, or when "
-            "--publish-timeout has passed, waiting for a dispatcher included; logs nothing else unless --loglevel is given",
-        ]
-    ]
-    optParameters = [
-        [
-            "dispatcher-url",
-            None,
-            None,
-            "Where the dispatcher is: pbu://host:port/ref, a file with its FURL (@FILE, file:PATH), or the FURL itself, "
-            "which every user of this machine can then see [default: $NODESET_DISPATCHER, or pbu://localhost:5333/dispatcher]",
-        ],
-        ["listen", None, None, "Where to listen for direct peers [default: localhost:5444, or any free port]"],
-        ["identity", None, None, "The file with this node's certificate, made if missing [default: a fresh one each time]"],
-        ["name", None, None, "The label in addresses that means this node [default: a random one]"],
-        ["host", None, None, "The host name in addresses that means this node [default: localhost]"],
-        ["site", None, None, "See --host."],
-        ["publish-timeout", None, None, "publisher: seconds that a publish may take [default: 60]"],
-        ["event", None, None, f"subscriber, publisher: the event's name, for a subscriber also a pattern [default: {_EVENT}]"],
-        [
-            "payload",
-            None,
-            None,
-            "publisher: a JSON object, whose members become the fields, or a text for the field 'payload'; what starts with "
-            "{ is meant as an object",
-        ],
-        ["count", None, None, "subscriber: end after this many events"],
-    ]
+    optFlags = flagsOf(NODE)
+    optParameters = [*parametersOf(NODE), ["site", None, None, "See --host."]]
 
     idle = (*CommonOptions.idle, "site")
 
@@ -105,9 +76,6 @@ class Options(CommonOptions):
                 raise UsageError(
                     f"--{name} is empty: give {'a name' if name == 'event' else 'a JSON object or a text'}, or leave it out"
                 )
-        count = self["count"]
-        if count is not None and not (count.isascii() and count.isdigit() and len(count) <= 12 and int(count) > 0):
-            raise UsageError(f"--count {count[:40]!r} is no number of events: give 1 or more")
 
 
 def makeService(options: Options) -> Daemon:
@@ -125,11 +93,12 @@ def _build(options: Options, found: Settings, twistd: Mapping[str, Any], reactor
     from nodeset.transport.rendezvous import find, isFixed, lockIdentity, stateDirectory
     from nodeset.transport.tub import TubTransport
 
-    event = _checkRole(options, twistd)
+    event = _checkRole(options.role, found, twistd)
     source = find(
         None,
         found.dispatcher_url,
-        option_is_default="dispatcher_url" not in found.given,
+        option_is_default=found.isDefault("dispatcher_url"),
+        option_origin=found.origins.get("dispatcher_url", ""),
         environ=os.environ,
         state_directory=stateDirectory(os.environ, found.state_dir),
     )
@@ -142,7 +111,7 @@ def _build(options: Options, found: Settings, twistd: Mapping[str, Any], reactor
         # A look only: the transport takes it for good, once we are the process that keeps it.
         with naming(found, "identity"):
             lockIdentity(identity)[1]()
-    if options["once"] and not {"loglevel"} & (found.given | found.environment):
+    if options.role == "publisher" and found.once and found.isDefault("loglevel"):
         found = attrs.evolve(found, loglevel="crit")
     daemon = Daemon(_NAME, found, twistd, reactor, is_script, prints=bool(options.role))
     if source.warning:
@@ -152,31 +121,33 @@ def _build(options: Options, found: Settings, twistd: Mapping[str, Any], reactor
     about: Any = {"name": found.name, "host": found.host, "settings": found, "transport": transport, "clock": reactor}
     about |= {"end": daemon.end, "fixed": isFixed(source)}
     if options.role == "subscriber":
-        node = Subscriber(say=daemon.say, event=event, wanted=int(options["count"] or 0), **about)
+        node = Subscriber(say=daemon.say, event=event, wanted=found.count or 0, **about)
     elif options.role == "publisher":
-        msg = makeMessage(options["payload"])
-        node = Publisher(say=daemon.say, event=event, msg=msg, once=bool(options["once"]), **about)
+        msg = makeMessage(found.payload)
+        node = Publisher(say=daemon.say, event=event, msg=msg, once=found.once, **about)
     else:
         node = Present(**about)
     node.setServiceParent(daemon)
+    daemon.reload.takers.append(node.adjust)
     return daemon
 
 
-def _checkRole(options: Options, twistd: Mapping[str, Any]) -> str:
+def _checkRole(role: str, found: Settings, twistd: Mapping[str, Any]) -> str:
     """The event. BadSettings for one that cannot be, a payload that cannot be sent, a daemon that would print to nobody."""
-    event = str(options["event"] or _EVENT)
-    if options.role and not isInFront(twistd) and not isLogChosen(twistd):
-        what = "events" if options.role == "subscriber" else "receipt"
-        raise BadSettings(f"{options.role} prints its {what}: give -n, or --logfile for a daemon")
+    event = found.event or _EVENT
+    if role and not isInFront(twistd) and not isLogChosen(twistd):
+        what = "events" if role == "subscriber" else "receipt"
+        raise BadSettings(f"{role} prints its {what}: give -n, or --logfile for a daemon")
     try:
-        if options.role != "publisher":
+        if role != "publisher":
             checkPattern(event)
         elif isPattern(parse(event).eventName):
             raise BadSettings(f"{event[:80]!r} is a pattern: one event is published to one name")
     except (InvalidAddressing, BadSettings) as error:
-        raise BadSettings(f"--event: {error}") from None
-    if options.role == "publisher":
-        makeMessage(options["payload"])
+        raise BadSettings(f"{found.origins.get('event', '--event')}: {error}") from None
+    if role == "publisher":
+        with naming(found, "payload"):
+            makeMessage(found.payload)
     return event
 
 

@@ -11,7 +11,7 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,17 +19,30 @@ import attrs
 from twisted.python import usage
 from twisted.scripts.twistd import ServerOptions  # type: ignore[attr-defined]  # it is; its __all__ forgets it
 
+from nodeset import settings
 from nodeset.cli.places import readGroup, readMask, readUser
+from nodeset.errors import BadSettings
 from nodeset.settings import Settings
+from nodeset.settings.schema import DAEMONS, NAMES, NODE, aboutOf, dashed, namesOf
+from nodeset.settings.shown import helpOf
 from nodeset.version import __version__
 
-__all__ = ["CommonOptions", "TwistdPart", "oneLine", "twistdOptions", "withTwistd"]
+__all__ = ["CommonOptions", "TwistdPart", "flagsOf", "oneLine", "parametersOf", "twistdOptions", "withTwistd"]
 
 # The example in an error of ours is nobody's secret.
 # Nor is what was made safe to show already.
 _SAFE = r"[a-z2-7]{4}…@[A-Za-z0-9.:,\[\]-]*/…(?![^\s'\",.;:)])"
 _FURL = re.compile(rf"pb:/{{1,2}}(?!/|TUBID@tcp:HOST:PORT/NAME|{_SAFE})(?=[^\s,])\S*")
-_SETTINGS = frozenset(name for name in attrs.fields_dict(Settings) if name not in ("given", "environment"))
+#: What twistd has options for. Those are taken from a file, or from the environment, by a console script.
+_TWISTDS: dict[str, Callable[[str], Any]] = {
+    "nodaemon": lambda text: int(text == "True"),
+    "logfile": str,
+    "pidfile": str,
+    "rundir": str,
+    "uid": readUser,
+    "gid": readGroup,
+    "umask": readMask,
+}
 #: What twistd can do without a plugin, which a console script cannot.
 _NOT_OURS = ("encrypted", "file", "no_save", "python", "source")
 
@@ -50,6 +63,23 @@ def oneLine(text: object) -> str:
     return " ".join(_FURL.sub(_hide, str(text)).split())[:500]
 
 
+def parametersOf(service: str, *names: str) -> list[list[Any]]:
+    """What `optParameters` says of these settings of a service, by default of all that take a value and are no lists."""
+    kinds = attrs.fields_dict(Settings)
+    return [
+        [dashed(name), None, None, helpOf(service, name)]
+        for name in names or namesOf(service)
+        if kinds[name].default not in (False, ()) and not aboutOf(name).twistd
+    ]
+
+
+def flagsOf(service: str) -> list[list[Any]]:
+    """What `optFlags` says of a service's settings that are yes or no."""
+    kinds = attrs.fields_dict(Settings)
+    names = [name for name in namesOf(service) if kinds[name].default is False and not aboutOf(name).twistd]
+    return [[dashed(name), None, helpOf(service, name)] for name in names]
+
+
 class CommonOptions(usage.Options):
     """What every NodeSet command takes. A parameter that was not given is None: its default is the settings'."""
 
@@ -61,31 +91,17 @@ class CommonOptions(usage.Options):
     example = ""
     #: Accepted as they always were, with nothing left to do for this command.
     idle: tuple[str, ...] = ("facility", "options", "originalname", "quiet")
-    #: Whether the service is a shell itself, which needs no other one in it.
-    is_shell = False
     #: The options that twistd adds to ours in a console script, as getopt has them.
     twistds: frozenset[str] = frozenset()
+    #: Whose table of a file counts.
+    service = NODE
 
-    optFlags: list[list[Any]] = [["quiet", "q", "See --loglevel."]]
+    optFlags: list[list[Any]] = [
+        ["quiet", "q", "See --loglevel."],
+        ["print-config", None, "Print the settings that would be used, as TOML, with where each comes from; then end."],
+    ]
     optParameters: list[list[Any]] = [
-        ["listen", None, None, "Where to listen."],
-        ["loglevel", None, None, "The lowest level to log: debug, info, notice, warn or crit [default: info]"],
-        ["state-dir", None, None, "The directory for keys and FURL files [default: $NODESET_HOME, or ~/.local/state/nodeset]"],
-        ["drain-timeout", None, None, "Seconds that a stopping service gives what is under way [default: 10]"],
-        ["gc", None, None, "'tuned' for few pauses, or Python's 'default' [default: tuned]"],
-        [
-            "manhole",
-            None,
-            None,
-            "A Python shell inside this process over SSH, on PORT of 127.0.0.1 or ADDRESS:PORT, or at a socket here: "
-            "unix[:PATH]; several with commas; needs the extra 'shell' [default: none]",
-        ],
-        [
-            "authorized-keys",
-            None,
-            None,
-            "The file with the public keys that open that shell over SSH [default: shell_keys in the state directory]",
-        ],
+        *parametersOf(NODE, *(name for name in NAMES if set(DAEMONS) <= set(aboutOf(name).services))),
         ["facility", None, None, "See --syslog."],
         ["options", None, None, "See --syslog."],
     ]
@@ -95,6 +111,9 @@ class CommonOptions(usage.Options):
         base.__init__(*args, **kw)
         self.words: list[str] = []
         self._many: dict[str, list[str]] = {}
+        #: What was typed, by the option's long name.
+        self._typed: dict[str, str] = {}
+        self._settled: Settings | None = None
 
     def opt_version(self) -> NoReturn:
         """Show the version."""
@@ -113,6 +132,7 @@ class CommonOptions(usage.Options):
             pairs, words = getopt.gnu_getopt(given, self.shortOpt, self.longOpt)
         except getopt.error as error:
             raise usage.UsageError(str(error)) from None
+        self._typed = {self.synonyms.get(name.lstrip("-"), name.lstrip("-")): value for name, value in pairs}
         ordered: list[str] = []
         for name, value in pairs:
             takes = f"{name[2:]}=" in self.longOpt if name.startswith("--") else f"{name[1:]}:" in self.shortOpt
@@ -129,10 +149,12 @@ class CommonOptions(usage.Options):
         self.words = list(words)
 
     def postOptions(self) -> None:
-        """Refuse words that mean nothing here."""
+        """Refuse words that mean nothing here; take what twistd should know from where our settings come from."""
+        self.readWords(self.words)
+        if self.twistds:
+            self._tellTwistd()
         base: Any = super()
         base.postOptions()
-        self.readWords(self.words)
 
     def readWords(self, words: list[str]) -> None:
         """Take what is no option; UsageError for what this command does not know."""
@@ -142,8 +164,39 @@ class CommonOptions(usage.Options):
     def chosen(self) -> dict[str, Any]:
         """The settings that were given, by name."""
         found = {str(name).replace("-", "_"): value for name, value in self.items()}
+        # Those of twistd's have values that nobody chose, or that are no texts any more.
+        found |= dict.fromkeys(_TWISTDS)
+        found |= {name: "1" if name == "nodaemon" else self._typed[name] for name in _TWISTDS if name in self._typed}
         # A flag that was not given is 0, which is no choice.
-        return {name: value for name, value in found.items() if name in _SETTINGS and value not in (None, 0)}
+        return {name: value for name, value in found.items() if name in NAMES and value not in (None, 0)}
+
+    def settle(self) -> Settings:
+        """The settings that these options lead to, with the environment, with the file. BadSettings if they cannot be."""
+        if self._settled is None:
+            self._settled = settings.load(os.environ, self.chosen(), self.service)
+        return self._settled
+
+    def resettle(self) -> Settings:
+        """The same, now that the file may have changed."""
+        known = self.settle()
+        return settings.load(os.environ, {**self.chosen(), "config": known.config}, self.service)
+
+    def unheeded(self) -> list[str]:
+        """What was set for twistd, in sentences, if twistd was started itself: it has its own options."""
+        if self.twistds:
+            return []
+        found = self.settle()
+        told = [name for name in _TWISTDS if not found.isDefault(name)]
+        return [f"{found.origins[name]}: {dashed(name)} has no effect under twistd: give twistd its option" for name in told]
+
+    def _tellTwistd(self) -> None:
+        found = self.settle()
+        for name, read in _TWISTDS.items():
+            if name not in self._typed and not found.isDefault(name):
+                try:
+                    self[name] = read(str(getattr(found, name)))
+                except usage.UsageError as error:
+                    raise BadSettings(f"{found.origins[name]}: {error}") from None
 
     def stayInFront(self, name: str) -> str:
         """Be the options of the sub-command that runs the script `name` in the foreground; returns how that is called."""

@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from nodeset.cli.options import CommonOptions, withTwistd
 from nodeset.cli.places import findRunning
-from nodeset.cli.service import Daemon, complain
+from nodeset.cli.service import Daemon, complain, tell
 from nodeset.errors import BadSettings, NodeSetError
 
 __all__ = ["run"]
@@ -47,10 +47,14 @@ def run(name: str, ours: type[CommonOptions], make: Any, in_front: bool = False)
     try:
         try:
             options.parseOptions(words)
+            if options["print-config"]:
+                tell(options)
         finally:
             sys.stdout.flush()  # --help ends here too
     except UsageError as error:
         complain(name, f"{error} (see {called} --help)", 2)
+    except BadSettings as error:
+        complain(name, error, 2)
     except BrokenPipeError:
         os._exit(0)  # `--help | head`; what Python would do at exit complains once more
     except OSError as error:

@@ -21,10 +21,13 @@ from nodeset import settings
 from nodeset.cli.logs import isInFront, makeObserver
 from nodeset.cli.options import CommonOptions, oneLine, twistdOptions
 from nodeset.cli.places import checkPlaces
+from nodeset.cli.reload import Reload
 from nodeset.errors import BadSettings, NodeSetError, StateUnusable
-from nodeset.settings import Settings, environmentName
+from nodeset.settings import Settings
+from nodeset.settings.schema import namesOf
+from nodeset.settings.shown import describe
 
-__all__ = ["Daemon", "asUser", "complain", "naming", "prepare", "steady"]
+__all__ = ["Daemon", "asUser", "complain", "naming", "prepare", "steady", "tell"]
 
 #: Objects made before the cyclic collector looks; measured: p99 19.5 -> 1.8 ms.
 _THRESHOLDS = (50_000, 20, 100)
@@ -48,12 +51,11 @@ def _write(stream: TextIO | None, line: str) -> None:
 
 @contextmanager
 def naming(found: Settings, name: str) -> Iterator[None]:
-    """Let an error say which option, or which variable, brought the value that cannot be used."""
+    """Let an error say which option, which variable or which line of a file brought the value that cannot be used."""
     try:
         yield
     except (BadSettings, StateUnusable) as error:
-        given = f"--{name.replace('_', '-')}" if name in found.given else ""
-        origin = given or (f"${environmentName(name)}" if name in found.environment else "")
+        origin = found.origins.get(name, "")
         if not origin or str(error).startswith((origin, "another ")):
             raise
         raise type(error)(f"{origin}: {error}") from None
@@ -91,6 +93,8 @@ class Daemon(MultiService):
 
     SIGTERM or SIGINT stops the services, then the process ends with 0. twistd would kill itself by the same signal once more.
 
+    SIGHUP reads the settings again, see `Reload`; when it comes because the terminal was closed, it is as SIGTERM.
+
     :param prints: whether data go to stdout, by `say`, so that the log must not.
     """
 
@@ -115,6 +119,9 @@ class Daemon(MultiService):
         self._settings, self._twistd, self._reactor = found, twistd, reactor
         self._stopping = False
         self._observer = makeObserver(twistd, found.loglevel, name, prints)
+        #: What SIGHUP does; add to its `takers` what lives by settings that may change.
+        self.reload = Reload(found, self._observer)
+        self._has_terminal = isInFront(twistd) and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN and _seesTerminal()
         if not is_script:
             # Under twistd nobody asks us for a code in the end; registered first, so that it runs last.
             atexit.register(self._leave)
@@ -174,10 +181,13 @@ class Daemon(MultiService):
         self._reactor.callWhenRunning(self._stop)
 
     def _takeSignals(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda number, frame: self._reactor.callFromThread(self._signalled, number))
 
     def _signalled(self, number: int) -> None:
+        if number == signal.SIGHUP and not (self._has_terminal and not _seesTerminal()):
+            self.reload()
+            return
         self.log.info("received {signal}, stopping", signal=signal.Signals(number).name)
         self._stop()
 
@@ -194,6 +204,14 @@ class Daemon(MultiService):
             os._exit(self.exit_code)
 
 
+def _seesTerminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
 def _forget(pid_file: object) -> None:
     # twistd removes it for any end but this one.
     if pid_file:
@@ -201,6 +219,12 @@ def _forget(pid_file: object) -> None:
             Path(str(pid_file)).unlink()
         except OSError:
             pass
+
+
+def tell(options: CommonOptions) -> NoReturn:
+    """Print the settings that these options lead to, end the process with 0."""
+    _write(sys.__stdout__, describe(options.settle(), options.service).rstrip())
+    raise SystemExit(0)
 
 
 def prepare(name: str, options: CommonOptions, build: Callable[[Settings, Mapping[str, Any], Any], Daemon]) -> Daemon:
@@ -213,16 +237,21 @@ def prepare(name: str, options: CommonOptions, build: Callable[[Settings, Mappin
     steady(reactor)
     twistd = twistdOptions(options)
     try:
-        found = settings.load(os.environ, options.chosen())
+        found = options.settle()
+        if options["print-config"]:
+            tell(options)
         settings.use(found)
         checkPlaces(twistd)
         with asUser(twistd):
             daemon = build(found, twistd, reactor)
-            if found.manhole is not None and not options.is_shell:
+            if found.manhole is not None and "manhole" in namesOf(options.service):
                 from nodeset.cli.manhole import addManhole
 
                 addManhole(daemon, name, found, reactor)
-            return daemon
+        daemon.reload.readBy(options.service, found, options.resettle)
+        for warning in (*found.warnings, *options.unheeded()):
+            daemon.log.warn("{warning}", warning=warning)
+        return daemon
     except BadSettings as error:
         complain(name, error, 2)
     except (NodeSetError, OSError) as error:

@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from twisted.python.usage import UsageError
-
 import nodeset
 from nodeset.cli.manhole import SSH_PORT, makeServer
-from nodeset.cli.options import CommonOptions, twistdOptions
+from nodeset.cli.options import CommonOptions, parametersOf, twistdOptions
 from nodeset.cli.service import Daemon, naming, prepare
 from nodeset.settings import Settings
+from nodeset.settings.schema import SHELL
 
 __all__ = ["Options", "main", "makeService"]
 
@@ -35,37 +34,8 @@ class Options(CommonOptions):
         "  nodeset-shell -n --listen unix & nodeset shell\n"
     )
 
-    is_shell = True
-
-    optParameters = [
-        [
-            "dispatcher-url",
-            None,
-            None,
-            "Where the dispatcher is: pbu://host:port/ref, a file with its FURL (@FILE, file:PATH), or the FURL itself, "
-            "which every user of this machine can then see [default: $NODESET_DISPATCHER, or pbu://localhost:5333/dispatcher]",
-        ],
-        [
-            "listen",
-            None,
-            None,
-            "Where the shell is to be had, with commas: over SSH on PORT of 127.0.0.1 or ADDRESS:PORT, by a socket of this "
-            f"machine on unix or unix:PATH [default: {_LISTEN}]",
-        ],
-        ["identity", None, None, "The file with this node's certificate, made if missing [default: a fresh one each time]"],
-        ["name", None, None, "The label in addresses that means this node [default: shell]"],
-        ["host", None, None, "The host name in addresses that means this node [default: localhost]"],
-    ]
-
-    def isShown(self, option: str) -> bool:
-        """See `CommonOptions`; --manhole is what this is."""
-        return option != "manhole" and super().isShown(option)
-
-    def postOptions(self) -> None:
-        """Refuse a shell within the shell."""
-        super().postOptions()
-        if self["manhole"] is not None:
-            raise UsageError("--manhole means nothing here, where all is a shell: say by --listen where it is to be had")
+    service = SHELL
+    optParameters = parametersOf(SHELL)
 
 
 def makeService(options: Options) -> Daemon:
@@ -87,7 +57,8 @@ def _build(found: Settings, twistd: Mapping[str, Any], reactor: Any, is_script: 
     source = find(
         None,
         found.dispatcher_url,
-        option_is_default="dispatcher_url" not in found.given,
+        option_is_default=found.isDefault("dispatcher_url"),
+        option_origin=found.origins.get("dispatcher_url", ""),
         environ=os.environ,
         state_directory=directory,
     )
@@ -122,6 +93,7 @@ def _build(found: Settings, twistd: Mapping[str, Any], reactor: Any, is_script: 
     node.setShell(server.shell)
     node.setServiceParent(daemon)
     server.setServiceParent(daemon)
+    daemon.reload.takers.append(node.adjust)
     return daemon
 
 

@@ -163,15 +163,18 @@ class _Visit:
 
         where = self._where
         options = {"dispatcher_url": where.dispatcher, "name": where.name, "loglevel": "debug" if where.debug else None}
-        found = settings.load(os.environ, {**options, "drain_timeout": _FAREWELL, **self._given})
+        found = settings.load(os.environ, {**options, "drain_timeout": _FAREWELL, **self._given}, settings.COMMAND)
         settings.use(found)
         source = find(
             None,
             found.dispatcher_url,
-            option_is_default="dispatcher_url" not in found.given,
+            option_is_default=found.isDefault("dispatcher_url"),
+            option_origin=found.origins.get("dispatcher_url", ""),
             environ=os.environ,
             state_directory=stateDirectory(os.environ, found.state_dir),
         )
+        for warning in found.warnings:
+            complain(self._name, f"warning: {warning}")
         if source.warning:
             complain(self._name, f"warning: {source.warning.replace('--dispatcher-url', '--dispatcher')}")
         self._where_to = source.describe()

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import attrs
-
 from nodeset import settings
 
 __all__ = ["Configurator"]
@@ -64,4 +62,4 @@ class Configurator:
 
 
 def _names() -> list[str]:
-    return [name for name in attrs.fields_dict(settings.Settings) if name not in ("given", "environment")]
+    return list(settings.NAMES)

@@ -98,7 +98,7 @@ class EventDispatcher(Service):
         self.desk.offer("streams", matchmaker.streams)
         self.desk.offer("unentitled", matchmaker.unentitled)
         self.exchange.calls.crews.admit = matchmaker.admit
-        self._clock, self._max_event, self._drain_timeout, self._verbose = clock, max_event, drain_timeout, verbose
+        self._clock, self._drain_timeout, self._verbose = clock, drain_timeout, verbose
         self._lines: dict[str, Line] = {}
         self._tubs: Counter[str] = Counter()
         self._heartbeat = Heartbeat(interval=_LOOK)
@@ -117,6 +117,11 @@ class EventDispatcher(Service):
         self.warrants = Warrants(authority, self.exchange, self._expel, secrets.token_bytes)
         self.warrants.offerAt(self.desk)
         return self.warrants
+
+    def adjust(self, max_nodes: int, max_event: int, drain_timeout: float, verbose: bool) -> None:
+        """Take these from now on; a node that is here may stay, with the `max_event` that it was told."""
+        self.exchange.max_nodes, self.exchange.max_event = max_nodes, max_event
+        self._drain_timeout, self._verbose = drain_timeout, verbose
 
     # -- life
 
@@ -211,7 +216,7 @@ class EventDispatcher(Service):
             version=wire.VERSION,
             known=known,
             features=sorted(wire.FEATURES.intersection(said.features)),
-            max_event=self._max_event,
+            max_event=session.max_event,
             refused=refused,
             software=f"nodeset {__version__}",
         )

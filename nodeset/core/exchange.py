@@ -87,7 +87,7 @@ class Exchange:
         self.calls = Switchboard(site, self._queueing.woken, self.answers, self._settling.isOver)
         self._blocked: dict[str, Session] = {}
         self._boot = boot
-        self._max_nodes, self._max_event = max_nodes, max_event
+        self.max_nodes, self.max_event = max_nodes, max_event
         self._alarms.at(now + STREAM_EXPIRY, self._expireStreams)
 
     # -- what comes out
@@ -178,9 +178,9 @@ class Exchange:
         return session, known, refused
 
     def _newSession(self, peer: str, hello: Hello, now: float) -> Session:
-        if len(self._sessions) >= self._max_nodes:
-            raise Refused(f"this dispatcher takes {self._max_nodes} nodes, and all are here: try later")
-        session = Session(stream=hello.stream, peer=peer, name=hello.name, host=hello.host)
+        if len(self._sessions) >= self.max_nodes:
+            raise Refused(f"this dispatcher takes {self.max_nodes} nodes, and all are here: try later")
+        session = Session(stream=hello.stream, peer=peer, name=hello.name, host=hello.host, max_event=self.max_event)
         session.software = sys.intern(hello.software)  # the same few in thousands of sessions
         self._sessions[session.stream] = session
         self.presence.joined(session, now)
@@ -328,7 +328,7 @@ class Exchange:
         if len(session.arrived) >= WINDOW:
             raise ProtocolError(f"more than {WINDOW} batches came without credit")
         for run in batch:
-            self._admission.check(session, run, self._max_event)
+            self._admission.check(session, run)
             run.stream = session.stream
             if run.ttl:
                 run.ttl = endOf(run.ttl, now)

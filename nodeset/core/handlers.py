@@ -80,6 +80,10 @@ class Handlers:
         self._deliverEach = oneByOne(self.deliver)
         self._stopped = False
 
+    def waitFor(self, seconds: float) -> None:
+        """Give each handler so long, of those that are called from now on."""
+        self._patience.seconds = seconds
+
     def rest(self, seconds: float) -> Deferred[None]:
         """Fires when no handler works any more, after `seconds` at the latest."""
         return self._patience.rest(seconds)

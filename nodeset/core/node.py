@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import uuid
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
+import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -37,6 +38,9 @@ from nodeset.errors import BadSettings, LocalError, NotRunning, Refused
 from nodeset.settings import Settings, current
 
 __all__ = ["Node"]
+
+#: What `adjust` takes.
+_WAITS: Final = ("publish_timeout", "call_timeout", "handler_timeout", "drain_timeout")
 
 
 @implementer(INode)
@@ -96,6 +100,15 @@ class Node(Publishing, Calling, Asking, Granting, Service):
         if self.autosubscribe:
             for caught in self._caught:
                 self._subscriptions.setdefault(caught.event, Sub(caught.event, own=False))
+
+    def adjust(self, found: Settings) -> None:
+        """Take the time-outs of these settings for all that begins from now on; nothing else of them counts."""
+        waits = {name: getattr(found, name) for name in _WAITS}
+        self.settings = attrs.evolve(self.settings, **waits)
+        self._setPublishTimeout(found.publish_timeout)
+        self._setCallTimeout(found.call_timeout)
+        if self._handlers is not None:
+            self._handlers.waitFor(found.handler_timeout)
 
     # -- life
 

@@ -16,10 +16,10 @@ _log = Logger()
 
 
 class Patience:
-    """Waits for what handlers returned, each for `seconds` at most."""
+    """Waits for what handlers returned, each for `seconds` at most, as they were when it returned."""
 
     def __init__(self, clock: IReactorTime, seconds: float) -> None:
-        self._clock, self._seconds = clock, seconds
+        self._clock, self.seconds = clock, seconds
         self._timers: set[IDelayedCall] = set()
         self._resting: Deferred[None] | None = None
 
@@ -29,10 +29,11 @@ class Patience:
         After our time it is cancelled and reported with a TimeoutError; whether it heeds that or not, others wait no longer.
         """
         watched: Deferred[str | None] = Deferred()
+        seconds = self.seconds
 
         def cut() -> None:
             self._timers.discard(timer)
-            watched.callback(report(Failure(TimeoutError(self._seconds, "handler"))))
+            watched.callback(report(Failure(TimeoutError(seconds, "handler"))))
             cancel(deferred)
             self._look()
 
@@ -44,7 +45,7 @@ class Patience:
                 watched.callback(report(result) if isinstance(result, Failure) else None)
                 self._look()
 
-        timer = self._clock.callLater(self._seconds, cut)
+        timer = self._clock.callLater(seconds, cut)
         self._timers.add(timer)
         deferred.addBoth(ended)
         return watched

@@ -70,6 +70,11 @@ class Publishing:
         self._publishEncoded: Callable[[Terms, bytes, bool], Deferred[Receipt]] = self._refuse
         tracing.watch(self)
 
+    def _setPublishTimeout(self, seconds: float) -> None:
+        """Give each publish without a time-out of its own so long, from now on."""
+        self._usual_timeout = seconds
+        self._shortcuts.clear()  # their terms have the old one
+
     def publishBy(self, publisher: Publisher | None, keeping: Keeping | None = None) -> None:
         """Publish by these from now on, or not at all: the node does not run."""
         self._publisher, self._keeping = publisher, keeping

@@ -9,7 +9,7 @@ from typing import Final
 
 import attrs
 
-from nodeset.core.batch import MAX_QUEUED, MAX_QUEUED_BYTES, WINDOW, Events, Policy
+from nodeset.core.batch import MAX_EVENT, MAX_QUEUED, MAX_QUEUED_BYTES, WINDOW, Events, Policy
 from nodeset.core.grants.rights import MEMBER, Rights
 from nodeset.core.routing import RouteEntry
 
@@ -114,7 +114,7 @@ class Session:
     `state` is what was last said of its presence, at `since`; `census` whether it takes snapshots of that; `latency` is its
     round trip in seconds; `drops` counts by reason what it did not get.
     `rights` is what its grant allows, `by` what its events and calls are stamped with; `answers` whether it gets what is
-    addressed to its label.
+    addressed to its label. `max_event` is the size in bytes of the largest event that it was told it may send.
     """
 
     stream: str
@@ -143,6 +143,7 @@ class Session:
     slow: Slow | None = None
     watch: Watch | None = None
     drops: Counter[str] | None = None
+    max_event: int = MAX_EVENT
     published: int = 0
     delivered: int = 0
     rights: Rights = MEMBER

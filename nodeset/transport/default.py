@@ -24,12 +24,13 @@ def makeTransport(
     source = find(
         dispatcher_url,
         settings.dispatcher_url,
-        option_is_default="dispatcher_url" not in settings.given,
+        option_is_default=settings.isDefault("dispatcher_url"),
+        option_origin=settings.origins.get("dispatcher_url", ""),
         environ=environ,
         state_directory=stateDirectory(environ, settings.state_dir),
     )
-    if source.warning is not None:
-        _log.warn("{warning}", warning=source.warning)
+    for warning in (*settings.warnings, *([] if source.warning is None else [source.warning])):
+        _log.warn("{warning}", warning=warning)
     endpoints = () if port is None else (f"tcp:{port}" + (":interface=127.0.0.1" if host == "localhost" else ""),)
     identity = None if settings.identity is None else Path(settings.identity)
     return TubTransport(source, reactor, endpoints, identity, host)

@@ -195,18 +195,20 @@ def find(
     option: str | None = None,
     *,
     option_is_default: bool = False,
+    option_origin: str = "--dispatcher-url",
     environ: Mapping[str, str],
     state_directory: Path,
 ) -> FurlSource:
     """The source that counts: the constructor's value, the option, $NODESET_DISPATCHER, the default file.
 
-    An option left at its default comes after the environment. A value is a FURL, `pbu://host:port/ref` for that file in
-    the state directory, or a path, which may follow `@` or `file:`. BadFurl or BadSettings at once for one that is none.
+    An option left at its default comes after the environment; `option_origin` says where it was given. A value is a FURL,
+    `pbu://host:port/ref` for that file in the state directory, or a path, which may follow `@` or `file:`. BadFurl or
+    BadSettings at once for one that is none.
     """
     if constructor is not None:
         return _source(constructor, "dispatcher_url", environ, state_directory)
     if option is not None and not option_is_default:
-        return _source(option, "--dispatcher-url", environ, state_directory)
+        return _source(option, option_origin, environ, state_directory)
     if variable := environ.get("NODESET_DISPATCHER"):
         return _source(variable, "$NODESET_DISPATCHER", environ, state_directory)
     return _source(option or DEFAULT_PLACE, "the default", environ, state_directory)

@@ -35,6 +35,10 @@ class Calling:
         self._usual_call_timeout = usual_call_timeout
         self._phone: Phone | None = None
 
+    def _setCallTimeout(self, seconds: float) -> None:
+        """Give each call without a time-out of its own so long, from now on."""
+        self._usual_call_timeout = seconds
+
     def callBy(self, phone: Phone | None) -> None:
         """Call by this one from now on, or not at all: the node does not run."""
         self._phone = phone

@@ -48,7 +48,7 @@ class Admission:
             raise Refused(f"the name {OWN!r} is the dispatcher's own: choose another one for this node")
 
     @staticmethod
-    def check(session: Session, run: Events, max_event: int) -> None:
+    def check(session: Session, run: Events) -> None:
         """Raises `ProtocolError` for a run that `session` has no business sending, whatever its grant."""
         try:
             uri = parse(run.event)
@@ -56,8 +56,8 @@ class Admission:
             raise ProtocolError(str(error)) from None
         if isPattern(uri.eventName):
             raise ProtocolError(f"{run.event!r} is a pattern: one subscribes to it, one does not publish to it")
-        if max(run.lengths) > max_event:
-            raise ProtocolError(f"an event of {max(run.lengths)} bytes is over the limit of {max_event}")
+        if max(run.lengths) > session.max_event:
+            raise ProtocolError(f"an event of {max(run.lengths)} bytes is over the limit of {session.max_event}")
         if run.first <= session.highest:
             raise ProtocolError(f"sequence number {run.first} comes after {session.highest}")
         session.highest = run.last
