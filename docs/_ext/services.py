@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
-import attrs
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
@@ -17,9 +16,7 @@ from twisted.application.service import ServiceMaker
 from twisted.plugins import nodeset_plugin
 
 from nodeset.cli.options import withTwistd
-from nodeset.settings import Settings, environmentName
-
-_FIELDS = frozenset(attrs.fields_dict(Settings)) - {"given", "environment"}
+from nodeset.settings import NAMES, environmentName
 
 
 def listServices() -> list[ServiceMaker]:
@@ -80,7 +77,7 @@ def _describeOptions(options: Any, shown: list[str]) -> Iterator[str]:
         text = " ".join(str(options.docs.get(name) or _docstring(options, name)).split())
         yield from (f"   {escape(text)}", "")
         field = name.replace("-", "_")
-        if field in _FIELDS:
+        if field in NAMES:
             yield from (f"   Or by ``${environmentName(field)}``.", "")
 
 

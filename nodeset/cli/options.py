@@ -7,6 +7,7 @@ class of both. Nothing here may import the reactor: `--reactor` installs it whil
 from __future__ import annotations
 
 import getopt
+import os
 import re
 import shutil
 import sys

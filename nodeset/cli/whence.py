@@ -41,14 +41,21 @@ class Whence:
 
 def trace(dispatcher: str | None, environ: Mapping[str, str]) -> Whence:
     """What `--dispatcher` with this environment leads to. Raises `BadFurl` or `BadSettings` for what leads nowhere."""
-    found = settings.load(environ, {"dispatcher_url": dispatcher})
-    is_given = "dispatcher_url" in found.given
+    found = settings.load(environ, {"dispatcher_url": dispatcher}, settings.COMMAND)
+    given = found.origins.get("dispatcher_url", "")
     state = stateDirectory(environ, found.state_dir)
     try:
-        source = find(None, found.dispatcher_url, option_is_default=not is_given, environ=environ, state_directory=state)
+        source = find(
+            None,
+            found.dispatcher_url,
+            option_is_default=not given,
+            option_origin=given,
+            environ=environ,
+            state_directory=state,
+        )
     except (BadFurl, BadSettings) as error:
         raise type(error)(wordOf(str(error))) from None
-    origin = "--dispatcher" if is_given else "$NODESET_DISPATCHER" if environ.get("NODESET_DISPATCHER") else "default"
+    origin = wordOf(given) or "default"
     path = fileOf(source)
     owner = None
     if path is not None and found.dispatcher_url.strip().startswith("pbu://"):
