@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILDING = {"packaging": "tests.test_packaging", "docs": "tests.test_site"}
 #: Those that mostly wait for real processes, in rows that run beside each other and beside all the rest.
 WAITING = {
-    "commands": ("tests.test_cli", "tests.test_cli_bad", "tests.test_cli_node", "tests.test_tutorial"),
+    "commands": ("tests.test_cli", "tests.test_cli_bad", "tests.test_cli_node", "tests.test_reload", "tests.test_tutorial"),
     "faults": ("tests.test_faults", "tests.test_restart"),
 }
 #: Seconds after which a part counts as hung.

@@ -75,7 +75,7 @@ class CallTests(TubCase):
         await gatherResults([calc.start(), me.start()])
         waiting = me.call("calc", "hold")
         await until(lambda: bool(calc.held))
-        self.patch(acceptor.dispatcher, "_drain_timeout", 0.1)
+        self.patch(acceptor.dispatcher, "drain_timeout", 0.1)
         await acceptor.stopService()
         await self.acceptor(port)
         calc.held[0].callback("after all")

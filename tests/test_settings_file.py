@@ -21,7 +21,7 @@ FURL = "pb://abcdefghijklmnopqrstuvwxyz234567@tcp:h:1/thesecret"
 
 #: Three values of each setting, none the default, as texts.
 VALUES: dict[str, tuple[str, str, str]] = {name: ("1", "2", "3") for name in NAMES if name != "config"}
-VALUES |= dict.fromkeys(["verbose", "once", "nodaemon"], ("yes", "1", "on"))
+VALUES |= dict.fromkeys(["verbose", "once", "nodaemon", "json"], ("yes", "1", "on"))
 VALUES |= {"loglevel": ("debug", "warn", "crit"), "gc": ("default", "tuned", "default")}
 
 

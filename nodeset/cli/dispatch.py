@@ -97,7 +97,9 @@ def _build(found: Settings, twistd: Mapping[str, Any], reactor: Any, is_script: 
     daemon.names["dispatcher"] = dispatcher
 
     def take(found: Settings) -> None:
-        dispatcher.adjust(found.max_nodes, found.max_message, found.drain_timeout, found.verbose)
+        # Who is here may stay, with the size that it was told.
+        dispatcher.exchange.max_nodes, dispatcher.exchange.max_event = found.max_nodes, found.max_message
+        dispatcher.drain_timeout, dispatcher.verbose = found.drain_timeout, found.verbose
 
     daemon.reload.takers.append(take)
     return daemon

@@ -98,7 +98,7 @@ class EventDispatcher(Service):
         self.desk.offer("streams", matchmaker.streams)
         self.desk.offer("unentitled", matchmaker.unentitled)
         self.exchange.calls.crews.admit = matchmaker.admit
-        self._clock, self._drain_timeout, self._verbose = clock, drain_timeout, verbose
+        self._clock, self.drain_timeout, self.verbose = clock, drain_timeout, verbose
         self._lines: dict[str, Line] = {}
         self._tubs: Counter[str] = Counter()
         self._heartbeat = Heartbeat(interval=_LOOK)
@@ -117,11 +117,6 @@ class EventDispatcher(Service):
         self.warrants = Warrants(authority, self.exchange, self._expel, secrets.token_bytes)
         self.warrants.offerAt(self.desk)
         return self.warrants
-
-    def adjust(self, max_nodes: int, max_event: int, drain_timeout: float, verbose: bool) -> None:
-        """Take these from now on; a node that is here may stay, with the `max_event` that it was told."""
-        self.exchange.max_nodes, self.exchange.max_event = max_nodes, max_event
-        self._drain_timeout, self._verbose = drain_timeout, verbose
 
     # -- life
 
@@ -154,7 +149,7 @@ class EventDispatcher(Service):
         self._draining = True
         for line in self._lines.values():
             line.writer.write(Bye("the dispatcher is stopping"))
-        deadline = self._clock.seconds() + self._drain_timeout
+        deadline = self._clock.seconds() + self.drain_timeout
         drained: Deferred[None] = Deferred()
         look = LoopingCall(self._lookDrained, deadline, drained)
         look.clock = self._clock
@@ -259,7 +254,7 @@ class EventDispatcher(Service):
                 self.exchange.calls.arrive(line.session, calls, now)
                 self.exchange.retireIfIdle(line.session, now)
             if events and line.open:
-                if self._verbose:
+                if self.verbose:
                     self._logRuns(line.session, events)
                 self.exchange.arrive(line.session, events, now)
         except ProtocolError as error:

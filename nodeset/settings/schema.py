@@ -58,6 +58,9 @@ LASTING: Final = (NODE, MONITOR, SHELL)
 _VARIABLES: Final = {"dispatcher_url": "NODESET_DISPATCHER", "state_dir": "NODESET_HOME"}
 
 
+_LABEL: Final = "The label in addresses that means this node"
+
+
 @attrs.frozen
 class About:
     """What there is to know of a setting.
@@ -160,13 +163,13 @@ class Settings:
         default=None,
         converter=read.readOptionalLabel,
         metadata=about(
-            "The label in addresses that means this node",
+            _LABEL,
             NODES,
             "a random one",
             but={
-                MONITOR: ("The label in addresses that means its node", "nodeset-monitor"),
-                SHELL: ("The label in addresses that means its node", "shell"),
-                COMMAND: ("The label in addresses that means its node", "nodeset- with the sub-command"),
+                MONITOR: (_LABEL, "nodeset-monitor"),
+                SHELL: (_LABEL, "shell"),
+                COMMAND: (_LABEL, "nodeset- with the sub-command"),
             },
         ),
     )

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from nodeset.settings.readers import hideFurls
-from nodeset.settings.schema import Settings, aboutOf, dashed, environmentName, namesOf
+from nodeset.settings.schema import DAEMONS, NAMES, SERVICES, Settings, aboutOf, dashed, environmentName, namesOf
 
 __all__ = ["describe", "helpOf", "showValue", "table"]
 
@@ -73,21 +73,17 @@ def describe(found: Settings, service: str) -> str:
 def table() -> str:
     """All settings as the table of docs/configuration.md."""
     rows = ["| in a file, as an option | variable | of | default | SIGHUP | what it does |", "|---|---|---|---|---|---|"]
-    for name in attrs.fields_dict(Settings):
-        if "about" not in attrs.fields_dict(Settings)[name].metadata:
-            continue
+    for name in NAMES:
         about = aboutOf(name)
-        first = about.services[0]
-        option = f"`{dashed(name)}`" if about.filed else f"`--{dashed(name)}` alone"
-        default = _defaultOf(first, name) or "no"
-        more = "; ".join(f"{service}: {default}" for service, (_, default) in about.but.items() if service != first)
+        base = next((service for service in about.services if service not in about.but), "")
+        whole = len(about.services) == len(SERVICES)
         cells = [
-            option,
+            f"`{dashed(name)}`" if about.filed else f"`--{dashed(name)}` alone",
             f"`{environmentName(name)}`",
-            "all" if len(about.services) == 5 else ", ".join(about.services),
-            default + (f"; {more}" if more else ""),
+            "all" if whole else "services" if about.services == DAEMONS else ", ".join(about.services),
+            "; ".join([_defaultOf(base, name) or "no", *(f"{each}: {default}" for each, (_, default) in about.but.items())]),
             "yes" if about.reloads else "",
-            about.helpOf(first),
+            "; ".join([about.help, *(f"{each}: {text}" for each, (text, _) in about.but.items() if text != about.help)]),
         ]
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(rows) + "\n"
