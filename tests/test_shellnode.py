@@ -84,6 +84,15 @@ class SwitchTests(SynchronousTestCase):
         self.here.wait(self.switch("here"))
         self.assertEqual((self.nodesOf(self.here), self.nodesOf(self.there)), (1, 0))
 
+    def test_heard(self) -> None:
+        """What it subscribes to may be shown as it comes."""
+        heard: list[str] = []
+        self.here.wait(self.node.subscribe("orders.*"))
+        self.here.wait(self.node.publish("orders.created", id=1))
+        self.node.heard = lambda event, msg: heard.append(f"{event} {msg.toJson()}")
+        self.here.wait(self.node.publish("orders.created", id=2))
+        self.assertEqual(heard, ['orders.created {"id": 2}'])
+
     def test_nobodyThere(self) -> None:
         """A dispatcher that does not answer is given up; the node goes back, can be used, can switch again."""
         failing = self.switch("there")

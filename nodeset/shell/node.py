@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 from nodeset.core.link import Transport
+from nodeset.core.message import NodeMessage
 from nodeset.core.node import Node
 from nodeset.errors import LocalError, NotRunning, NotThere
 
@@ -41,6 +42,7 @@ class ShellNode(Node):
 
     :param transports: makes the transport to the dispatcher at an address, for `switch`. Default: a Tub.
     :ivar namespace: what the shell knows by name.
+    :ivar heard: called with each event that comes, its text and its message; `node.heard = print` shows them.
     """
 
     def __init__(self, *args: Any, transports: Callable[[str], Transport] | None = None, **options: Any) -> None:
@@ -49,6 +51,11 @@ class ShellNode(Node):
         self._shell: Names | None = None
         self._switching: Deferred[Any] | None = None
         self.namespace: dict[str, Any] = {"node": self}
+        self.heard: Callable[[str, NodeMessage], object] = lambda event, msg: None
+
+    def onEvent(self, event: str, msg: NodeMessage) -> object:
+        """See `Node`: what `heard` makes of it."""
+        return self.heard(event, msg)
 
     @property
     def linked(self) -> bool:
