@@ -96,10 +96,23 @@ class Terminal:
         self._seen = _CODES.sub("", self._seen + data.decode("utf-8", "replace").replace("\r\n", "\n"))
 
     def close(self) -> None:
-        """Hang up, as closing the window does; what ran in it is ended."""
+        """Press Ctrl-C, then close the window; what does not mind that is killed."""
+        if self.is_busy:
+            self.interrupt()
+            try:
+                self.awaitEnd()
+            except (AssertionError, OSError):
+                self._kill(os.tcgetpgrp(self._ours))
         os.close(self._ours)
         try:
             self._shell.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            os.killpg(self._shell.pid, signal.SIGKILL)
+            self._kill(self._shell.pid)
             self._shell.wait()
+
+    @staticmethod
+    def _kill(group: int) -> None:
+        try:
+            os.killpg(group, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
