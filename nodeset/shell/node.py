@@ -1,8 +1,10 @@
 """The node at hand in a shell.
 
-node = ShellNode(name="shell")
-node.register("restock", restock)     # a name more at the prompt
-await node.switch("@/srv/other.furl") # to another dispatcher
+::
+
+    node = ShellNode(name="shell")
+    node.register("restock", restock)     # a name more at the prompt
+    await node.switch("@/srv/other.furl") # to another dispatcher
 """
 
 from __future__ import annotations

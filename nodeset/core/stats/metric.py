@@ -1,12 +1,14 @@
 """Metrics by name, which any part of a process can update.
 
-from nodeset.core.stats import format, metric, types
+::
 
-orders = metric.Metric("orders", types.Counter)
-shown = metric.MetricCollection(format.Json())
-shown.add(orders)
-metric.Store.get("orders").update(3)
-shown.get()                                 # '{"orders": 3}'
+    from nodeset.core.stats import format, metric, types
+
+    orders = metric.Metric("orders", types.Counter)
+    shown = metric.MetricCollection(format.Json())
+    shown.add(orders)
+    metric.Store.get("orders").update(3)
+    shown.get()                                 # '{"orders": 3}'
 """
 
 from __future__ import annotations
