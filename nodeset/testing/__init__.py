@@ -1,5 +1,7 @@
 """The test kit: real nodes with a real dispatcher over an in-memory wire, by a clock that the test turns.
 
+::
+
     from twisted.trial.unittest import SynchronousTestCase
     from nodeset.testing import Site
 
