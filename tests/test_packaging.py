@@ -232,6 +232,12 @@ class InstalledTests(SynchronousTestCase):
                 if command != "nodeset-shell":
                     self.assertIn("--", house.run("python", "-m", "nodeset", command.removeprefix("nodeset-"), "--help"))
 
+    def test_pytest(self) -> None:
+        """pytest is told where our fixture is."""
+        program = "from importlib.metadata import entry_points; print(entry_points(group='pytest11')['nodeset'].value)"
+        for house in installBoth():
+            self.assertEqual(house.run("python", "-c", program).strip(), "nodeset.pytest_plugin")
+
     def test_typed(self) -> None:
         """A type checker finds py.typed beside the installed package."""
         program = "import nodeset, pathlib; print((pathlib.Path(nodeset.__file__).parent / 'py.typed').exists())"

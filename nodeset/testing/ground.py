@@ -168,7 +168,9 @@ class Ground:
 
     def state(self) -> str:
         """Who is there and in what state, what errors were logged, in one line; for messages."""
-        dispatcher = "is not running" if self.dispatcher is None else self._condition(self.dispatcher) or "runs"
+        dispatcher = "is not running"
+        if self.dispatcher is not None and self.dispatcher.running:
+            dispatcher = self._condition(self.dispatcher) or "runs"
         told = [f"the dispatcher {dispatcher}"]
         for node in self.nodes:
             linked = node._peer is not None and node._peer.linked

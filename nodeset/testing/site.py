@@ -117,9 +117,7 @@ class Site(Troubles):
 
     def noteErrors(self, error: BaseException) -> None:
         """Add the errors that were logged to one that fails the test anyway, as a note."""
-        if logged := self._errors.summary():
-            error.add_note(f"logged meanwhile: {logged}")
-            self._errors.flush()
+        self._errors.note(error)
 
     def checkErrors(self) -> None:
         """Raises AssertionError when an error was logged that nobody looked at, with its traceback."""

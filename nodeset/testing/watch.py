@@ -61,13 +61,19 @@ class ErrorWatch:
         self._errors = [(text, failure) for text, failure in self._errors if failure not in found]
         trial = _trial()
         if trial is not None:
-            theirs = trial.flushErrors(*kinds)
-            found += [failure for failure in theirs if failure not in found]
+            theirs: list[Failure] = trial.flushErrors(*kinds)
+            return found if self._watching else theirs
         return found
 
     def summary(self) -> str:
         """The errors that nobody looked at, each in a line; empty when there is none."""
         return "; ".join(f"{text}: {_brief(failure)}" for text, failure in self._errors)
+
+    def note(self, error: BaseException) -> None:
+        """Add them to an error that fails the test anyway."""
+        if logged := self.summary():
+            error.add_note(f"logged meanwhile: {logged}")
+            self._errors, self._more = [], 0
 
     def check(self) -> None:
         """Raises AssertionError for errors that nobody looked at, with their tracebacks; trial does so itself."""
