@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.commands import ROOT, CommandCase
+from tests.commands import PATIENCE, ROOT, CommandCase
 from tests.documents import blocks
 
 #: As installed, whether or not this environment was installed before the entry point was there.
@@ -84,25 +84,32 @@ class UserTests(CommandCase):
             self.assertLess(len([line for line in test.splitlines() if line]), 12)
             self.assertLess(len(test[test.index("    def test") if "class" in test else 0 :].splitlines()), 10)
 
+    def askAll(self, *commands: list[str]) -> list[tuple[int, str]]:
+        """Run these beside each other to their ends: the exit code of each, with all that it has printed."""
+        children = [self.spawn(*words) for words in commands]
+        printed = ["".join(child.communicate(timeout=PATIENCE)) for child in children]
+        return [(child.returncode, text) for child, text in zip(children, printed, strict=True)]
+
     def test_asInTheGuide(self) -> None:
         """The first tests of the guide pass, by trial and by pytest."""
         self.write("test_kitchen.py", "\n".join([self.node, *self.tests]))
-        code, out, err = self.ask(*TRIAL, "test_kitchen")
-        self.assertEqual((code, "PASSED (successes=1)" in out), (0, True), out + err)
-        code, out, err = self.ask(*PYTEST, "test_kitchen.py")
-        self.assertEqual((code, "2 passed" in out), (0, True), out + err)
+        by_trial, by_pytest = self.askAll([*TRIAL, "test_kitchen"], [*PYTEST, "test_kitchen.py"])
+        self.assertEqual((by_trial[0], by_pytest[0]), (0, 0), by_trial[1] + by_pytest[1])
+        self.assertIn("PASSED (successes=1)", by_trial[1])
+        self.assertIn("2 passed", by_pytest[1])
 
     def test_failingHandler(self) -> None:
         """A handler that raises fails the test, by trial, by unittest, by pytest; each shows the exception and where it was."""
         self.write("test_pizza.py", "\n".join([self.node, *self.tests, "import pytest", PIZZA]))
-        code, out, err = self.ask(*TRIAL, "test_pizza.TrialTests")
-        self.assertEqual((code, "FAILED (errors=1)" in out), (1, True), out + err)
-        self.assertIn("there is no pizza on the menu", out)
-        code, out, err = self.ask("-m", "unittest", "test_pizza.PlainTests")
-        self.assertEqual((code, "FAILED" in err), (1, True), out + err)
-        self.assertIn("site.flushErrors(LookupError)", err)
-        code, out, err = self.ask(*PYTEST, "test_pizza.py")
-        self.assertIn("5 failed, 2 passed", out, out + err)
+        by_trial, by_unittest, by_pytest = self.askAll(
+            [*TRIAL, "test_pizza.TrialTests"], ["-m", "unittest", "test_pizza.PlainTests"], [*PYTEST, "test_pizza.py"]
+        )
+        self.assertEqual((by_trial[0], by_unittest[0], by_pytest[0]), (1, 1, 1))
+        self.assertIn("FAILED (errors=1)", by_trial[1])
+        self.assertIn("there is no pizza on the menu", by_trial[1])
+        self.assertIn("site.flushErrors(LookupError)", by_unittest[1])
+        out = by_pytest[1]
+        self.assertIn("5 failed, 2 passed", out)
         self.assertNotIn("ERROR at teardown", out)
         self.assertEqual(out.count("1 error was logged that nobody looked at"), 3, out)
         self.assertIn("logged meanwhile: kitchen.cook failed at orders.created: LookupError: there is no pizza", out)

@@ -132,9 +132,9 @@ class Site(Troubles):
             self._me = self.node(Node, name="me")
         return self._me
 
-    def publish(self, event: str, msgClass: type[NodeMessage] | None = None, **fields: Any) -> Receipt:
+    def publish(self, event_uri: str, msgClass: type[NodeMessage] | None = None, **fields: Any) -> Receipt:
         """Publish from `me`, wait for the receipt, return it; the arguments are those of `Node.publish`, the errors too."""
-        receipt: Receipt = self.wait(self.me.publish(event, msgClass, **fields), what=f"the receipt of {event}")
+        receipt: Receipt = self.wait(self.me.publish(event_uri, msgClass, **fields), what=f"the receipt of {event_uri}")
         return receipt
 
     def call(self, target: str, method: str | Callable[..., Any], /, *args: Any, **keywords: Any) -> Any:
