@@ -88,6 +88,7 @@ class _Channel(HTTPChannel):
     totalHeadersSize = _HEADERS
     door: PageSite
     _alarm: IDelayedCall | None = None
+    _over = False
 
     def connectionMade(self) -> None:
         """Let it in if there is room."""
@@ -104,7 +105,18 @@ class _Channel(HTTPChannel):
             self._alarm.cancel()
         HTTPChannel.connectionLost(self, reason)
 
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes came; what comes after the end is not looked at."""
+        if not self._over:
+            HTTPChannel.dataReceived(self, data)
+
+    def loseConnection(self) -> None:
+        """Hang up, once all is said."""
+        self._over = True
+        HTTPChannel.loseConnection(self)
+
     def _cut(self) -> None:
+        self._over = True
         transport: Any = self.transport
         transport.abortConnection()
 

@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 
 from nodeset.core.address import parseTarget
 from nodeset.core.node import Node
-from nodeset.errors import InvalidAddressing, NodeSetError, Refused
+from nodeset.errors import InvalidAddressing, NodeSetError, ProtocolError, Refused
 from nodeset.monitor.message import NOTIFY, STATS, Stats, fieldsOf, lineOf
 from nodeset.monitor.overview import Overview
 from nodeset.monitor.sweep import askFigures, askNodes, askStats
@@ -113,7 +113,7 @@ class Watch(Service):
             return
         if not self.running:
             return
-        self._settle("stats")
+        self._settle("the dispatcher's figures")
         if show:
             self._show()
             self._publish(STATS)
@@ -125,7 +125,7 @@ class Watch(Service):
         reason = str(error)
         if isinstance(error, Refused):
             reason = f"{reason}: it needs a grant with --call nodeset/stats"
-        self._complain("stats", "no figures of the dispatcher: {reason}", reason)
+        self._complain("the dispatcher's figures", "no figures of the dispatcher: {reason}", reason)
         if self._say is not None and was_up and self._as_json:
             self._say(json.dumps({"up": False}))
 
@@ -134,13 +134,17 @@ class Watch(Service):
             return
         try:
             self.overview.sweep(await askNodes(self._node, self._clock, self._timeout))
-            self._settle("nodes")
+            self._settle("figures of nodes")
         except Refused as error:
-            self._complain("nodes", "no figures of nodes: {reason}", f"{error}: it needs a grant with --call nodeset/nodes")
+            self._complain(
+                "figures of nodes", "no figures of nodes: {reason}", f"{error}: it needs a grant with --call nodeset/nodes"
+            )
             return
-        except NodeSetError as error:
-            self._complain("nodes", "no figures of nodes: {reason}", str(error))
+        except ProtocolError as error:
+            self._complain("figures of nodes", "no figures of nodes: {reason}", str(error))
             return
+        except NodeSetError:
+            return  # the next look says what is the matter
         labels = self.overview.labels
         for label, told in (await askFigures(self._node, labels.rows, self._timeout)).items():
             labels.figures(label, told)
@@ -164,16 +168,14 @@ class Watch(Service):
         if self._mute:
             return
         published = self._node.publish(address, Stats, timeout=self._timeout, **fieldsOf(self.overview))
-        published.addCallbacks(lambda receipt: self._settle("publish"), self._unpublished)
+        published.addCallbacks(lambda receipt: self._settle("publishing"), self._unpublished)
 
     def _unpublished(self, failure: Failure) -> None:
         if failure.check(Refused):
             self._mute = failure.getErrorMessage()
             how = f"{self._mute}: it needs a grant with --publish {STATS}"
-            self._complain("publish", "figures are not published: {reason}", how)
-        elif failure.check(NodeSetError):
-            self._complain("publish", "figures were not published: {reason}", failure.getErrorMessage())
-        else:
+            self._complain("publishing", "figures are not published: {reason}", how)
+        elif not failure.check(NodeSetError):  # of others the next look says what is the matter
             self.log.failure("figures were not published", failure)
 
     # -- answering
@@ -228,4 +230,4 @@ class Watch(Service):
 
     def _settle(self, about: str) -> None:
         if self._complaints.pop(about, None) is not None:
-            self.log.info("{about} of the monitor is well again", about=about)
+            self.log.info("{about}: all is well again", about=about)
