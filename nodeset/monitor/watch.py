@@ -28,6 +28,8 @@ from nodeset.monitor.sweep import askFigures, askNodes, askStats
 
 __all__ = ["Watch"]
 
+#: Seconds between two sweeps of the nodes at least, however often the dispatcher is looked at.
+_SWEEP: Final = 2.0
 #: Seconds between two answers to `notify`, however many ask.
 _PAUSE: Final = 1.0
 #: Nodes that are answered each for itself at a time.
@@ -74,8 +76,8 @@ class Watch(Service):
         Service.startService(self)
         subscribed = self._node.subscribe(NOTIFY)
         subscribed.addCallbacks(lambda active: self._settle(NOTIFY), self._deaf)
-        for loop in (self._looking, self._sweeping):
-            loop.start(self._interval).addErrback(self._failed, "loop")
+        for loop, interval in ((self._looking, self._interval), (self._sweeping, max(self._interval, _SWEEP))):
+            loop.start(interval).addErrback(self._failed, "loop")
 
     def stopService(self) -> None:
         """Look no more."""
