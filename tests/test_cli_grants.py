@@ -145,6 +145,9 @@ class RevokeTests(InsideCase):
         self.refuses(3, "gone.furl", "revoke", "gone.furl")
         self.refuses(2, "no grant", "revoke", "none.furl")
         self.refuses(2, "Missing argument".lower(), "revoke")
+        write(self.home, "own.furl", PLACE + mint(KEY, memberCaveat(bytes(8))))
+        write(self.home, "other.furl", PLACE.replace("abc", "xyz") + mint(KEY, memberCaveat(bytes(8))))
+        self.refuses(2, "xyzdefgh", "revoke", "-d", "own.furl", "other.furl")
         self.refuses(2, "line 2", "revoke", "-", stdin=f"{'0' * 24}\nthesecret\n")
 
 
@@ -171,15 +174,15 @@ class OwnerTests(CommandCase):
         self.assertEqual((out.count(f"{meaning.id} revoked"), out.count(f"{meaning.id} was revoked before")), (1, 1))
         self.refuses(4, "revoked", *NODESET, "nodes", "-d", "@shop.furl")
 
-    def test_bad(self) -> None:
-        """A dispatcher that is dead, another one's grant: one line each, nothing is done."""
-        write(self.home, "other.furl", PLACE + mint(KEY, memberCaveat(bytes(8))))
-        self.stop(self.startDispatcher())
-        self.refuses(2, "abcdefgh", *NODESET, "revoke", "other.furl")
-        self.refuses(3, "nobody answers", *NODESET, "revoke", "0" * 24, "--timeout", "0.5")
-        self.refuses(3, "nobody answers", *NODESET, "grant", "--publish", "a", "-o", "x.furl", "--timeout", "0.5")
-        self.assertFalse((self.home / "x.furl").exists())
-        self.assertEqual([each.name for each in self.home.iterdir() if each.name.endswith(".tmp")], [])
+    def test_deadDispatcher(self) -> None:
+        """An owner whose dispatcher is dead is told so in time; no file is left behind."""
+        state = self.home / "state"
+        state.mkdir(mode=0o700)
+        for kind, rights in (("", memberCaveat(bytes(8))), (".owner", caveat(owner=True))):
+            write(state, f"localhost_5333_dispatcher{kind}.furl", PLACE.replace(":5333", ":1") + mint(KEY, rights))
+        words = ["--publish", "a", "-o", "x.furl", "--timeout", "0.5"]
+        self.refuses(3, "nobody answers", *NODESET, "grant", *words)
+        self.assertEqual([each.name for each in self.home.iterdir()], ["state"])
 
     def test_fullDisk(self) -> None:
         """A full disk is one line, and nothing is left behind; a limit on the size of files stands in for it."""
