@@ -65,6 +65,9 @@ class FindingTests(SynchronousTestCase):
         self.fine(findings.stateOf("/s", None, True))
         self.fine(findings.stateOf("/s", DIRECTORY | 0o700, True))
         self.bad(Verdict.FAILED, "chmod 700 /s", findings.stateOf("/s", DIRECTORY | 0o777, True))
+        self.fine(findings.stateOf("/s", DIRECTORY | 0o755, True))
+        self.fine(findings.stateOf("/s", DIRECTORY | 0o700, True, ["a.key"]))
+        self.bad(Verdict.WARNING, "chmod 700 /s", findings.stateOf("/s", DIRECTORY | 0o755, True, ["a.key", "b.furl"]))
         self.bad(Verdict.FAILED, "NODESET_HOME", findings.stateOf("/s", stat.S_IFREG | 0o600, True))
         self.bad(Verdict.WARNING, "NODESET_HOME", findings.stateOf("/s", DIRECTORY | 0o700, False))
 

@@ -185,14 +185,14 @@ def examine(where: Where, tell: Callable[[Finding], None]) -> int:
     steady(reactor)
     observer = withLevel(LineObserver(open(2, "wb", 0, closefd=False)), "debug" if where.debug else "crit")  # noqa: SIM115
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False, discardBuffer=True)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, frame: os._exit(128 + number))
     examination = Examination(where, tell, reactor, networkOf(reactor))
 
     def tooLate() -> None:
         # Whatever was not bounded by itself, and whoever does not let us go.
-        examination.note(Finding("doctor", Verdict.FAILED, f"not done in {where.timeout:g} s", "say a longer --timeout"))
-        _leave(codeOf(examination.found, examination.is_linked, examination.was_refused))
+        try:
+            examination.note(Finding("doctor", Verdict.FAILED, f"not done in {where.timeout:g} s", "say a longer --timeout"))
+        finally:
+            _leave(codeOf(examination.found, examination.is_linked, examination.was_refused))
 
     def failed(failure: Failure) -> None:
         error = failure.value or RuntimeError("no reason")
@@ -206,6 +206,9 @@ def examine(where: Where, tell: Callable[[Finding], None]) -> int:
         examination.leave().addBoth(lambda gone: _leave(code))
 
     def begin() -> None:
+        # Now, since the reactor has put its own in place, which waits for its threads.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda number, frame: os._exit(128 + number))
         reactor.callLater(where.timeout, tooLate)
         _start(examination.run()).addCallbacks(done, failed)
 
@@ -222,6 +225,7 @@ def _leave(code: int) -> None:
     # The reactor would wait for threads that wait for a name server.
     try:
         sys.stdout.flush()
-    except OSError:
-        code = Exit.CLOSED_PIPE
+    except OSError as error:
+        complain("doctor", explain(error))
+        code = judge(error)
     os._exit(code)

@@ -129,8 +129,8 @@ def limitsOf(soft: int, hard: int) -> Finding:
     return _fine("limits", told + ("" if hard in (soft, -1) else f"; ulimit -n raises it to {hard}"))
 
 
-def stateOf(path: str, mode: int | None, is_ours: bool) -> Finding:
-    """The state directory: its mode, None if it is not there; whether it belongs to this user."""
+def stateOf(path: str, mode: int | None, is_ours: bool, loose: Sequence[str] = ()) -> Finding:
+    """The state directory: its mode, None if it is not there; whether it belongs to this user; its secrets that others read."""
     if mode is None:
         return _fine("state", f"{path} is not there yet: the first dispatcher of this user makes it")
     told = f"{path}, mode {stat.S_IMODE(mode):04o}"
@@ -140,6 +140,9 @@ def stateOf(path: str, mode: int | None, is_ours: bool) -> Finding:
         return Finding("state", Verdict.WARNING, f"{told}, of another user", "a dispatcher needs its own: set $NODESET_HOME")
     if mode & 0o022:
         return Finding("state", Verdict.FAILED, f"{told}: others can write there", f"chmod 700 {path}")
+    if loose and mode & 0o011:
+        some = f"{loose[0]}{f' and {len(loose) - 1} more' if len(loose) > 1 else ''}"
+        return Finding("state", Verdict.WARNING, f"{told}: others can read {some} in it", f"chmod 700 {path}")
     return _fine("state", told)
 
 

@@ -9,6 +9,7 @@ import resource
 import time
 from collections.abc import Iterator
 from importlib import metadata
+from pathlib import Path
 from typing import Final
 
 from nodeset.cli import findings
@@ -17,7 +18,7 @@ from nodeset.cli.meaning import meaningOf
 from nodeset.cli.shown import printable
 from nodeset.cli.whence import Whence, wordOf
 from nodeset.errors import GrantRefused
-from nodeset.transport.files import showPath
+from nodeset.transport.files import reasonOf, showPath
 from nodeset.transport.furl import Furl
 from nodeset.version import __version__
 
@@ -27,6 +28,9 @@ _REQUIREMENT: Final = re.compile(r"([A-Za-z0-9._-]+)[^;>]*(?:>=([0-9.]+))?")
 _EXTRA: Final = re.compile(r";.*extra == [\"']([\w-]+)[\"']")
 #: Extras of who works on NodeSet, and the one that is all others.
 _INTERNAL: Final = frozenset({"all", "test", "bench", "docs", "dev"})
+#: Files of a dispatcher that only its user may read; how many files are looked at.
+_SECRET: Final = frozenset({".furl", ".key", ".pem"})
+_MOST_FILES: Final = 1000
 _SHOWN: Final = ("Twisted", "foolscap", "pyOpenSSL")
 
 
@@ -69,12 +73,21 @@ def lookAround(whence: Whence) -> Iterator[Finding]:
     yield findings.softwareOf({"nodeset": __version__, **installed}, wanted)
     yield findings.extrasOf([extra for extra, names in extras.items() if not all(map(_isInstalled, names))])
     yield findings.limitsOf(*resource.getrlimit(resource.RLIMIT_NOFILE))
+    yield _lookAtState(whence.state)
+
+
+def _lookAtState(path: Path) -> Finding:
+    shown = showPath(path)
     try:
-        found = whence.state.stat()
-    except OSError:
-        yield findings.stateOf(showPath(whence.state), None, True)
-    else:
-        yield findings.stateOf(showPath(whence.state), found.st_mode, found.st_uid == os.geteuid())
+        found = path.stat()
+        files = sorted(path.iterdir())[:_MOST_FILES] if path.is_dir() else []
+        loose = [each.name for each in files if each.suffix in _SECRET and each.lstat().st_mode & 0o077]
+    except FileNotFoundError:
+        return findings.stateOf(shown, None, True)
+    except OSError as error:
+        todo = "give this user the right to read it, or set $NODESET_HOME"
+        return Finding("state", Verdict.WARNING, f"{shown} cannot be looked into ({reasonOf(error)})", todo)
+    return findings.stateOf(shown, found.st_mode, found.st_uid == os.geteuid(), [printable(each) for each in loose])
 
 
 def addressOf(whence: Whence, furl: Furl) -> Iterator[Finding]:

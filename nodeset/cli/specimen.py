@@ -70,7 +70,6 @@ Run it by `python -m twisted.trial test_$name` or by `pytest`: it needs no dispa
 
 from __future__ import annotations
 
-import nodeset
 from nodeset.testing import Site
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -81,23 +80,20 @@ class ${node}Tests(SynchronousTestCase):
     """A real dispatcher with real nodes, in memory."""
 
     def setUp(self) -> None:
-        self.site = Site()
-        self.addCleanup(self.site.stop)
+        self.site = Site.forTest(self)
         self.node = self.site.node($node, name="$name")
-        self.other = self.site.node(nodeset.Node, name="other")
 
     def test_noted(self) -> None:
         """What is published is kept."""
-        receipt = self.site.wait(self.other.publish("$name.noted", Note, text="hello"))
+        receipt = self.site.publish("$name.noted", Note, text="hello")
         self.assertEqual(receipt.delivered, 1)
         self.assertEqual([note.text for note in self.node.notes], ["hello"])
 
     def test_count(self) -> None:
         """Others may ask how many good notes there are."""
         for stars in (1, 3):
-            self.site.wait(self.other.publish("$name.noted", Note, text="hello", stars=stars))
-        good = self.other.call("$name", $node.count, stars=2)
-        self.assertEqual(self.site.wait(good), 1)
+            self.site.publish("$name.noted", Note, text="hello", stars=stars)
+        self.assertEqual(self.site.call("$name", $node.count, stars=2), 1)
 '''
 
 _README = """\
