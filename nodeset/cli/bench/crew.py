@@ -26,6 +26,14 @@ __all__ = ["Hand", "PythonPlace", "hire"]
 _LONGEST: Final = 1_000_000
 #: Seconds to be up, which is what Python takes to import us.
 _PATIENCE: Final = 30.0
+#: What it means that a word does not come.
+_LATE: Final = {
+    "up": "the processes of this measurement did not start",
+    "ready": "the nodes of this measurement were not all linked and subscribed",
+    "done": "not everything that was sent was confirmed",
+    "full": "not everything that was confirmed arrived",
+    "tally": "the nodes of this measurement did not leave",
+}
 
 
 class Hand(ProcessProtocol):
@@ -72,7 +80,9 @@ class Hand(ProcessProtocol):
         return waiting.addBoth(over)
 
     def _tooLate(self, word: str, patience: float) -> None:
-        self._waiting.pop(word).errback(GaveUp(f"a process of ours did not say {word!r} in {patience:g} s", Exit.NO_ANSWER))
+        self._waiting.pop(word).errback(
+            GaveUp(f"{_LATE.get(word, f'no {word!r} was heard')} within {patience:g} s", Exit.NO_ANSWER)
+        )
 
     def outReceived(self, data: bytes) -> None:
         """See `ProcessProtocol`."""

@@ -16,7 +16,7 @@ def number(value: float | None) -> str:
     """At most six letters for anything below a thousand millions.
 
     >>> [number(each) for each in (None, 0, 0.25, 12, 99_999, 150_600, 12_345_678, 10**13)]
-    ['-', '0', '0.2', '12', '99,999', '151k', '12.3M', '10T']
+    ['-', '0', '0.2', '12', '99,999', '151k', '12.3M', '10.0T']
     """
     if value is None:
         return "-"
@@ -41,7 +41,7 @@ def _scaled(value: float, step: int, units: Sequence[str]) -> str:
         value /= step
         if value < 999.5 or unit == units[-1]:
             break
-    return f"{value:.0f}{unit}" if value >= 99.95 or (step == 1000 and value == int(value)) else f"{value:.1f}{unit}"
+    return f"{value:.0f}{unit}" if value >= 99.95 else f"{value:.1f}{unit}"
 
 
 def took(value: Quantile | float | None) -> str:
