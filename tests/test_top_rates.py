@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from typing import Any
 
 import attrs
 import msgspec
@@ -29,7 +30,7 @@ def told(uptime: float, published: int, boot: str = "b1", counts: list[int] | No
     return Reading(boot=boot, uptime=uptime, counters=counters, delivery=Spread(BOUNDS, counts or [published, 0, 0, 0, 0]))
 
 
-def node(name: str, published: int = 0, delivered: int = 0, **more: object) -> NodeSample:
+def node(name: str, published: int = 0, delivered: int = 0, **more: Any) -> NodeSample:
     """A node, whose stream is called like itself."""
     return attrs.evolve(NodeSample(name, name, "up", None, published, delivered), **more)
 
