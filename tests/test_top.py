@@ -179,7 +179,7 @@ class TopTests(CommandCase):
     def test_noDispatcher(self) -> None:
         """Without a dispatcher, with a wrong FURL, with options that cannot be, it says so in a line."""
         self.refuses(3, "no dispatcher", *NODESET, "top", "--timeout", "0.2")
-        self.env["NODESET_DISPATCHER_FURL"] = FURL
+        self.env["NODESET_DISPATCHER"] = FURL
         self.refuses(3, "no dispatcher", *NODESET, "top", "--timeout", "0.2")
         self.refuses(2, "'size'", *NODESET, "top", "--sort", "size")
         self.refuses(2, "0.01", *NODESET, "top", "--interval", "0.01")

@@ -13,7 +13,7 @@ from nodeset.cli.bench.crew import Hand
 from nodeset.cli.bench.task import Task
 from nodeset.cli.bench.works import WORKS, Plan, Result, judge
 
-__all__ = ["TAKERS", "hands", "play"]
+__all__ = ["TAKERS", "hands", "play", "share"]
 
 #: Processes in which the subscribers of one work are; each has its share of the nodes.
 TAKERS: Final = 4
@@ -35,7 +35,7 @@ async def play(
     """Do the work of this name. Raises `GaveUp` when it cannot be done."""
     work = WORKS[name]
     matches = plan.fan if work.fans else 1
-    shares = [share for share in _share(matches, min(matches, len(takers))) if share]
+    shares = share(matches, min(matches, len(takers)))
     takers = takers[: len(shares)]
     label = f"{plan.prefix}.{secrets.token_hex(6)}"
     each = -(-plan.count // plan.publishers)
@@ -53,7 +53,7 @@ async def play(
     )
     for hand in (*takers, *publishers):
         hand.at = 0
-    await _all([_ask(hand, msgspec.structs.replace(common, nodes=share)) for hand, share in zip(takers, shares, strict=True)])
+    await _all([_ask(hand, msgspec.structs.replace(common, nodes=nodes)) for hand, nodes in zip(takers, shares, strict=True)])
     await _all(
         [_ask(hand, msgspec.structs.replace(common, side="publish", source=index)) for index, hand in enumerate(publishers)]
     )
@@ -71,7 +71,7 @@ async def play(
     return judge(name, plan, sent, [told for several in tallies for told in several])
 
 
-def _share(total: int, count: int) -> list[int]:
+def share(total: int, count: int) -> list[int]:
     """So many in so many shares that differ by one at most."""
     return [total // count + (index < total % count) for index in range(count)]
 
