@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -124,6 +125,18 @@ class InterpreterTests(SynchronousTestCase):
         self.said.clear()
         d.callback("came")
         self.assertEqual(self.said, ["!came\n"])
+
+    def test_thread(self) -> None:
+        """What another thread prints is shown by the thread that everything else runs in."""
+        later: list[tuple[Any, ...]] = []
+        interpreter = Interpreter({}, self.show, lambda: None, 1000, lambda *call: later.append(call))
+        thread = threading.Thread(target=interpreter.print, args=("from afar",))
+        thread.start()
+        thread.join()
+        self.assertEqual(self.said, [])
+        ((function, *args),) = later
+        function(*args)
+        self.assertEqual(self.said, ["!from afar\n"])
 
     def test_input(self) -> None:
         """Nobody types into the service itself: `input()` ends at once."""

@@ -30,7 +30,7 @@ from nodeset.shell.keys import readHostKey, readKeys
 from nodeset.shell.local import LocalEntrance
 from nodeset.shell.server import Door, ShellServer
 from nodeset.shell.shell import Shell
-from nodeset.shell.ssh import LOGIN_TIME, MOST_STRANGERS, SshEntrance
+from nodeset.shell.ssh import LOGIN_TIME, MOST_PER_SECOND, MOST_STRANGERS, SshEntrance
 from tests.sshclients import Client, makeKey, publicLine
 
 
@@ -296,6 +296,39 @@ class SshTests(ShellServerCase):
                 transport.loseConnection()
                 await stranger.lost
             await self.close(client)
+
+        return self.play(scenario())
+
+    def test_rush(self) -> Deferred[None]:
+        """Who connects over and over is let in so many times a second, no more."""
+
+        async def scenario() -> None:
+            for _ in range(MOST_PER_SECOND + 1):
+                stranger = await self.plain()
+                transport: Any = stranger.transport
+                transport.loseConnection()
+                await stranger.lost
+            while self.entrance.refused.get("rush") != 1:
+                await _turn()
+            self.clock.advance(1)
+            await self.close(await Client.connect(reactor, self.port, self.key))
+
+        return self.play(scenario())
+
+    def test_cut(self) -> Deferred[None]:
+        """A connection that breaks ends its session, cancels what it awaits."""
+
+        async def scenario() -> None:
+            client = await Client.connect(reactor, self.port, self.key)
+            channel = await client.shell()
+            await channel.until(b">>> ")
+            channel.write(b"await waiting\r")
+            await channel.until(b"\r\n")
+            transport: Any = client.transport
+            transport.abortConnection()
+            while self.shell.sessions:
+                await _turn()
+            self.assertTrue(self.waiting.called)
 
         return self.play(scenario())
 

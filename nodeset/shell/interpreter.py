@@ -11,6 +11,7 @@ import codeop
 import inspect
 import io
 import sys
+import threading
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from types import CodeType, FunctionType
@@ -83,13 +84,20 @@ class Interpreter:
     :param show: called with text that is to be shown, and whether it comes unasked, between two lines.
     :param leave: called when `exit()` was typed.
     :param most: characters of output of one stretch that are kept; the rest is counted.
+    :param callFromThread: the reactor's, for what is printed in another thread.
     """
 
     def __init__(
-        self, namespace: dict[str, Any], show: Callable[[str, bool], None], leave: Callable[[], None], most: int = 1_000_000
+        self,
+        namespace: dict[str, Any],
+        show: Callable[[str, bool], None],
+        leave: Callable[[], None],
+        most: int = 1_000_000,
+        callFromThread: Callable[..., object] | None = None,
     ) -> None:
         self.namespace = namespace
-        self._show, self._leave, self._most = show, leave, most
+        self._show, self._leave, self._most, self._callFromThread = show, leave, most, callFromThread
+        self._thread = threading.get_ident()
         self._compile = codeop.CommandCompiler()
         compiler: Any = self._compile.compiler
         compiler.flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
@@ -108,6 +116,9 @@ class Interpreter:
 
     def write(self, text: str) -> None:
         """Output of what runs; or of what it left behind, such as a callback: that is shown at once."""
+        if self._callFromThread is not None and threading.get_ident() != self._thread:
+            self._callFromThread(self.write, text)
+            return
         if self._caught is None:
             self._show(text, True)
             return

@@ -50,7 +50,7 @@ class Prompt(Editor):
         if session is None:
             self.throwOut(f"{MOST_SESSIONS} sessions are open already: close one of them")
             return
-        self._interpreter = Interpreter(session.namespace, self._show, self._leave, _MOST_SHOWN)
+        self._interpreter = Interpreter(session.namespace, self._show, self._leave, _MOST_SHOWN, self._shell.callFromThread)
         session.namespace["print"] = self._interpreter.print
         self._alarm = self._shell.clock.callLater(self._shell.idle, self._tooIdle)
         self.show(plain(self._shell.banner(), _MOST_SHOWN))
@@ -69,7 +69,7 @@ class Prompt(Editor):
     def throwOut(self, why: str) -> None:
         """Close the session, saying why."""
         self._over, self.asking = True, ""
-        self.terminal.write(f"\r\n{plain(why, 200)}\n")
+        self.terminal.write(f"\n{plain(why, 200)}\n")
         self.terminal.loseConnection()
 
     def _leave(self) -> None:
@@ -160,7 +160,7 @@ def runOnce(shell: Shell, who: str, source: str, show: Callable[[str], object]) 
     def say(text: str, unasked: bool) -> None:
         show(plain(text, _MOST_SHOWN + 200))
 
-    interpreter = Interpreter({}, say, lambda: None, _MOST_SHOWN)
+    interpreter = Interpreter({}, say, lambda: None, _MOST_SHOWN, shell.callFromThread)
     running: Deferred[bool] | None = None
 
     def close(why: str) -> None:

@@ -30,6 +30,10 @@ class Session:
     close: Callable[[str], None]
 
 
+def _call(function: Callable[..., object], *args: object) -> None:
+    function(*args)
+
+
 class Shell:
     """The names at hand, who is in.
 
@@ -51,6 +55,8 @@ class Shell:
         self.title, self.clock, self.status, self.idle = title, clock, status, idle
         self.namespace: dict[str, Any] = dict(names)
         self.sessions: list[Session] = []
+        #: Has something called in the thread of the reactor; a clock without threads calls it at once.
+        self.callFromThread: Callable[..., object] = getattr(clock, "callFromThread", _call)
         #: How many were turned away, by reason.
         self.refused = {"full": 0}
 

@@ -34,12 +34,14 @@ from nodeset.shell.guest import CONCH, Guest
 from nodeset.shell.keys import KeyOwner, fingerprint
 from nodeset.shell.shell import Shell
 
-__all__ = ["LOGIN_TIME", "MOST_STRANGERS", "SshEntrance"]
+__all__ = ["LOGIN_TIME", "MOST_PER_SECOND", "MOST_STRANGERS", "SshEntrance"]
 
 #: Seconds from the connection to the login.
 LOGIN_TIME: Final = 30
 #: Connections that have not logged in yet, at a time.
 MOST_STRANGERS: Final = 10
+#: Connections taken in a second: each costs the service some milliseconds of arithmetic.
+MOST_PER_SECOND: Final = 20
 #: Keys that one connection may try; an agent may hold a few.
 _MOST_TRIES: Final = 10
 _SIGNATURES: Final = (
@@ -229,11 +231,26 @@ class SshEntrance(SSHFactory):
         #: Why connections were turned away: how many.
         self.refused: dict[str, int] = {}
         self._said: dict[str, float] = {}
+        self._second = self._in_second = 0
+
+    def startFactory(self) -> None:
+        """See `Factory`: say which key it is that clients are asked to trust."""
+        base: Any = super()
+        base.startFactory()
+        shown = ", ".join(fingerprint(key) for key in self.publicKeys.values())
+        self.log.info("{title}: its SSH host key is {key}", title=self.shell.title, key=shown)
 
     def buildProtocol(self, addr: Any) -> Any:
         """See `Factory`; None for a stranger too many."""
         if len(self.strangers) >= MOST_STRANGERS:
             self.count("strangers")
+            return None
+        second = int(self.shell.clock.seconds())
+        if second != self._second:
+            self._second, self._in_second = second, 0
+        self._in_second += 1
+        if self._in_second > MOST_PER_SECOND:
+            self.count("rush")
             return None
         made: Any = super().buildProtocol(addr)
         made.supportedKeyExchanges = [each for each in made.supportedKeyExchanges if not each.endswith(b"sha1")]
@@ -278,6 +295,7 @@ class SshEntrance(SSHFactory):
 
 _REASONS: Final = {
     "strangers": f"a connection was closed: {MOST_STRANGERS} others have not logged in yet",
+    "rush": f"a connection was closed: more than {MOST_PER_SECOND} came within a second",
     "late": f"a connection was closed: no login within {LOGIN_TIME} s",
     "garbage": "a connection was closed: what came is no SSH ({})",
     "key": "a login was refused: no authorised key was shown, but {}",
