@@ -105,12 +105,12 @@ class Shell:
     def banner(self) -> str:
         """What greets a session: what this is, what is at hand, what to try."""
         python = f"Python {platform.python_version()} on {sys.platform}"
-        lines = [f"{self.title}, NodeSet {__version__}, {python}: what you type runs inside the service."]
+        lines = [f"{self.title}, NodeSet {__version__}, {python}.", "What you type runs inside the service."]
         if status := self.status():
             lines.append(status)
         lines.append(f"At hand: {', '.join(self.namespace)}.")
         if "node" in self.namespace:
-            lines.append("Try: await node.nodes()    node.publish('orders.created', id=1)    help(node.call)")
+            lines.append("Try: await node.nodes()    help(node.call)")
         elif "dispatcher" in self.namespace:
             lines.append("Try: dispatcher.getStats()    help(dispatcher)")
         lines.append("Ctrl-C interrupts an await, Ctrl-D leaves.")
