@@ -79,7 +79,8 @@ def makeServer(
         from nodeset.shell.server import Door, ShellServer
         from nodeset.shell.shell import Shell
     except ImportError as error:
-        raise BadSettings(f"{option} needs the extra 'shell' ({error.name} cannot be imported): pip install 'nodeset[shell]'") from None
+        why = f"{error.name} cannot be imported"
+        raise BadSettings(f"{option} needs the extra 'shell' ({why}): pip install 'nodeset[shell]'") from None
     directory = stateDirectory(os.environ, found.state_dir).absolute()
     places = readPlaces(text, option, directory / f"{name}.sock")
     prepareDirectory(directory)
