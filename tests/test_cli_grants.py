@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+from nodeset.cli import taking
 from nodeset.cli.meaning import meaningOf
 from nodeset.core.grants.chain import mint
 from nodeset.core.grants.rights import memberCaveat
@@ -149,6 +151,14 @@ class RevokeTests(InsideCase):
         write(self.home, "other.furl", PLACE.replace("abc", "xyz") + mint(KEY, memberCaveat(bytes(8))))
         self.refuses(2, "xyzdefgh", "revoke", "-d", "own.furl", "other.furl")
         self.refuses(2, "line 2", "revoke", "-", stdin=f"{'0' * 24}\nthesecret\n")
+
+    def test_stdin(self) -> None:
+        """From stdin come FURLs and ids, a line each, empty ones passed over; what is named twice is revoked once."""
+        name = mint(KEY, memberCaveat(bytes(8)))
+        self.patch(sys, "stdin", io.StringIO(f"{'0' * 24}\n\n {PLACE}{name} \n{'0' * 24}\n"))
+        found = taking.read(["-", "1" * 24])
+        self.assertEqual([each.id for each in found], ["0" * 24, meaningOf(name).id, "1" * 24])
+        self.assertNotIn(name, repr(found))
 
 
 class OwnerTests(CommandCase):

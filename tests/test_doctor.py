@@ -40,7 +40,9 @@ class DoctorTests(CommandCase):
         wanted = {"software", "extras", "limits", "state", "address", "grant", "reach", "link", "round trip"}
         wanted |= {"clock", "version", "descriptors", "memory", "lateness", "drops"}
         self.assertEqual(set(found), wanted)
-        self.assertEqual({each["verdict"] for name, each in found.items() if name not in ("limits", "lateness")}, {"fine"})
+        # What a busy machine may be warned of is no failure.
+        busy = {"limits", "lateness", "round trip"}
+        self.assertEqual({each["verdict"] for name, each in found.items() if name not in busy}, {"fine"})
         furl = self.member().read_text()
         bad = self.home / "bad.furl"
         bad.touch(mode=0o644)

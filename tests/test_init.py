@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -119,7 +120,7 @@ class RunTests(CommandCase):
         return done.stdout
 
     def test_project(self) -> None:
-        """Its test passes under trial and pytest, ruff and mypy have nothing to say, its node links and hears."""
+        """Its test passes under trial and pytest, ruff and mypy say nothing; its node works with the grant of its README."""
         self.ask(*NODESET, "init", "kitchen")
         there = self.home / "kitchen"
         self.run_(there, "-m", "twisted.trial", "test_kitchen")
@@ -129,7 +130,9 @@ class RunTests(CommandCase):
         self.env["MYPYPATH"] = f"{ROOT}:{ROOT / 'stubs'}"
         self.run_(there, "-m", "mypy", "--follow-imports=silent", "--cache-dir", str(ROOT / ".mypy_cache" / "project"), ".")
         self.startDispatcher()
-        node = self.spawn(str(there / "kitchen.py"))
+        (granted,) = (line for line in (there / "README.md").read_text().splitlines() if line.startswith("`nodeset grant"))
+        self.ask(*NODESET, *shlex.split(granted.split("`")[1])[1:])
+        node = self.spawn(str(there / "kitchen.py"), NODESET_DISPATCHER=str(self.home / "kitchen.furl"))
         self.awaitLine(node, "linked")
         published = ["pub", "kitchen.noted", '{"text": "hello", "stars": 3}']
         code, out, err = self.ask(*NODESET, *published)
