@@ -37,7 +37,7 @@ class DoctorTests(CommandCase):
         self.startDispatcher()
         code, found = self.examine()
         self.assertEqual(code, 0, found)
-        wanted = {"software", "extras", "limits", "state", "address", "grant", "reach", "link", "round trip"}
+        wanted = {"software", "extras", "settings", "limits", "state", "address", "grant", "reach", "link", "round trip"}
         wanted |= {"clock", "version", "descriptors", "memory", "lateness", "drops"}
         self.assertEqual(set(found), wanted)
         # What a busy machine may be warned of is no failure.
@@ -53,7 +53,8 @@ class DoctorTests(CommandCase):
         self.assertIn("chmod 600", found["address"]["todo"])
         # Of the last letter of a tag some bits are no part of it.
         bad.write_text(furl.strip()[:-2] + ("A" if furl.strip()[-2] != "A" else "B") + furl.strip()[-1])
-        code, found = self.examine(NODESET_DISPATCHER=str(bad))
+        code, found = self.examine(NODESET_DISPATCHER=str(bad), NODESET_DISPATHCER="x")
+        self.assertIn("$NODESET_DISPATHCER", found["settings"]["todo"])
         self.assertEqual((code, found["link"]["verdict"], found["reach"]["verdict"]), (1, "failed", "fine"))
         self.assertIn("not signed", found["link"]["told"])
 

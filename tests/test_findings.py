@@ -60,6 +60,13 @@ class FindingTests(SynchronousTestCase):
         self.bad(Verdict.WARNING, "ulimit -n 4096", findings.limitsOf(64, 4096))
         self.bad(Verdict.WARNING, "LimitNOFILE", findings.limitsOf(64, 64))
 
+    def test_settings(self) -> None:
+        """What sets something is named; a variable of ours that nobody knows is a warning."""
+        self.fine(findings.settingsOf([], [], "", []))
+        self.assertEqual(findings.settingsOf(["$NODESET_HOME"], [], "/n.toml", []).told, "/n.toml, $NODESET_HOME")
+        self.bad(Verdict.WARNING, "$NODESET_HOEM", findings.settingsOf([], ["$NODESET_HOEM"], "", []))
+        self.bad(Verdict.WARNING, "chmod", findings.settingsOf([], [], "/n.toml", ["others read it: chmod"]))
+
     def test_state(self) -> None:
         """A directory where others can write, or that is none, is a failure; none at all is not."""
         self.fine(findings.stateOf("/s", None, True))

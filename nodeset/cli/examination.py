@@ -79,7 +79,7 @@ class Examination:
     async def run(self) -> None:
         """All checks; each that cannot be made is told as such."""
         whence = trace(self._where.dispatcher, os.environ)
-        self._noteAll(lookAround(whence))
+        self._noteAll(lookAround(whence, os.environ))
         try:
             furl = whence.source.read()
         except NodeSetError as error:
@@ -135,7 +135,7 @@ class Examination:
             yield judged(figures)
 
     def _makeNode(self, whence: Whence) -> Visitor:
-        found = settings.load(os.environ, {"name": self._where.name, "drain_timeout": _FAREWELL})
+        found = settings.load(os.environ, {"name": self._where.name, "drain_timeout": _FAREWELL}, settings.COMMAND)
         settings.use(found)
         linked: Deferred[None] = Deferred()
         self._linked = linked

@@ -28,6 +28,7 @@ __all__ = [
     "memoryOf",
     "number",
     "roundTripOf",
+    "settingsOf",
     "softwareOf",
     "stateOf",
     "versionOf",
@@ -127,6 +128,17 @@ def limitsOf(soft: int, hard: int) -> Finding:
         more = f"ulimit -n {hard}" if hard > soft else "raise the limit (LimitNOFILE= in systemd)"
         return Finding("limits", Verdict.WARNING, told, more)
     return _fine("limits", told + ("" if hard in (soft, -1) else f"; ulimit -n raises it to {hard}"))
+
+
+def settingsOf(variables: Sequence[str], unknown: Sequence[str], file: str, warnings: Sequence[str]) -> Finding:
+    """What sets something here: variables by name, those of ours that nobody knows, the file, what is odd about it."""
+    told = ", ".join([*([file] if file else []), *variables]) or "none: the defaults count"
+    if unknown:
+        todo = f"nobody knows {', '.join(unknown)}: look for a slip of the pen"
+        return Finding("settings", Verdict.WARNING, told, todo)
+    if warnings:
+        return Finding("settings", Verdict.WARNING, told, "; ".join(warnings))
+    return _fine("settings", told)
 
 
 def stateOf(path: str, mode: int | None, is_ours: bool, loose: Sequence[str] = ()) -> Finding:

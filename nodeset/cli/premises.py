@@ -7,11 +7,12 @@ import platform
 import re
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Final
 
+from nodeset import settings
 from nodeset.cli import findings
 from nodeset.cli.findings import Finding, Verdict
 from nodeset.cli.meaning import meaningOf
@@ -31,6 +32,8 @@ _INTERNAL: Final = frozenset({"all", "test", "bench", "docs", "dev"})
 #: Files of a dispatcher that only its user may read; how many files are looked at.
 _SECRET: Final = frozenset({".furl", ".key", ".pem"})
 _MOST_FILES: Final = 1000
+#: Names of variables that are shown.
+_MOST_UNKNOWN: Final = 5
 _SHOWN: Final = ("Twisted", "foolscap", "pyOpenSSL")
 
 
@@ -62,7 +65,7 @@ def _isInstalled(name: str) -> bool:
     return True
 
 
-def lookAround(whence: Whence) -> Iterator[Finding]:
+def lookAround(whence: Whence, environ: Mapping[str, str]) -> Iterator[Finding]:
     """What is so before anybody is asked."""
     try:
         wanted, extras = readRequirements(metadata.requires("nodeset") or [])
@@ -72,6 +75,14 @@ def lookAround(whence: Whence) -> Iterator[Finding]:
     installed |= {name: metadata.version(name) for name in _SHOWN if _isInstalled(name)}
     yield findings.softwareOf({"nodeset": __version__, **installed}, wanted)
     yield findings.extrasOf([extra for extra, names in extras.items() if not all(map(_isInstalled, names))])
+    names = sorted(printable(name) for name, value in environ.items() if name.startswith("NODESET_") and value)
+    known = {settings.environmentName(name) for name in settings.NAMES}
+    yield findings.settingsOf(
+        [f"${name}" for name in names if name in known],
+        [f"${name}" for name in names if name not in known][:_MOST_UNKNOWN],
+        printable(whence.found.config or ""),
+        [printable(warning) for warning in whence.found.warnings],
+    )
     yield findings.limitsOf(*resource.getrlimit(resource.RLIMIT_NOFILE))
     yield _lookAtState(whence.state)
 

@@ -11,7 +11,6 @@ import attrs
 
 from nodeset import settings
 from nodeset.errors import BadFurl, BadSettings
-from nodeset.transport.files import showPath
 from nodeset.transport.furl import LONGEST_FURL, Furl, parse
 from nodeset.transport.rendezvous import FurlSource, fileOf, find, stateDirectory
 
@@ -26,6 +25,7 @@ class Whence:
     :ivar path: the file that holds it, None when the FURL itself was given.
     :ivar state: the state directory, which may not be there.
     :ivar owner: the source of the owner's FURL of the same dispatcher, if this is a rendezvous name and we may read it.
+    :ivar found: all settings that this was taken from.
     """
 
     source: FurlSource
@@ -33,10 +33,7 @@ class Whence:
     path: Path | None
     state: Path
     owner: FurlSource | None
-
-    def describe(self) -> str:
-        """In a few words, without a secret."""
-        return f"{showPath(self.path)}, by {self.origin}" if self.path is not None else f"the FURL in {self.origin}"
+    found: settings.Settings
 
 
 def trace(dispatcher: str | None, environ: Mapping[str, str]) -> Whence:
@@ -63,7 +60,7 @@ def trace(dispatcher: str | None, environ: Mapping[str, str]) -> Whence:
         # One that we may not read is another user's, whose dispatcher we use as a member.
         if os.access(beside, os.R_OK):
             owner = find(f"@{beside}", environ=environ, state_directory=state)
-    return Whence(source, origin, path, state, owner)
+    return Whence(source, origin, path, state, owner, found)
 
 
 def wordOf(text: str) -> str:
@@ -78,8 +75,9 @@ def furlFrom(text: str, environ: Mapping[str, str]) -> tuple[Furl, Path | None, 
     """
     if text == "-":
         return parse(sys.stdin.read(LONGEST_FURL + 1).strip()), None, None
+    state = stateDirectory(environ, settings.load(environ, {}, settings.COMMAND).state_dir)
     try:
-        source = find(None, text, environ=environ, state_directory=stateDirectory(environ))
+        source = find(None, text, environ=environ, state_directory=state)
     except (BadFurl, BadSettings) as error:
         raise type(error)(str(error).removeprefix("--dispatcher-url: ")) from None
     warning = None if source.warning is None else "a FURL as an argument shows it to every user of this machine: give its file"
