@@ -174,7 +174,7 @@ def judgePairs(pairs: Sequence[Pair]) -> list[Line]:
     note = (
         f"median of {len(ratios)} pairs, {ratios[0]:.3f} to {ratios[-1]:.3f}; {median(p.alone for p in pairs):,.0f}/s without"
     )
-    share = median(pair.monitor_cpu for pair in pairs)
+    share = sum(pair.monitor_cpu for pair in pairs) / len(pairs)
     of_broker = median(pair.broker_watched / pair.broker_alone for pair in pairs)
     return [
         Line("events/s with nodeset-monitor / without", f"{ratio:.3f}", f">= {1 - COST:g}", ratio >= 1 - COST, note),
@@ -198,7 +198,7 @@ def readPlan(arguments: list[str]) -> tuple[Plan, list[str]]:
 def main() -> int:
     """Run all, print the table. Returns the exit code."""
     plan, parts = readPlan(sys.argv[1:])
-    lines = list[Line]()
+    lines, load = list[Line](), os.getloadavg()[0]
     try:
         if "help" in parts:
             lines.append(measureHelp(plan))
@@ -211,7 +211,9 @@ def main() -> int:
     except KeyboardInterrupt:
         print("bench-cli: interrupted", file=sys.stderr)
         return 1
-    head = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {describeMachine()}"
+    head = (
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {describeMachine()}; load {load:.1f} before, {os.getloadavg()[0]:.1f} after"
+    )
     text = "\n".join([head, "", align([("what", "measured", "bar", "", "note"), *(line.cells() for line in lines)])])
     KEPT.mkdir(exist_ok=True)
     (KEPT / "cli.txt").write_text(text + "\n")
