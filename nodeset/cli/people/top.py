@@ -48,6 +48,7 @@ def top(interval: float, count: int | None, once: bool, sort: str, as_json: bool
     from nodeset.cli.visit import Visitor, Where, visit
 
     async def errand(node: Visitor) -> None:
+        import os
         import sys
         import time
 
@@ -62,7 +63,7 @@ def top(interval: float, count: int | None, once: bool, sort: str, as_json: bool
         def makeScreen(pressed: Callable[[str], None]) -> Screen:
             if as_json:
                 return JsonScreen(time.time)
-            if sys.stdout.isatty() and not once:
+            if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb" and not once:
                 return TerminalScreen(reactor, pressed)
             return PlainScreen(_width())
 

@@ -43,8 +43,12 @@ class Keyboard:
     def __init__(self, reactor: Any, descriptor: int, pressed: Callable[[str], None]) -> None:
         self._reactor, self._descriptor, self._pressed = reactor, descriptor, pressed
         self._before = termios.tcgetattr(descriptor)
-        tty.setcbreak(descriptor)
-        reactor.addReader(self)
+        self.open()
+
+    def open(self) -> None:
+        """Have each key at once."""
+        tty.setcbreak(self._descriptor)
+        self._reactor.addReader(self)
 
     def fileno(self) -> int:
         """See `IReadDescriptor`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -148,7 +149,12 @@ class TerminalScreen:
         self._last: tuple[Frame | None, Sequence[float], View] | None = None
         self._live.start()
         self._keyboard = Keyboard(reactor, sys.stdin.fileno(), pressed) if sys.stdin.isatty() else None
-        self._resized = signal.signal(signal.SIGWINCH, lambda number, frame: reactor.callFromThread(self._again))
+        wanted = {signal.SIGWINCH: self._again, signal.SIGTSTP: self._suspend}
+        # The reactor does it: a signal may come in the middle of a frame.
+        self._signals = {
+            number: signal.signal(number, lambda number, frame: reactor.callFromThread(wanted[signal.Signals(number)]))
+            for number in wanted
+        }
 
     def draw(self, frame: Frame | None, history: Sequence[float], view: View) -> None:
         """See `Screen`."""
@@ -167,10 +173,24 @@ class TerminalScreen:
         if self._last is not None and self._live.is_started:
             self.draw(*self._last)
 
+    def _suspend(self) -> None:
+        """Ctrl-Z: the shell gets its terminal as it was, we get it back with `fg`."""
+        if self._live.is_started:
+            self._leave()
+            os.kill(os.getpid(), signal.SIGSTOP)
+            self._live.start()
+            if self._keyboard is not None:
+                self._keyboard.open()
+            self._again()
+
+    def _leave(self) -> None:
+        self._live.stop()
+        if self._keyboard is not None:
+            self._keyboard.close()
+
     def close(self) -> None:
         """See `Screen`."""
         if self._live.is_started:
-            signal.signal(signal.SIGWINCH, self._resized)
-            self._live.stop()
-            if self._keyboard is not None:
-                self._keyboard.close()
+            for number, before in self._signals.items():
+                signal.signal(number, before)
+            self._leave()
