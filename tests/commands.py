@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -70,6 +72,21 @@ class CommandCase(SynchronousTestCase):
         child = self.spawn(*words, **env)
         out, err = child.communicate(timeout=PATIENCE)
         return child.returncode, out, err
+
+    def askAll(self, cases: list[dict[str, Any]]) -> list[tuple[int, str, str]]:
+        """Run the command `nodeset` for each case of `tests.peoplechild`: exit code, stdout, stderr."""
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "tests" / "peoplechild.py")],
+            input=json.dumps(cases),
+            cwd=self.home,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE * 2,
+            check=False,
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return [(code, out, err) for code, out, err in json.loads(done.stdout)]
 
     def awaitLine(self, child: subprocess.Popen[str], part: str) -> str:
         """Wait for a line with this part on its stdout."""

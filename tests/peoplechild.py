@@ -1,6 +1,7 @@
 """Runs the command `nodeset` many times, each in a fork of a process that has most of it imported already.
 
-Reads a JSON list of cases from stdin: `words`, `env` to add, `stdout` (`pipe`, `full`, `closed`). Writes the list of
+Reads a JSON list of cases from stdin: `words`, `env` to add, `stdin` (text of a file), `stdout` (`pipe`, `full`,
+`closed`). Writes the list of
 `[exit code, stdout, stderr]`.
 """
 
@@ -36,8 +37,11 @@ def begin(case: dict[str, Any], out: Path, err: Path) -> int:
     if pid:
         return pid
     os.environ.update(case.get("env", {}))
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
+    source = Path(os.devnull)
+    if "stdin" in case:
+        source = out.with_suffix(".in")
+        source.write_bytes(case["stdin"].encode("utf-8", "surrogateescape"))
+    os.dup2(os.open(source, os.O_RDONLY), 0)
     match case.get("stdout", "pipe"):
         case "full":
             target = os.open("/dev/full", os.O_WRONLY)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +10,7 @@ import click
 
 from nodeset.cli.group import COMMANDS, nodeset
 from nodeset.core.grants.chain import Caveat, narrow
-from tests.commands import FURL, PATIENCE, ROOT, CommandCase
+from tests.commands import FURL, ROOT, CommandCase
 
 #: What a command needs to get as far as its dispatcher, where that is not any word.
 WORDS = {
@@ -55,21 +52,6 @@ def needed(name: str) -> list[str]:
 
 class BadInputTests(CommandCase):
     """Every command of COMMANDS, whoever adds one."""
-
-    def askAll(self, cases: list[dict[str, Any]]) -> list[tuple[int, str, str]]:
-        """Run each: exit code, stdout, stderr."""
-        done = subprocess.run(
-            [sys.executable, str(ROOT / "tests" / "peoplechild.py")],
-            input=json.dumps(cases),
-            cwd=self.home,
-            env=self.env,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE * 2,
-            check=False,
-        )
-        self.assertEqual(done.returncode, 0, done.stderr)
-        return [(code, out, err) for code, out, err in json.loads(done.stdout)]
 
     def judge(self, cases: list[dict[str, Any]], codes: set[int], part: str = "") -> None:
         """Each ends with one of these codes, one line on stderr that names the command, no traceback, no secret."""
