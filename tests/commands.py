@@ -73,7 +73,7 @@ class CommandCase(SynchronousTestCase):
         out, err = child.communicate(timeout=PATIENCE)
         return child.returncode, out, err
 
-    def askAll(self, cases: list[dict[str, Any]]) -> list[tuple[int, str, str]]:
+    def runCases(self, cases: list[dict[str, Any]]) -> list[tuple[int, str, str]]:
         """Run the command `nodeset` for each case of `tests.peoplechild`: exit code, stdout, stderr."""
         done = subprocess.run(
             [sys.executable, str(ROOT / "tests" / "peoplechild.py")],

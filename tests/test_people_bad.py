@@ -55,7 +55,7 @@ class BadInputTests(CommandCase):
 
     def judge(self, cases: list[dict[str, Any]], codes: set[int], part: str = "") -> None:
         """Each ends with one of these codes, one line on stderr that names the command, no traceback, no secret."""
-        for case, (code, out, err) in zip(cases, self.askAll(cases), strict=True):
+        for case, (code, out, err) in zip(cases, self.runCases(cases), strict=True):
             said = f"{case}: {code}, {out!r}, {err!r}"
             self.assertIn(code, codes, said)
             complaint = [line for line in err.splitlines() if "warning" not in line]
@@ -96,7 +96,7 @@ class BadInputTests(CommandCase):
             names = [name for name in visitors() if name not in NARROWING]
             words = [[name, *needed(name), "--timeout", "10", "-d", f"@{path}"] for name in names]
             self.judge([{"words": each} for each in words], {code})
-            ((found, out, err),) = self.askAll([{"words": ["nodes", "-d", f"@{path}", "--debug"]}])
+            ((found, out, err),) = self.runCases([{"words": ["nodes", "-d", f"@{path}", "--debug"]}])
             self.assertEqual(found, code, err)
             self.assertIn("Traceback", err)
             self.assertNotIn(text.rpartition("/")[2], out + err)
@@ -111,7 +111,7 @@ class BadInputTests(CommandCase):
         """Help fits 40 columns, but for examples, which are to be copied."""
         names = [[], *([name] for name in everyCommand() if name not in SERVICES)]
         cases = [{"words": [*words, "--help"], "env": {"COLUMNS": "40"}} for words in names]
-        for case, (code, out, err) in zip(cases, self.askAll(cases), strict=True):
+        for case, (code, out, err) in zip(cases, self.runCases(cases), strict=True):
             self.assertEqual((code, err), (0, ""))
             text, _example, options = out.partition("Example:\n")
             for line in (text + options.partition("\n\n")[2]).splitlines():

@@ -80,7 +80,7 @@ class PubSubTests(TalkCase):
         line = "nodeset sub x --raw --count 20000 > got & seq 20000 | nodeset pub x --wait-for 1; wait $!"
         self.assertEqual(self.shell(line), (0, "x: 20000 events, matched 20000, delivered 20000, dropped 0\n", ""))
         self.assertEqual((self.home / "got").read_text(), "".join(f"{n}\n" for n in range(1, 20001)))
-        told = self.askAll(
+        told = self.runCases(
             [
                 {"words": ["pub", "x"], "stdin": "a\nb"},
                 {"words": ["pub", "x", "-", "-q"], "stdin": "a\n"},
@@ -102,7 +102,7 @@ class PubSubTests(TalkCase):
             ({"words": ["pub", "x"], "stdin": "a\n\udcff\n"}, "x: 1 event,", "line 2: not UTF-8"),
             ({"words": ["pub", "x", "--raw"], "stdin": "x" * 1100000}, "x: 0 events,", "line 1 has more than 1048576 bytes"),
         ]
-        for (_case, said, why), (code, out, err) in zip(cases, self.askAll([case for case, *_ in cases]), strict=True):
+        for (_case, said, why), (code, out, err) in zip(cases, self.runCases([case for case, *_ in cases]), strict=True):
             self.assertEqual((code, err.count("\n")), (2, 1), err)
             self.assertIn(said, out)
             self.assertIn(why, err)
@@ -110,7 +110,7 @@ class PubSubTests(TalkCase):
     def test_bounds(self) -> None:
         """`sub` ends after so many events or so long: exit code 6 when fewer came in time; `pub --wait-for` waits so long."""
         words = ["sub x --for 0.1", "sub x --for 0.1 --count 2", "pub x y --wait-for 1 --publish-timeout 0.1"]
-        quiet, few, nobody = self.askAll([{"words": each.split()} for each in words])
+        quiet, few, nobody = self.runCases([{"words": each.split()} for each in words])
         self.assertEqual(quiet, (0, "", ""))
         self.assertEqual(few, (6, "", "nodeset sub: 0 of 2 events came in 0.1 s\n"))
         self.assertEqual(nobody[:2], (6, ""))
@@ -126,7 +126,7 @@ class PubSubTests(TalkCase):
         closed, full = "whoever read its output has closed it", "cannot write its output: No space left on device"
         self.assertEqual(set(err.splitlines()), {f"nodeset sub: {closed}", f"nodeset sub: {full}"})
         cases = [{"words": ["sub", "x"], "stdout": "closed"}, {"words": ["pub", "x"], "stdout": "full"}]
-        self.assertEqual(self.askAll(cases), [(141, "", f"nodeset sub: {closed}\n"), (1, "", f"nodeset pub: {full}\n")])
+        self.assertEqual(self.runCases(cases), [(141, "", f"nodeset sub: {closed}\n"), (1, "", f"nodeset pub: {full}\n")])
 
     def test_interrupted(self) -> None:
         """Ctrl-C is the ordinary end of `sub`; what it heard is written. While `pub` reads it is exit code 130."""
@@ -186,12 +186,12 @@ class CallTests(TalkCase):
             (["calc", "counts"], 5, "", "did you mean 'count'?"),
             (["a b", "add"], 2, "", "space"),
         ]
-        told = self.askAll([{"words": ["call", *words]} for words, *_rest in cases])
+        told = self.runCases([{"words": ["call", *words]} for words, *_rest in cases])
         for (words, *expected, part), (code, out, err) in zip(cases, told, strict=True):
             self.assertEqual([code, out], expected, f"{words}: {err}")
             self.assertIn(part, err)
             self.assertEqual(err.count("\n"), 1 if code else 0, err)
-        (code, out, _err), (nodes, _out, err), (debugged, _out, traceback) = self.askAll(
+        (code, out, _err), (nodes, _out, err), (debugged, _out, traceback) = self.runCases(
             [
                 {"words": ["call", "calc", "fail", "--all"]},
                 {"words": ["nodes", "clac"]},
@@ -218,7 +218,7 @@ class LineTests(CommandCase):
             "--args": ["call", "calc", "add", "--args", "{"],
             "by name": ["call", "calc", "add", "a=1", "2"],
         }
-        for part, (code, out, err) in zip(cases, self.askAll([{"words": words} for words in cases.values()]), strict=True):
+        for part, (code, out, err) in zip(cases, self.runCases([{"words": words} for words in cases.values()]), strict=True):
             self.assertEqual((code, out, err.count("\n")), (2, "", 1), err)
             self.assertIn(part, err)
 

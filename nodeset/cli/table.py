@@ -28,6 +28,14 @@ def _painted(cell: Cell, coloured: bool, text: str | None = None) -> str:
     return paint(shown, cell[1]) if coloured and not isinstance(cell, str) and cell[1] else shown
 
 
+def _wrap(text: str, width: int) -> list[str]:
+    """The text in lines, one at least; wide letters count twice."""
+    from rich.cells import cell_len, chop_cells
+
+    parts = textwrap.wrap(text, width, break_on_hyphens=False) or [""]
+    return [line for part in parts for line in (chop_cells(part, width) if cell_len(part) > width else [part])]
+
+
 def layOut(
     titles: Sequence[str],
     rows: Sequence[Sequence[Cell]],
@@ -53,7 +61,7 @@ def layOut(
         widths[-1] = width - before
     lines = [_line(titles, widths, titles, right, coloured, [(title, "dim") for title in titles])]
     for row, given in zip(rows, texts, strict=True):
-        first, *more = textwrap.wrap(given[-1], widths[-1], break_on_hyphens=False) or [""]
+        first, *more = _wrap(given[-1], widths[-1])
         lines.append(_line([*given[:-1], first], widths, titles, right, coloured, row))
         lines += [" " * before + each for each in more]
     return lines
@@ -78,13 +86,19 @@ def _line(
 
 
 def _paragraph(titles: Sequence[str], row: Sequence[Cell], width: int, coloured: bool) -> list[str]:
-    lines = [_painted(row[0], coloured, part) for part in textwrap.wrap(_text(row[0]), width) or [""]]
+    lines = [_painted(row[0], coloured, part) for part in _wrap(_text(row[0]), width)]
     wide = max(map(len, titles)) + _GAP * 2
+    beside = width - wide >= _LEAST
     for title, cell in zip(titles[1:], row[1:], strict=True):
-        first, *more = textwrap.wrap(_text(cell), max(width - wide, 8), break_on_hyphens=False) or [""]
-        label = f"{' ' * _GAP}{title}".ljust(wide)
-        lines.append(f"{paint(label, 'dim') if coloured else label}{_painted(cell, coloured, first)}".rstrip())
-        lines += [" " * wide + each for each in more]
+        label = f"{' ' * _GAP}{title}"
+        label = paint(label.ljust(wide), "dim") if coloured else label.ljust(wide)
+        indent = wide if beside else 2 * _GAP
+        parts = [_painted(cell, coloured, part) for part in _wrap(_text(cell), max(width - indent, 2))]
+        if beside:
+            lines.append(f"{label}{parts.pop(0)}".rstrip())
+        else:
+            lines.append(label.rstrip())
+        lines += [" " * indent + each for each in parts]
     return lines
 
 
