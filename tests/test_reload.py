@@ -65,6 +65,23 @@ class ReloadTests(CommandCase):
         self.awaitText(log, "stopped")
         self.assertNotIn("received SIGTERM", (self.home / "bus.log.1").read_text())
 
+    def test_terminal(self) -> None:
+        """A service in the foreground reads its file again at SIGHUP, and ends when its terminal is closed."""
+        program = (
+            "import os, sys; os.setsid(); os.close(os.open(sys.argv[1], os.O_RDWR)); "
+            "os.execv(sys.executable, [sys.executable, *sys.argv[2:]])"
+        )
+        ours, theirs = os.openpty()
+        self.file.write_text("[dispatcher]\nlisten = 'localhost:0'\n")
+        child = self.spawn("-c", program, os.ttyname(theirs), *DISPATCHER, "-n", "--config", "x.toml")
+        os.close(theirs)
+        self.awaitLine(child, "listening on")
+        child.send_signal(signal.SIGHUP)
+        self.awaitLine(child, "nothing changed")
+        os.close(ours)
+        self.awaitLine(child, "received SIGHUP, stopping")
+        self.assertEqual(child.wait(PATIENCE), 0)
+
     def test_noFile(self) -> None:
         """Without a file SIGHUP opens the log anew, which it says, and ends nothing."""
         child = self.startDispatcher()

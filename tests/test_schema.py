@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from importlib import import_module
 from pathlib import Path
@@ -60,6 +61,21 @@ class SchemaTests(SynchronousTestCase):
             self.assertGreater(len(aboutOf(name).help), 5)
             self.assertTrue(set(aboutOf(name).services) <= set(SERVICES))
             self.assertFalse(aboutOf(name).help.endswith("."), name)
+
+    def test_twistdsValues(self) -> None:
+        """From file or environment twistd is told what its options would tell it; an option wins."""
+        environ = {"NODESET_UMASK": "027", "NODESET_UID": "0", "NODESET_LOGFILE": "a.log", "NODESET_NODAEMON": "yes"}
+        self.patch(os, "environ", environ)
+        for ours in services().values():
+            options = withTwistd(ours, "x.pid")
+            options.parseOptions(["--logfile", "b.log"])
+            found = [options[name] for name in ("umask", "uid", "gid", "nodaemon", "logfile", "pidfile")]
+            self.assertEqual(found, [0o27, 0, None, 1, "b.log", ""])
+            self.assertEqual(options.settle().origins["logfile"], "--logfile")
+        environ["NODESET_NODAEMON"], environ["NODESET_RUNDIR"] = "no", "/run/y"
+        options = withTwistd(services()["node"], "x.pid")
+        options.parseOptions([])
+        self.assertEqual((options["nodaemon"], options["pidfile"]), (0, "/run/y/x.pid"))
 
     def test_table(self) -> None:
         """docs/configuration.md has the table that the schema makes."""

@@ -63,6 +63,8 @@ class Reload:
         for warning in found.warnings:
             self.log.warn("{warning}", warning=warning)
         changes = compare(self._found, found, self._service)
+        if self._observer is None and "loglevel" in changes.changed:
+            self.log.warn("loglevel is for a log of our own: with --syslog or --logger it changes nothing")
         for name in changes.changed:
             was, now = _say(self._found, name), _say(found, name)
             self.log.info("{name} is {now} now, it was {was}", name=dashed(name), now=now, was=was)

@@ -9,7 +9,6 @@ from typing import Any
 import attrs
 
 from nodeset.errors import BadSettings
-from nodeset.settings.file import readFile
 from nodeset.settings.readers import show
 from nodeset.settings.schema import NAMES, NODE, Settings, dashed, environmentName
 
@@ -51,6 +50,8 @@ def load(environ: Mapping[str, str], options: Mapping[str, Any], service: str = 
     layers = {**around, **chosen}
     warnings: tuple[str, ...] = ()
     if "config" in layers:
+        from nodeset.settings.file import readFile  # costs 10 ms, which a short command without a file saves
+
         path, origin = layers["config"]
         # Absolute, since a daemon changes its directory, and reads it again.
         path = str(Path(path).absolute())
