@@ -78,7 +78,7 @@ class _Worker:
             say("at", self._side.progress)
 
     def _settle(self, where: dict[str, Any]) -> None:
-        found = settings.load(os.environ, {"dispatcher_url": where["dispatcher"], "drain_timeout": 2.0})
+        found = settings.load(os.environ, {"dispatcher_url": where["dispatcher"], "drain_timeout": 2.0}, settings.COMMAND)
         settings.use(found)
 
 

@@ -28,7 +28,7 @@ def shell(where: str) -> None:
     from nodeset.transport.rendezvous import stateDirectory
 
     def work() -> int:
-        found = settings.load(os.environ, {})
+        found = settings.load(os.environ, {}, settings.COMMAND)
         return attach(findSocket(where, stateDirectory(os.environ, found.state_dir)))
 
     end("shell", work)
