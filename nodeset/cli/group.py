@@ -144,7 +144,7 @@ def visiting(function: F) -> F:
         click.option("-d", "--dispatcher", metavar="WHERE", help=f"{place}  [default: $NODESET_DISPATCHER, or this machine's]"),
     ):
         decorated = option(decorated)
-    return decorated  # type: ignore[no-any-return]
+    return decorated  # type: ignore[no-any-return]  # decorators of click keep what they decorate
 
 
 def _complain(context: click.Context | None, reason: str) -> None:
