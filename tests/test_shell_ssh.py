@@ -1,14 +1,8 @@
-"""Who gets into a shell, who does not: over SSH, by the socket."""
+"""Who gets into a shell over SSH, who does not."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
-import tempfile
-from collections.abc import Coroutine
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from twisted.conch.error import ConchError
@@ -16,106 +10,14 @@ from twisted.conch.ssh.common import NS
 from twisted.conch.ssh.keys import Key
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint, connectProtocol
-from twisted.internet.protocol import Protocol
-from twisted.internet.task import Clock
-from twisted.internet.utils import getProcessOutput
-from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
-from twisted.trial.unittest import TestCase
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.logger import LogLevel
 
-from nodeset.cli.keyfiles import takeSocket
 from nodeset.errors import PortTaken
-from nodeset.shell import local
-from nodeset.shell.keys import readHostKey, readKeys
-from nodeset.shell.local import LocalEntrance
 from nodeset.shell.server import Door, ShellServer
-from nodeset.shell.shell import Shell
-from nodeset.shell.ssh import LOGIN_TIME, MOST_PER_SECOND, MOST_STRANGERS, SshEntrance
+from nodeset.shell.ssh import LOGIN_TIME, MOST_PER_SECOND, MOST_STRANGERS
+from tests.shells import ShellServerCase, turn
 from tests.sshclients import Client, makeKey, publicLine
-
-
-class _Plain(Protocol):
-    """A connection that says what a test says."""
-
-    def __init__(self) -> None:
-        self.data = b""
-        self.lost: Deferred[None] = Deferred()
-        self._waits: list[tuple[bytes, Deferred[None]]] = []
-
-    def until(self, part: bytes) -> Deferred[None]:
-        wait: Deferred[None] = Deferred()
-        self._waits.append((part, wait))
-        self.dataReceived(b"")
-        return wait
-
-    def dataReceived(self, data: bytes) -> None:
-        self.data += data
-        while self._waits and self._waits[0][0] in self.data:
-            self.data = b""
-            self._waits.pop(0)[1].callback(None)
-
-    def connectionLost(self, reason: Any = None) -> None:
-        self.lost.callback(None)
-
-
-class ShellServerCase(TestCase):
-    """A shell that listens, in this process."""
-
-    timeout = 10
-
-    def setUp(self) -> None:
-        self.directory = Path(self.mktemp())
-        self.directory.mkdir(mode=0o700)
-        self.clock = Clock()
-        self.waiting: Deferred[Any] = Deferred()
-        self.shell = Shell("test", {"name": "shop", "waiting": self.waiting}, self.clock)
-        self.key = makeKey()
-        self.key_lines = publicLine(self.key, "me@here")
-        self.entrance = SshEntrance(self.shell, readHostKey_(), self.findKeys)
-        self.local = LocalEntrance(self.shell)
-        # Sockets have short names.
-        self.path = Path(os.path.relpath(self.directory / "s"))
-        doors = [
-            Door("tcp:0:interface=127.0.0.1", "SSH port 127.0.0.1:0", self.entrance),
-            Door(f"unix:{self.path}:mode=600:lockfile=0", "the socket", self.local, takeSocket(self.path)),
-        ]
-        self.server = ShellServer(self.shell, doors, reactor)
-        self.log: list[LogEvent] = []
-        observer = cast(ILogObserver, self.log.append)
-        globalLogPublisher.addObserver(observer)
-        self.addCleanup(globalLogPublisher.removeObserver, observer)
-        self.server.startService()
-        self.addCleanup(self.server.stopService)
-        self.port = self.server._ports[0].getHost().port
-
-    def findKeys(self) -> dict[bytes, Any]:
-        return readKeys(self.key_lines, [])
-
-    def said(self, level: LogLevel = LogLevel.info) -> list[str]:
-        """What was logged at this level or above."""
-        return [
-            str(event["log_format"]).format(**event)
-            for event in self.log
-            if event["log_namespace"].startswith("nodeset.") and event["log_level"] >= level
-        ]
-
-    def play(self, scenario: Coroutine[Any, Any, None]) -> Deferred[None]:
-        return Deferred.fromCoroutine(scenario)
-
-    async def plain(self) -> _Plain:
-        endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", self.port)
-        made: _Plain = await connectProtocol(endpoint, _Plain())
-        return made
-
-    async def close(self, client: Client) -> None:
-        client.loseConnection()
-        await client.lost
-
-
-def readHostKey_() -> Any:
-    from nodeset.shell.keys import makeHostKey
-
-    return readHostKey(makeHostKey())
 
 
 class SshTests(ShellServerCase):
@@ -139,7 +41,7 @@ class SshTests(ShellServerCase):
             self.assertEqual(await channel.ended, 0)
             await self.close(client)
             while self.shell.sessions:
-                await _turn()
+                await turn()
 
         def check(result: object) -> None:
             came, went = self.said()[-2:]
@@ -188,7 +90,7 @@ class SshTests(ShellServerCase):
                 await client.login
             await client.lost
             while "key" not in self.entrance.refused:
-                await _turn()
+                await turn()
 
         def check(result: object) -> None:
             (line,) = self.said(LogLevel.warn)
@@ -309,7 +211,7 @@ class SshTests(ShellServerCase):
                 transport.loseConnection()
                 await stranger.lost
             while self.entrance.refused.get("rush") != 1:
-                await _turn()
+                await turn()
             self.clock.advance(1)
             await self.close(await Client.connect(reactor, self.port, self.key))
 
@@ -327,7 +229,7 @@ class SshTests(ShellServerCase):
             transport: Any = client.transport
             transport.abortConnection()
             while self.shell.sessions:
-                await _turn()
+                await turn()
             self.assertTrue(self.waiting.called)
 
         return self.play(scenario())
@@ -337,87 +239,3 @@ class SshTests(ShellServerCase):
         door = Door(f"tcp:{self.port}:interface=127.0.0.1", f"SSH port 127.0.0.1:{self.port}", self.entrance)
         error = self.assertRaises(PortTaken, ShellServer(self.shell, [door], reactor).startService)
         self.assertIn(f"127.0.0.1:{self.port} (", str(error))
-
-
-class LocalTests(ShellServerCase):
-    """By the socket."""
-
-    async def attach(self) -> _Plain:
-        made: _Plain = await connectProtocol(UNIXClientEndpoint(reactor, str(self.path)), _Plain())
-        return made
-
-    def test_prompt(self) -> Deferred[None]:
-        """The user of the service gets a prompt; the log has who."""
-
-        async def scenario() -> None:
-            person = await self.attach()
-            transport: Any = person.transport
-            transport.write(b"\x1b[8;24;80t")
-            await person.until(b">>> ")
-            transport.write(b"name\r")
-            await person.until(b"'shop'\r\n")
-            transport.write(b"\x04")
-            await person.lost
-            self.assertIn(f"user {os.getuid()} (pid {os.getpid()}) at this machine has logged in", self.said())
-
-        return self.play(scenario())
-
-    def test_look(self) -> Deferred[None]:
-        """Who connects to see whether somebody listens is no session; it does not last."""
-
-        async def scenario() -> None:
-            person = await self.attach()
-            while not self.local.terminals:
-                await _turn()
-            self.assertEqual(self.shell.sessions, [])
-            self.clock.advance(30)
-            await person.lost
-
-        return self.play(scenario())
-
-    def test_modes(self) -> None:
-        """The socket is its user's alone."""
-        self.assertEqual(self.path.stat().st_mode & 0o777, 0o600)
-
-    def test_somebodyElse(self) -> Deferred[None]:
-        """Another user is refused, even one who can reach the socket; the log says who."""
-
-        async def scenario() -> None:
-            person = await self.attach()
-            await person.lost
-            self.assertEqual((self.local.refused, self.shell.sessions), (1, []))
-            (line,) = self.said(LogLevel.warn)
-            self.assertRegex(line, r"user \d+ \(pid \d+\) is refused")
-
-        if os.geteuid() == 0:
-            return self.play(self._asNobody())
-        found = (os.getpid(), os.geteuid() + 1000, os.getegid())
-        self.patch(local, "findPeer", lambda transport: found)
-        return self.play(scenario())
-
-    async def _asNobody(self) -> None:
-        """As root, have it tried by somebody else for once."""
-        place = Path(tempfile.mkdtemp())
-        self.addCleanup(shutil.rmtree, place)
-        place.chmod(0o755)
-        open_to_all = Door(f"unix:{place}/s:mode=666:lockfile=0", "the socket", self.local)
-        server = ShellServer(self.shell, [open_to_all], reactor)
-        server.startService()
-        self.addCleanup(server.stopService)
-        program = (
-            "import os, socket, sys; os.setgid(65534); os.setuid(65534); s = socket.socket(socket.AF_UNIX);"
-            "s.connect(sys.argv[1]); print('in' if s.recv(1) else 'out')"
-        )
-        said = await getProcessOutput(
-            sys.executable, ("-c", f"try:\n {program}\nexcept OSError: print('out')", str(place / "s"))
-        )
-        self.assertEqual((said, self.local.refused, self.shell.sessions), (b"out\n", 1, []))
-        self.assertIn("user 65534 (pid", self.said(LogLevel.warn)[0])
-
-
-async def _turn() -> None:
-    """Let the reactor turn once."""
-    done: Deferred[None] = Deferred()
-    turning: Any = reactor
-    turning.callLater(0, done.callback, None)
-    await done
