@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 
 from nodeset.core.address import parseTarget
 from nodeset.core.node import Node
+from nodeset.core.seldom import Seldom
 from nodeset.errors import InvalidAddressing, NodeSetError, ProtocolError, Refused
 from nodeset.monitor.message import NOTIFY, STATS, Stats, fieldsOf, lineOf
 from nodeset.monitor.overview import Overview
@@ -32,6 +33,8 @@ __all__ = ["Watch"]
 _SWEEP: Final = 2.0
 #: Seconds between two answers to `notify`, however many ask.
 _PAUSE: Final = 1.0
+#: Seconds between two lines about questions that make no sense.
+_QUIET: Final = 30.0
 #: Nodes that are answered each for itself at a time.
 _MOST: Final = 20
 #: Seconds that an answer may take at most.
@@ -66,6 +69,7 @@ class Watch(Service):
         self._under_way: set[Deferred[None]] = set()
         self._complaints: dict[str, str] = {}
         self._mute = ""
+        self._seldom = Seldom(_QUIET)
         self._askers: dict[str, None] = {}
         self._unanswered = 0
         self._answer: IDelayedCall | None = None
@@ -193,7 +197,10 @@ class Watch(Service):
                 name, host = parseTarget(str(reply_to))
                 address = f"{name}@{host}/{STATS}"
             except InvalidAddressing as error:
-                self._complain("notify", "a question has no answer: {reason}", str(error))
+                unsaid = self._seldom.mayI(self._clock.seconds())
+                if unsaid is not None:
+                    more = f" ({unsaid} more were not since the last such line)" if unsaid else ""
+                    self.log.warn("a question is not answered: {reason}", reason=f"{error}{more}")
                 return
         if len(self._askers) >= _MOST:
             self._unanswered += 1
