@@ -25,9 +25,9 @@ class OptionTests(CommandCase):
         """A console script takes these, `--rrdsrv` as it always did."""
         words = ["-n", "--interval", "2", "--metrics=9464", "--max-labels", "7", "--rrdsrv", "localhost:1", "--json"]
         options = parse(monitor.Options, *words)
-        chosen = {"interval": "2", "metrics": "9464", "max_labels": "7", "rrdsrv": "localhost:1"}
-        self.assertEqual(options.chosen(), chosen)
-        self.assertTrue(options["json"])
+        found = load({}, options.chosen())
+        self.assertEqual((found.interval, found.metrics, found.max_labels), (2.0, "localhost:9464", 7))
+        self.assertEqual((found.rrdsrv, found.json), ("localhost:1", True))
 
     def test_bad(self) -> None:
         """What cannot be is one line with exit code 2."""
