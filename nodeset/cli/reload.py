@@ -47,9 +47,11 @@ class Reload:
             self._observer.reopen()
             if self._found.loglevel != "debug":
                 self._observer.setLevel("info")  # whoever asks is answered, at whatever level the service logs
-        self._read()
-        if self._observer is not None:
-            self._observer.setLevel(self._found.loglevel)
+        try:
+            self._read()
+        finally:
+            if self._observer is not None:
+                self._observer.setLevel(self._found.loglevel)
 
     def _read(self) -> None:
         if self._found.config is None:
