@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from importlib import import_module
 from typing import Any
@@ -13,6 +14,8 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util.nodes import make_refnode
 
 _CLASS = re.compile(r"[A-Z]\w+\Z")
+_PRIVATE = re.compile(r"(?<== )_[A-Z_]+\b")
+_DEFAULT = re.compile(r"attr_dict\['\w+'\]\.default|\bNOTHING\b")
 _INTERFACE = re.compile(r"<InterfaceClass ([\w.]+)>")
 
 
@@ -51,18 +54,23 @@ def _resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: no
     return make_refnode(app.builder, node["refdoc"], entry.docname, entry.node_id, content, found[0])
 
 
-def _nameInterfaces(
-    app: Sphinx, what: str, name: str, thing: object, options: object, signature: str | None, returned: str | None
+def _tidy(
+    app: Sphinx, what: str, name: str, thing: Any, options: object, signature: str | None, returned: str | None
 ) -> tuple[str | None, str | None]:
-    # Zope's interfaces do not say their names as classes do.
-    return (
-        _INTERFACE.sub(r"~\1", signature) if signature else signature,
-        _INTERFACE.sub(r"~\1", returned) if returned else returned,
-    )
+    made = inspect.unwrap(thing if inspect.isfunction(thing) else getattr(thing, "__init__", thing))
+    names = getattr(made, "__globals__", {})
+    # A default that has a private name is shown as what it is.
+    shown = signature and _PRIVATE.sub(lambda found: repr(names.get(found[0], found[0])), signature)
+    return _readable(shown), _readable(returned)
+
+
+def _readable(text: str | None) -> str | None:
+    # Zope's interfaces do not say their names as classes do, and attrs keeps the defaults of fields to itself.
+    return text and _DEFAULT.sub("...", _INTERFACE.sub(r"~\1", text))
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
     app.connect("missing-reference", _resolve)
-    app.connect("autodoc-process-signature", _nameInterfaces)
+    app.connect("autodoc-process-signature", _tidy)
     return {"parallel_read_safe": True}
