@@ -23,7 +23,7 @@ from nodeset.cli.bench.lodging import lodge
 from nodeset.cli.bench.play import play
 from nodeset.cli.bench.works import Plan
 
-__all__ = ["Pair", "comparePairs"]
+__all__ = ["Compared", "Pair", "comparePairs"]
 
 reactor: Any = _reactor
 
@@ -45,6 +45,15 @@ class Pair:
     broker_watched: float = 0.0
     monitor_cpu: float = 0.0
     wrong: str = ""
+
+
+@attrs.define
+class Compared:
+    """All pairs; besides the share of a core that the dispatcher takes without events, watched and not."""
+
+    pairs: list[Pair] = attrs.field(factory=list)
+    idle_alone: float | None = None
+    idle_watched: float | None = None
 
 
 class Monitor:
@@ -97,26 +106,29 @@ class Monitor:
         await deferToThread(self.process.wait, PATIENCE)
 
 
-def comparePairs(count: int, seconds: float) -> list[Pair]:
-    """So many pairs of floods that last so long, which of the two comes first in turn. Runs the reactor."""
-    found: list[Pair] = []
+def comparePairs(count: int, seconds: float, idle: float) -> Compared:
+    """So many pairs of floods that last so long, which of the two comes first in turn; then `idle` seconds of each without any.
+
+    Runs the reactor.
+    """
+    found = Compared()
     failures: list[BaseException] = []
 
     def over(failure: Any) -> None:
         failures.append(failure.value)
 
     def begin() -> None:
-        work = Deferred.fromCoroutine(_compare(found, count, seconds))
+        work = Deferred.fromCoroutine(_compare(found, count, seconds, idle))
         work.addErrback(over).addBoth(lambda _: reactor.stop())
 
     reactor.callWhenRunning(begin)
     reactor.run()
     if failures:
-        found.append(Pair(wrong=str(failures[0]) or type(failures[0]).__name__))
+        found.pairs.append(Pair(wrong=str(failures[0]) or type(failures[0]).__name__))
     return found
 
 
-async def _compare(found: list[Pair], count: int, seconds: float) -> None:
+async def _compare(found: Compared, count: int, seconds: float, idle: float) -> None:
     broker, furl = await deferToThread(lodge)
     crew: list[Hand] = []
     plan = Plan(seconds=seconds)
@@ -126,6 +138,12 @@ async def _compare(found: list[Pair], count: int, seconds: float) -> None:
         result = await play("publish", plan, crew[:1], crew[1:], lambda pause: deferLater(reactor, pause))
         spent = sessionUsage(broker.pid).cpu - before
         return result.value, spent / max(1, result.events) * 1e6, result.wrong
+
+    async def rest() -> float:
+        before = sessionUsage(broker.pid).cpu
+        start = time.monotonic()
+        await deferLater(reactor, idle)
+        return (sessionUsage(broker.pid).cpu - before) / (time.monotonic() - start)
 
     async def watched(pair: Pair) -> None:
         monitor = Monitor(furl)
@@ -145,7 +163,7 @@ async def _compare(found: list[Pair], count: int, seconds: float) -> None:
         await flood()  # the first one warms all three up
         for number in range(count):
             pair = Pair()
-            found.append(pair)
+            found.pairs.append(pair)
             if number % 2:
                 await watched(pair)
             pair.alone, pair.broker_alone, wrong = await flood()
@@ -156,6 +174,13 @@ async def _compare(found: list[Pair], count: int, seconds: float) -> None:
             print(
                 f"pair {number + 1}: {pair.alone:,.0f}/s, watched {pair.watched:,.0f}/s, {ratio:.3f} {pair.wrong}", flush=True
             )
+        found.idle_alone = await rest()
+        monitor = Monitor(furl)
+        try:
+            await monitor.start()
+            found.idle_watched = await rest()
+        finally:
+            await monitor.stop()
     finally:
         for hand in crew:
             hand.end()
