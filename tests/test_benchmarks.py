@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from statistics import median
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from benchmarks.cli import interval, judgePairs
 from benchmarks.desk import THRESHOLDS
 from benchmarks.figures import judge, sumUp
 from benchmarks.measure import parseStat, parseStatus
+from benchmarks.monitored import Compared, Pair
 from benchmarks.peers import PEERS, findPace, findPeer
 from benchmarks.report import align, makeTable
 from benchmarks.rows import BARS, WORKS, Bar, planWork
@@ -290,3 +293,30 @@ class PumpTests(SynchronousTestCase):
         self.assertEqual(self.over, [])
         self.sent[1].fire((1, 0, 1))
         self.assertEqual((self.over, pump.confirmed, pump.wrong), ([1], 2, (1, 0, 1)))
+
+
+class CommandTests(SynchronousTestCase):
+    """What `make bench-cli` makes of its runs."""
+
+    def pairs(self, *ratios: float, wrong: str = "") -> Compared:
+        """One pair for each ratio."""
+        return Compared([Pair(100.0, 100.0 * ratio, 2.0, 2.0, 0.001, wrong) for ratio in ratios], 0.001, 0.003)
+
+    def test_monitor(self) -> None:
+        """Two runs in a hundred lost are too many; what lies within the noise says so; a wrong run is no figure."""
+        held, cost, *_ = judgePairs(self.pairs(*[0.999] * 11))
+        self.assertEqual((held.held, "NOISE" in held.note, cost.figure, cost.held), (True, False, "0.20%", True))
+        missed = judgePairs(self.pairs(*[0.98] * 11))[0]
+        self.assertEqual((missed.held, "NOISE" in missed.note), (False, False))
+        self.assertIn("NOISE", judgePairs(self.pairs(0.9, 1.0, 1.1))[0].note)
+        (failed,) = judgePairs(self.pairs(1.0, wrong="1 lost"))
+        self.assertEqual(failed.cells()[3:], ("FAILED", "1 lost"))
+        self.assertEqual(judgePairs(Compared())[0].wrong, "no pair")
+
+    @settings(max_examples=60, deadline=None)
+    @given(st.lists(st.floats(0.5, 2.0), min_size=1, max_size=40))
+    def test_interval(self, values: list[float]) -> None:
+        """The interval of a median has the median in it, nothing that was not measured at its ends."""
+        low, high = interval(values)
+        self.assertTrue(low <= median(values) <= high)
+        self.assertTrue({low, high} <= set(values))

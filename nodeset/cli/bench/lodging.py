@@ -18,8 +18,9 @@ from nodeset.cli.outcome import GaveUp
 
 __all__ = ["lodge", "main"]
 
-#: Seconds until it must listen.
+#: Seconds until it must listen; for its end.
 _PATIENCE: Final = 20.0
+_FAREWELL: Final = 2.0
 
 
 def lodge() -> tuple[subprocess.Popen[bytes], str]:
@@ -38,7 +39,7 @@ def lodge() -> tuple[subprocess.Popen[bytes], str]:
         start_new_session=True,
     )
     assert process.stdout is not None and process.stderr is not None
-    alarm = threading.Timer(_PATIENCE, process.kill)
+    alarm = threading.Timer(_PATIENCE, _end, [process])
     alarm.start()
     try:
         for line in process.stdout:
@@ -51,10 +52,20 @@ def lodge() -> tuple[subprocess.Popen[bytes], str]:
         why = process.stderr.read(2000).decode("utf-8", "replace").strip().rpartition("\n")[2]
         raise GaveUp(f"the dispatcher of our own did not start: {why or 'it said nothing'}")
     except BaseException:
-        process.kill()
+        _end(process)
         raise
     finally:
         alarm.cancel()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End it, by force only when it does not put its directory away."""
+    if process.stdin is not None:
+        process.stdin.close()
+    try:
+        process.wait(_FAREWELL)
+    except subprocess.TimeoutExpired:
+        process.kill()
 
 
 def main() -> None:

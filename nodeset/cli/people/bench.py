@@ -10,6 +10,8 @@ import click
 from nodeset.cli.group import visiting
 
 if TYPE_CHECKING:
+    from subprocess import Popen
+
     from nodeset.cli.bench.telling import Teller
 
 __all__ = ["bench"]
@@ -73,9 +75,10 @@ def bench(
       nodeset bench latency --rate 5000 --json | jq .p99
       nodeset bench --own
     """
-    from nodeset.cli.visit import Visitor, Where, end, visit
+    from nodeset.cli.visit import Visitor, Where, visit
 
-    lodging: Any = None
+    if own and where["dispatcher"] is not None:
+        raise click.UsageError("--own starts another dispatcher than the one that --dispatcher names: give one of them")
 
     async def errand(node: Visitor) -> int:
         from twisted.internet import reactor
@@ -91,24 +94,23 @@ def bench(
         return Exit.FAILED if any(each.wrong for each in results) else Exit.OK
 
     if own:
-
-        def begin() -> int:
-            nonlocal lodging
-            from nodeset.cli.bench.lodging import lodge
-
-            lodging, where["dispatcher"] = lodge()
-            return 0
-
-        try:
-            begin()
-        except Exception as error:
-            failure = error
-
-            def fail() -> int:
-                raise failure
-
-            end("bench", fail)
+        # To be kept until the end, since the process ends with our end of its stdin.
+        where["dispatcher"], keep = _lodge()
+        click.get_current_context().call_on_close(keep.stdin.close if keep.stdin else keep.kill)
     visit("bench", Where(**where), errand)
+
+
+def _lodge() -> tuple[str, Popen[bytes]]:
+    from nodeset.cli.bench.lodging import lodge
+    from nodeset.cli.outcome import explain, judge
+    from nodeset.cli.visit import complain
+
+    try:
+        process, furl = lodge()
+    except Exception as error:
+        complain("bench", explain(error))
+        raise SystemExit(judge(error)) from None
+    return furl, process
 
 
 def _teller(as_json: bool, total: int) -> Teller:
