@@ -70,11 +70,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def main() -> None:
     """Be that dispatcher."""
-    import signal
-
     from nodeset.cli import dispatch
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     home = Path(tempfile.mkdtemp(prefix="nodeset-bench-"))
     listen(lambda word, value: None, lambda: shutil.rmtree(home, ignore_errors=True))
     os.chdir(home)

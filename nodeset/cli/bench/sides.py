@@ -12,7 +12,7 @@ from twisted.internet.defer import FirstError, gatherResults
 from twisted.python.failure import Failure
 
 import nodeset
-from nodeset.cli.bench.event import METHOD, TEXT, Event, makeNote
+from nodeset.cli.bench.event import METHOD, Event, makeNote
 from nodeset.cli.bench.ledger import Ledger
 from nodeset.cli.bench.lines import say
 from nodeset.cli.bench.pacing import Pace
@@ -220,16 +220,17 @@ class _Caller(Side):
         call, target = node.call, task.name
 
         def answered(found: dict[str, Any]) -> None:
-            rounds.take(msgspec.convert(found, Event))
+            try:
+                rounds.take(Event(**found))
+            except (TypeError, AttributeError):
+                rounds.fail(f"a wrong answer: {found!r:.200}")
 
         def failed(failure: Failure) -> None:
             self._refused = self._refused or failure.check(Refused) is not None
             rounds.fail(failure.getErrorMessage())
 
         def ask(event: Event) -> None:
-            call(target, METHOD, event.number, TEXT, event.stamp, event.source, event.note).addCallback(answered).addErrback(
-                failed
-            )
+            call(target, METHOD, event.number, event.text, event.stamp, event.source, event.note).addCallbacks(answered, failed)
 
         counted = msgspec.structs.replace(task, count=task.count or ENDLESS)
         self._rounds = rounds = Rounds(counted, ask, self._through, makeNote(task.size), task.source)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 from typing import Any, Final
 
 import msgspec
@@ -89,7 +88,8 @@ def _silently(event: LogEvent) -> None:
 
 def main() -> None:
     """Until stdin is closed. Ctrl-C is for the process that started this one."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A session of its own, as a service has one: Linux shares the processors out by the session.
+    os.setsid()
     steady(reactor)
     globalLogBeginner.beginLoggingTo([_silently], redirectStandardIO=False, discardBuffer=True)
     worker = _Worker()
