@@ -46,20 +46,25 @@ class TalkCase(CommandCase):
 
     def shell(self, line: str, **env: str) -> tuple[int, str, str]:
         """Run a line of bash, in which `nodeset` is our command, with pipefail."""
-        # In a session of its own, so that bash does not take signals of ours.
         text = f'nodeset() {{ "{sys.executable}" -m nodeset "$@"; }}; set -o pipefail; {line}'
-        done = subprocess.run(
+        child = subprocess.Popen(
             ["bash", "-c", text],
             cwd=self.home,
             env={**self.env, **env},
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=PATIENCE,
-            check=False,
+            start_new_session=True,
         )
-        self.assertNotIn("Traceback", done.stdout + done.stderr)
-        return done.returncode, done.stdout, done.stderr
+        try:
+            out, err = child.communicate(timeout=PATIENCE)
+        finally:
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)
+                child.communicate()
+        self.assertNotIn("Traceback", out + err)
+        return child.returncode, out, err
 
 
 class PubSubTests(TalkCase):

@@ -70,6 +70,8 @@ class Listener:
             await self._over
         except CancelledError:
             self._is_over = True
+            if sys.stderr is not None and sys.stderr.isatty():
+                sys.stderr.write("\n")  # after the ^C
         if alarm is not None and alarm.active():
             alarm.cancel()
         await self._output.flush()

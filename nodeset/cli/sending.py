@@ -118,7 +118,7 @@ class Sender:
 
     async def _runMany(self, node: Visitor, quiet: bool) -> int:
         pipe = Pipeline()
-        wrong: GaveUp | None = None
+        wrong: GaveUp | CancelledError | None = None
         make: Callable[[bytes], NodeMessage] = self._makePayload
         if self._has_lines:
             make = RawMessage if self.raw else _makeObject if self.as_json else _makeText
@@ -132,10 +132,8 @@ class Sender:
                         break
             except GaveUp as error:
                 wrong = error
-            except CancelledError:
-                await _drained(pipe)
-                self._tell(pipe, quiet)
-                raise
+            except CancelledError as error:
+                wrong = error
             await _drained(pipe)
         self._tell(pipe, quiet)
         if wrong is not None:
