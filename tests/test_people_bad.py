@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from nodeset.cli.group import COMMANDS, nodeset
+from nodeset.cli.people.service import Service
 from nodeset.core.grants.chain import Caveat, narrow
 from tests.commands import FURL, ROOT, CommandCase
 
@@ -21,8 +22,6 @@ WORDS = {
 }
 #: What narrows a grant on the spot, asking nobody.
 NARROWING = {"grant"}
-#: Those whose options are Twisted's.
-SERVICES = {"dispatcher", "node"}
 #: Those that look for a dispatcher, but also for what else may be wrong, and go on.
 DIAGNOSES = {"doctor"}
 NO_DISPATCHER, REFUSED, USAGE = 3, 4, 2
@@ -33,6 +32,11 @@ def everyCommand() -> dict[str, click.Command]:
     context = click.Context(nodeset)
     found = {name: nodeset.get_command(context, name) for names in COMMANDS.values() for name in names}
     return {name: command for name, command in found.items() if command is not None}
+
+
+def people() -> dict[str, click.Command]:
+    """All but the services, whose options, with what goes wrong with them, are Twisted's."""
+    return {name: command for name, command in everyCommand().items() if not isinstance(command, Service)}
 
 
 def visitors() -> list[str]:
@@ -104,12 +108,12 @@ class BadInputTests(CommandCase):
     def test_unwritable(self) -> None:
         """Help that nobody reads ends with exit code 141, on a full disk with 1, in one line."""
         for stdout, code in (("closed", 141), ("full", 1)):
-            names = [["--help"], *([name, "--help"] for name in everyCommand() if name not in SERVICES)]
+            names = [["--help"], *([name, "--help"] for name in people())]
             self.judge([{"words": words, "stdout": stdout} for words in names], {code})
 
     def test_narrow(self) -> None:
         """Help fits 40 columns, but for examples, which are to be copied."""
-        names = [[], *([name] for name in everyCommand() if name not in SERVICES)]
+        names = [[], *([name] for name in people())]
         cases = [{"words": [*words, "--help"], "env": {"COLUMNS": "40"}} for words in names]
         for case, (code, out, err) in zip(cases, self.runCases(cases), strict=True):
             self.assertEqual((code, err), (0, ""))
@@ -125,7 +129,7 @@ class SourceTests(CommandCase):
         """Each command says what it is for in a line, with an example."""
         for name, command in everyCommand().items():
             self.assertTrue(command.get_short_help_str(), name)
-            if name not in SERVICES:
+            if name in people():
                 self.assertIn("Example:", command.help or "", name)
 
     def test_files(self) -> None:

@@ -114,7 +114,7 @@ class PubSubTests(TalkCase):
 
     def test_bounds(self) -> None:
         """`sub` ends after so many events or so long: exit code 6 when fewer came in time; `pub --wait-for` waits so long."""
-        words = ["sub x --for 0.1", "sub x --for 0.1 --count 2", "pub x y --wait-for 1 --publish-timeout 0.1"]
+        words = ["sub x --for 0.1", "sub x --for 0.1 --count 2", "pub z y --wait-for 1 --publish-timeout 0.1"]
         quiet, few, nobody = self.runCases([{"words": each.split()} for each in words])
         self.assertEqual(quiet, (0, "", ""))
         self.assertEqual(few, (6, "", "nodeset sub: 0 of 2 events came in 0.1 s\n"))
@@ -123,11 +123,9 @@ class PubSubTests(TalkCase):
 
     def test_closedPipe(self) -> None:
         """A reader that closes its pipe ends `sub` at once, with exit code 141; a full disk with 1: one line each."""
-        line = (
-            "(nodeset sub x | head -c 1) & (nodeset sub x > /dev/full; echo $?) & yes | head -5 | nodeset pub x --wait-for 2 -q"
-        )
-        code, out, err = self.shell(f"{line}; wait %1; code=$?; wait; exit $code")
-        self.assertEqual((code, sorted(out)), (141, ["\n", "1", "x"]), err)
+        line = "(nodeset sub x | head -c 1; echo $? > code) & (nodeset sub x > /dev/full; echo $?) & "
+        _code, out, err = self.shell(f"{line} yes | head -5 | nodeset pub x --wait-for 2 -q; wait")
+        self.assertEqual((sorted(out), (self.home / "code").read_text()), (["\n", "1", "x"], "141\n"), err)
         closed, full = "whoever read its output has closed it", "cannot write its output: No space left on device"
         self.assertEqual(set(err.splitlines()), {f"nodeset sub: {closed}", f"nodeset sub: {full}"})
         cases = [{"words": ["sub", "x"], "stdout": "closed"}, {"words": ["pub", "x"], "stdout": "full"}]

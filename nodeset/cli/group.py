@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
@@ -16,6 +15,7 @@ from typing import Any, Final, NoReturn, TypeVar
 
 import click
 
+from nodeset.cli.shown import terminalWidth
 from nodeset.version import __version__
 
 __all__ = ["COMMANDS", "didYouMean", "nodeset", "run", "visiting"]
@@ -169,7 +169,7 @@ def run() -> NoReturn:
         from click.shell_completion import shell_complete
 
         raise SystemExit(shell_complete(nodeset, {}, "nodeset", COMPLETING, os.environ[COMPLETING]))
-    width = max(min(shutil.get_terminal_size().columns, _WIDEST) - 2, _NARROWEST)
+    width = max(min(terminalWidth(), _WIDEST) - 2, _NARROWEST)
     code: object = 0
     try:
         # What `nodeset.main` does, but for a closed pipe, which it would make an exit code 1 without a word.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import getopt
 import os
 import re
-import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
@@ -22,6 +21,7 @@ from twisted.scripts.twistd import ServerOptions  # type: ignore[attr-defined]  
 
 from nodeset import settings
 from nodeset.cli.places import readGroup, readMask, readUser
+from nodeset.cli.shown import terminalWidth
 from nodeset.errors import BadSettings
 from nodeset.settings import Settings
 from nodeset.settings.schema import DAEMONS, NAMES, NODE, aboutOf, dashed, namesOf
@@ -215,7 +215,7 @@ class CommonOptions(usage.Options):
 
     def getUsage(self, width: int | None = None) -> str:
         """What the command is for, our options, then those of twistd's, with an example at the end."""
-        columns = width or min(shutil.get_terminal_size().columns, 132)
+        columns = width or min(terminalWidth(), 132)
         shown = [each for each in dict.fromkeys(self.longOpt) if self.isShown(each.rstrip("="))]
         theirs = [each for each in shown if each in self.twistds]
         parts = [

@@ -7,12 +7,22 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, TextIO
 
-import simplejson
-
-__all__ = ["hasColours", "paint", "printable", "readable", "readableJson"]
+__all__ = ["hasColours", "paint", "printable", "readable", "readableJson", "terminalWidth"]
 
 _STYLES: Final = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36}
 _TOKEN: Final = re.compile(r'("(?:[^"\\]|\\.)*")(\s*:)?|\b(?:true|false|null)\b|-?\d[\d.eE+-]*')
+
+
+def terminalWidth(usual: int = 80) -> int:
+    """The columns of the terminal that is looked at: also of `--help | less`, whose stdout is none."""
+    if (columns := os.environ.get("COLUMNS", "")).isdecimal() and int(columns) > 0:
+        return int(columns)
+    for descriptor in (1, 2, 0):
+        try:
+            return os.get_terminal_size(descriptor).columns or usual
+        except OSError:
+            continue
+    return usual
 
 
 def hasColours(stream: TextIO | None, environ: Mapping[str, str] = os.environ) -> bool:
@@ -66,6 +76,8 @@ def readableJson(value: Any, pretty: bool = False, coloured: bool = False) -> st
     >>> readableJson({"name": "Renée", "id": 1})
     '{"name": "Renée", "id": 1}'
     """
+    import simplejson  # which --help does without
+
     text = printable(simplejson.dumps(value, ensure_ascii=False, indent=2 if pretty else None, use_decimal=True), "\n")
     return _TOKEN.sub(_colour, text) if coloured else text
 

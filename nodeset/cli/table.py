@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Final
 
-from nodeset.cli.shown import hasColours, paint, printable
+from nodeset.cli.shown import hasColours, paint, printable, terminalWidth
 
 __all__ = ["layOut", "printTable"]
 
@@ -104,11 +104,9 @@ def _paragraph(titles: Sequence[str], row: Sequence[Cell], width: int, coloured:
 
 def printTable(titles: Sequence[str], rows: Sequence[Sequence[Cell]], right: Sequence[str] = ()) -> None:
     """Print them: fitted to the terminal, coloured where that may be; as wide as they are anywhere else."""
-    import shutil
-
     import click
 
     terminal = sys.stdout is not None and sys.stdout.isatty()
-    width = shutil.get_terminal_size().columns if terminal else None
+    width = terminalWidth() if terminal else None
     for line in layOut(titles, rows, width, right, hasColours(sys.stdout)):
         click.echo(line, color=True)
