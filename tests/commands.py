@@ -16,7 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 __all__ = ["DISPATCHER", "FURL", "NODE", "NODESET", "PATIENCE", "ROOT", "TWISTD", "CommandCase", "kill"]
 
 ROOT = Path(__file__).resolve().parent.parent
-FURL = "pb://abcdefghijklmnopqrstuvwxyz234567@tcp:127.0.0.1:5333/thesecret"
+#: Port 1 is nobody's, whatever runs on this machine.
+FURL = "pb://abcdefghijklmnopqrstuvwxyz234567@tcp:127.0.0.1:1/thesecret"
 #: Seconds after which a child counts as hung.
 PATIENCE = 30.0
 #: As the console scripts, which become daemons without -n.

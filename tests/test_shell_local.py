@@ -86,11 +86,10 @@ class LocalTests(ShellServerCase):
         server.startService()
         self.addCleanup(server.stopService)
         program = (
-            "import os, socket, sys; os.setgid(65534); os.setuid(65534); s = socket.socket(socket.AF_UNIX);"
-            "s.connect(sys.argv[1]); print('in' if s.recv(1) else 'out')"
+            # From within, since the directories above may be closed to nobody.
+            "import os, socket, sys; os.chdir(sys.argv[1]); os.setgid(65534); os.setuid(65534);"
+            "s = socket.socket(socket.AF_UNIX); s.connect('s'); print('in' if s.recv(1) else 'out')"
         )
-        said = await getProcessOutput(
-            sys.executable, ("-c", f"try:\n {program}\nexcept OSError: print('out')", str(place / "s"))
-        )
+        said = await getProcessOutput(sys.executable, ("-c", f"try:\n {program}\nexcept OSError: print('out')", str(place)))
         self.assertEqual((said, self.local.refused, self.shell.sessions), (b"out\n", 1, []))
         self.assertIn("user 65534 (pid", self.said(LogLevel.warn)[0])
