@@ -123,7 +123,7 @@ class PubSubTests(TalkCase):
 
     def test_closedPipe(self) -> None:
         """A reader that closes its pipe ends `sub` at once, with exit code 141; a full disk with 1: one line each."""
-        line = "(nodeset sub x | head -c 1; echo $? > code) & (nodeset sub x > /dev/full; echo $?) & "
+        line = "(nodeset sub x | head -c 1; echo $? > code) & (nodeset sub x --count 1 > /dev/full; echo $?) & "
         _code, out, err = self.shell(f"{line} yes | head -5 | nodeset pub x --wait-for 2 -q; wait")
         self.assertEqual((sorted(out), (self.home / "code").read_text()), (["\n", "1", "x"], "141\n"), err)
         closed, full = "whoever read its output has closed it", "cannot write its output: No space left on device"

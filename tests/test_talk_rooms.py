@@ -59,17 +59,18 @@ class OutputTests(TestCase):
         self.assertEqual(seen, b"begin" + MUCH)
 
     async def test_closed(self) -> None:
-        """That nobody reads any more is seen at once, with nothing to write; what comes later is dropped, who waits is told."""
+        """That nobody reads any more is told, then to who waits; what comes later is dropped."""
         full = self.output.put(MUCH)
+        assert full is not None
+        full.addCallback(lambda none: self.assertTrue(self.failed.called))
         os.close(self.reader)
         self.assertIsInstance(await self.failed, BrokenPipeError)
-        assert full is not None
         await full
         self.assertIsNone(self.output.put(MUCH + MUCH))
         await self.output.flush()
 
     async def test_closedIdle(self) -> None:
-        """The same when nothing was ever written."""
+        """It is seen at once, also when nothing was ever written."""
         os.close(self.reader)
         self.assertIsInstance(await self.failed, BrokenPipeError)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import simplejson
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from nodeset.cli.visit import Visitor
 
 __all__ = ["Listener"]
-
-#: Seconds in which the confirmation of the last event gets away.
-_FAREWELL: Final = 0.1
 
 
 @attrs.define(kw_only=True)
@@ -97,9 +94,10 @@ class Listener:
             self.complain(f"{printable(event)} cannot be shown: {error}")
             return None
         self.heard += 1
+        full = self._output.put(line)
         if self.heard == self.count:
             self._end()
-        return self._output.put(line)
+        return full
 
     def _format(self, event: str, msg: NodeMessage) -> bytes:
         if self.as_json:

@@ -112,8 +112,9 @@ class Output:
         with self._lock:
             self._over = True
             waiting, self._waiting = [each for _left, each in self._waiting], []
-        _fire(waiting)
+        # First, or who waits for the end would take it for a good one.
         self._failed(error)
+        _fire(waiting)
 
 
 def _fire(waiting: list[Deferred[None]]) -> None:

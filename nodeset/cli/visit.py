@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import signal
 import sys
 import traceback
@@ -31,6 +32,7 @@ from nodeset.cli.outcome import Exit, explain, judge
 from nodeset.cli.roles import Present
 from nodeset.cli.service import steady
 from nodeset.core.link import Transport
+from nodeset.errors import BadSettings
 
 __all__ = ["Errand", "Visitor", "Where", "complain", "visit"]
 
@@ -163,7 +165,10 @@ class _Visit:
 
         where = self._where
         options = {"dispatcher_url": where.dispatcher, "name": where.name, "loglevel": "debug" if where.debug else None}
-        found = settings.load(os.environ, {**options, "drain_timeout": _FAREWELL, **self._given}, settings.COMMAND)
+        try:
+            found = settings.load(os.environ, {**options, "drain_timeout": _FAREWELL, **self._given}, settings.COMMAND)
+        except BadSettings as error:
+            raise BadSettings(_asOurs(str(error))) from None
         settings.use(found)
         source = find(
             None,
@@ -176,7 +181,7 @@ class _Visit:
         for warning in found.warnings:
             complain(self._name, f"warning: {warning}")
         if source.warning:
-            complain(self._name, f"warning: {source.warning.replace('--dispatcher-url', '--dispatcher')}")
+            complain(self._name, f"warning: {_asOurs(source.warning)}")
         self._where_to = source.describe()
         return Visitor(
             self._ended,
@@ -261,6 +266,11 @@ class _Visit:
             self._running.cancel()
         left = self.node.stopService() if self.node.running else Deferred.fromCoroutine(_nothing())
         left.addBoth(lambda result: self._reactor.stop() if self._reactor.running else None)
+
+
+def _asOurs(text: str) -> str:
+    """What is said of the options of services, said of ours."""
+    return re.sub(r"^--name:", "--as:", text.replace("--dispatcher-url", "--dispatcher"))
 
 
 async def _nothing() -> None:
