@@ -11,7 +11,7 @@ import click
 from nodeset.cli.group import COMMANDS, nodeset
 from nodeset.cli.people.service import Service
 from nodeset.core.grants.chain import Caveat, narrow
-from tests.commands import FURL, ROOT, CommandCase
+from tests.commands import FURL, PATIENCE, ROOT, CommandCase
 
 #: What a command needs to get as far as its dispatcher, where that is not any word.
 WORDS = {
@@ -98,9 +98,11 @@ class BadInputTests(CommandCase):
             path.write_text(text)
             path.chmod(0o600)
             names = [name for name in visitors() if name not in NARROWING]
-            words = [[name, *needed(name), "--timeout", "10", "-d", f"@{path}"] for name in names]
+            words = [[name, *needed(name), "--timeout", str(PATIENCE), "-d", f"@{path}"] for name in names]
             self.judge([{"words": each} for each in words], {code})
-            ((found, out, err),) = self.runCases([{"words": ["nodes", "-d", f"@{path}", "--debug"]}])
+            ((found, out, err),) = self.runCases(
+                [{"words": ["nodes", "-d", f"@{path}", "--debug", "--timeout", str(PATIENCE)]}]
+            )
             self.assertEqual(found, code, err)
             self.assertIn("Traceback", err)
             self.assertNotIn(text.rpartition("/")[2], out + err)

@@ -12,6 +12,9 @@ from pathlib import Path
 
 from tests.commands import NODESET, PATIENCE, ROOT, CommandCase
 
+#: Time enough to find the dispatcher on a machine that has much else to do.
+PATIENTLY = ["--timeout", str(PATIENCE)]
+PUB, SUB = [*NODESET, "pub", *PATIENTLY], [*NODESET, "sub", *PATIENTLY]
 CALC = """
 from twisted.internet import reactor
 from nodeset import Node, expose
@@ -46,7 +49,7 @@ class TalkCase(CommandCase):
 
     def shell(self, line: str, **env: str) -> tuple[int, str, str]:
         """Run a line of bash, in which `nodeset` is our command, with pipefail."""
-        text = f'nodeset() {{ "{sys.executable}" -m nodeset "$@"; }}; set -o pipefail; {line}'
+        text = f'nodeset() {{ "{sys.executable}" -m nodeset "$@" {" ".join(PATIENTLY)}; }}; set -o pipefail; {line}'
         child = subprocess.Popen(
             ["bash", "-c", text],
             cwd=self.home,
@@ -87,10 +90,10 @@ class PubSubTests(TalkCase):
         self.assertEqual((self.home / "got").read_text(), "".join(f"{n}\n" for n in range(1, 20001)))
         told = self.runCases(
             [
-                {"words": ["pub", "x"], "stdin": "a\nb"},
-                {"words": ["pub", "x", "-", "-q"], "stdin": "a\n"},
-                {"words": ["pub", "x", "--json"], "stdin": '{"a": 1}\n\n{"a": 2}\n'},
-                {"words": ["pub", "y", "n {{n}}", "--count", "3"]},
+                {"words": ["pub", *PATIENTLY, "x"], "stdin": "a\nb"},
+                {"words": ["pub", *PATIENTLY, "x", "-", "-q"], "stdin": "a\n"},
+                {"words": ["pub", *PATIENTLY, "x", "--json"], "stdin": '{"a": 1}\n\n{"a": 2}\n'},
+                {"words": ["pub", *PATIENTLY, "y", "n {{n}}", "--count", "3"]},
             ]
         )
         self.assertEqual([(code, err) for code, _out, err in told], [(0, "")] * 4)
@@ -102,10 +105,14 @@ class PubSubTests(TalkCase):
     def test_badLine(self) -> None:
         """A line that is no event is named by its number; what was before it is confirmed; exit code 2."""
         cases = [
-            ({"words": ["pub", "x", "--json"], "stdin": '{"a": 1}\n{"a": 1}\n{"a":\n'}, '"events":2', "line 3: "),
-            ({"words": ["pub", "x", "--json"], "stdin": '{"a": 1}\n7\n'}, '"events":1', "'7' is no JSON object"),
-            ({"words": ["pub", "x"], "stdin": "a\n\udcff\n"}, "x: 1 event,", "line 2: not UTF-8"),
-            ({"words": ["pub", "x", "--raw"], "stdin": "x" * 1100000}, "x: 0 events,", "line 1 has more than 1048576 bytes"),
+            ({"words": ["pub", *PATIENTLY, "x", "--json"], "stdin": '{"a": 1}\n{"a": 1}\n{"a":\n'}, '"events":2', "line 3: "),
+            ({"words": ["pub", *PATIENTLY, "x", "--json"], "stdin": '{"a": 1}\n7\n'}, '"events":1', "'7' is no JSON object"),
+            ({"words": ["pub", *PATIENTLY, "x"], "stdin": "a\n\udcff\n"}, "x: 1 event,", "line 2: not UTF-8"),
+            (
+                {"words": ["pub", *PATIENTLY, "x", "--raw"], "stdin": "x" * 1100000},
+                "x: 0 events,",
+                "line 1 has more than 1048576 bytes",
+            ),
         ]
         for (_case, said, why), (code, out, err) in zip(cases, self.runCases([case for case, *_ in cases]), strict=True):
             self.assertEqual((code, err.count("\n")), (2, 1), err)
@@ -115,7 +122,7 @@ class PubSubTests(TalkCase):
     def test_bounds(self) -> None:
         """`sub` ends after so many events or so long: exit code 6 when fewer came in time; `pub --wait-for` waits so long."""
         words = ["sub x --for 0.1", "sub x --for 0.1 --count 2", "pub z y --wait-for 1 --publish-timeout 0.1"]
-        quiet, few, nobody = self.runCases([{"words": each.split()} for each in words])
+        quiet, few, nobody = self.runCases([{"words": [*each.split(), *PATIENTLY]} for each in words])
         self.assertEqual(quiet, (0, "", ""))
         self.assertEqual(few, (6, "", "nodeset sub: 0 of 2 events came in 0.1 s\n"))
         self.assertEqual(nobody[:2], (6, ""))
@@ -128,26 +135,26 @@ class PubSubTests(TalkCase):
         self.assertEqual((sorted(out), (self.home / "code").read_text()), (["\n", "1", "x"], "141\n"), err)
         closed, full = "whoever read its output has closed it", "cannot write its output: No space left on device"
         self.assertEqual(set(err.splitlines()), {f"nodeset sub: {closed}", f"nodeset sub: {full}"})
-        cases = [{"words": ["sub", "x"], "stdout": "closed"}, {"words": ["pub", "x"], "stdout": "full"}]
+        cases = [{"words": ["sub", *PATIENTLY, "x"], "stdout": "closed"}, {"words": ["pub", *PATIENTLY, "x"], "stdout": "full"}]
         self.assertEqual(self.runCases(cases), [(141, "", f"nodeset sub: {closed}\n"), (1, "", f"nodeset pub: {full}\n")])
 
     def test_interrupted(self) -> None:
         """Ctrl-C is the ordinary end of `sub`; what it heard is written. While `pub` reads it is exit code 130."""
-        child = self.spawn(*NODESET, "sub", "x")
-        self.assertEqual(self.ask(*NODESET, "pub", "x", "1", "--wait-for", "1", "-q"), (0, "", ""))
+        child = self.spawn(*SUB, "x")
+        self.assertEqual(self.ask(*PUB, "x", "1", "--wait-for", "1", "-q"), (0, "", ""))
         child.send_signal(signal.SIGINT)
         self.assertEqual((*child.communicate(timeout=PATIENCE), child.returncode), ('x {"payload": "1"}\n', "", 0))
 
     def test_restart(self) -> None:
         """`sub` outlives its dispatcher, and says so."""
-        child = self.spawn(*NODESET, "sub", "x", "--count", "2")
+        child = self.spawn(*SUB, "x", "--count", "2")
         assert child.stderr is not None
-        self.assertEqual(self.ask(*NODESET, "pub", "x", "1", "--wait-for", "1", "-q"), (0, "", ""))
+        self.assertEqual(self.ask(*PUB, "x", "1", "--wait-for", "1", "-q"), (0, "", ""))
         self.stop(self.dispatcher, signal.SIGKILL)
         self.assertIn("lost the dispatcher", child.stderr.readline())
         self.dispatcher = self.startDispatcher()
         self.assertIn("is back", child.stderr.readline())
-        self.assertEqual(self.ask(*NODESET, "pub", "x", "1", "--wait-for", "1", "-q")[0], 0)
+        self.assertEqual(self.ask(*PUB, "x", "1", "--wait-for", "1", "-q")[0], 0)
         self.assertEqual((*child.communicate(timeout=PATIENCE), child.returncode), (2 * 'x {"payload": "1"}\n', "", 0))
 
     def test_terminal(self) -> None:
@@ -155,12 +162,12 @@ class PubSubTests(TalkCase):
         ours, theirs = pty.openpty()
         self.addCleanup(os.close, ours)
         child = subprocess.Popen(
-            [sys.executable, *NODESET, "sub", "x", "--count", "2"], cwd=self.home, env=self.env, stdout=theirs, stdin=theirs
+            [sys.executable, *SUB, "x", "--count", "2"], cwd=self.home, env=self.env, stdout=theirs, stdin=theirs
         )
         os.close(theirs)
         self.addCleanup(child.kill)
-        self.ask(*NODESET, "pub", "x", json.dumps({"who": "Ren\u00e9e\u202e", "a\x1b]0;b": "\x1b[31m"}), "--wait-for", "1")
-        self.ask(*NODESET, "pub", "x", "\x1b[2J", "--raw")
+        self.ask(*PUB, "x", json.dumps({"who": "Ren\u00e9e\u202e", "a\x1b]0;b": "\x1b[31m"}), "--wait-for", "1")
+        self.ask(*PUB, "x", "\x1b[2J", "--raw")
         self.assertEqual(child.wait(PATIENCE), 0)
         seen = os.read(ours, 65536).decode()
         self.assertIn("Ren\u00e9e\\u202e", seen)
@@ -189,19 +196,20 @@ class CallTests(TalkCase):
             (["calc", "counts"], 5, "", "did you mean 'count'?"),
             (["a b", "add"], 2, "", "space"),
         ]
-        told = self.runCases([{"words": ["call", *words]} for words, *_rest in cases])
+        told = self.runCases([{"words": ["call", *PATIENTLY, *words]} for words, *_rest in cases])
         for (words, *expected, part), (code, out, err) in zip(cases, told, strict=True):
             self.assertEqual([code, out], expected, f"{words}: {err}")
             self.assertIn(part, err)
             self.assertEqual(err.count("\n"), 1 if code else 0, err)
-        (code, out, _err), (nodes, _out, err), (debugged, _out, traceback) = self.runCases(
+        (code, out, why), (nodes, _out, err), (debugged, _out, traceback) = self.runCases(
             [
-                {"words": ["call", "calc", "fail", "--all"]},
-                {"words": ["nodes", "clac"]},
-                {"words": ["call", "calc", "fail", "--debug"]},
+                {"words": ["call", *PATIENTLY, "calc", "fail", "--all"]},
+                {"words": ["nodes", *PATIENTLY, "clac"]},
+                {"words": ["call", *PATIENTLY, "calc", "fail", "--debug"]},
             ]
         )
-        self.assertEqual((code, json.loads(out)["error"], nodes, debugged), (1, f"KeyError: {wrong}", 5, 1))
+        self.assertEqual((code, nodes, debugged), (1, 5, 1), why)
+        self.assertEqual(json.loads(out)["error"], f"KeyError: {wrong}", why)
         self.assertIn("did you mean 'calc'?", err)
         self.assertIn("Traceback", traceback)
         self.assertEqual(self.shell("nodeset call calc count 100000 | head -1")[:2], (141, '{"i": 0}\n'))
