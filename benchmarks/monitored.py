@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -57,12 +58,13 @@ class Compared:
 
 
 class Monitor:
-    """`nodeset-monitor` in a process, whose metrics are scraped every second."""
+    """`nodeset-monitor` in a process that asks every second, not every five, and whose metrics are scraped as often."""
 
     def __init__(self, furl: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = int(taken.getsockname()[1])
-        command = [sys.executable, "-c", "from nodeset.cli.monitor import main; main()", "-n", "--metrics", str(port)]
+        command = [sys.executable, "-c", "from nodeset.cli.monitor import main; main()", "-n", "--interval", "1"]
+        command += ["--metrics", str(port)]
         home = Path(furl).parent / "monitor"
         home.mkdir(exist_ok=True)
         environ = {name: value for name, value in os.environ.items() if not name.startswith("NODESET_")}
@@ -82,13 +84,20 @@ class Monitor:
         #: Scrapes that told of a dispatcher.
         self.good = 0
 
-    async def start(self) -> None:
-        """Wait until its metrics tell of the dispatcher, then scrape every second."""
-        end = time.monotonic() + PATIENCE
-        while not self.good and time.monotonic() < end:
+    async def wake(self) -> None:
+        """Let it go on, have it scraped; returns when its metrics tell of the dispatcher."""
+        self.process.send_signal(signal.SIGCONT)
+        good, end = self.good, time.monotonic() + PATIENCE
+        while self.good == good and time.monotonic() < end:
             await self._scrape()
             await deferLater(reactor, 0.1)
         self._scraping.start(SCRAPE)
+
+    def sleep(self) -> None:
+        """Stop it where it is; neither asks nor answers."""
+        if self._scraping.running:
+            self._scraping.stop()
+        self.process.send_signal(signal.SIGSTOP)
 
     async def _scrape(self) -> None:
         try:
@@ -103,6 +112,7 @@ class Monitor:
         if self._scraping.running:
             self._scraping.stop()
         self.process.terminate()
+        self.process.send_signal(signal.SIGCONT)
         await deferToThread(self.process.wait, PATIENCE)
 
 
@@ -145,43 +155,41 @@ async def _compare(found: Compared, count: int, seconds: float, idle: float) -> 
         await deferLater(reactor, idle)
         return (sessionUsage(broker.pid).cpu - before) / (time.monotonic() - start)
 
-    async def watched(pair: Pair) -> None:
-        monitor = Monitor(furl)
-        try:
-            await monitor.start()
-            cpu, start, good = sessionUsage(monitor.process.pid).cpu, time.monotonic(), monitor.good
-            pair.watched, pair.broker_watched, wrong = await flood()
-            spent = sessionUsage(monitor.process.pid).cpu - cpu
-            pair.monitor_cpu = spent / (time.monotonic() - start)
-            scraped = "" if monitor.good > good else "the monitor's metrics could not be read"
-            pair.wrong = pair.wrong or wrong or scraped
-        finally:
-            await monitor.stop()
+    async def watched(pair: Pair, monitor: Monitor) -> None:
+        await monitor.wake()
+        cpu, start, good = sessionUsage(monitor.process.pid).cpu, time.monotonic(), monitor.good
+        pair.watched, pair.broker_watched, wrong = await flood()
+        spent = sessionUsage(monitor.process.pid).cpu - cpu
+        pair.monitor_cpu = spent / (time.monotonic() - start)
+        scraped = "" if monitor.good > good else "the monitor's metrics could not be read"
+        pair.wrong = pair.wrong or wrong or scraped
 
+    async def alone(pair: Pair, monitor: Monitor) -> None:
+        monitor.sleep()
+        pair.alone, pair.broker_alone, wrong = await flood()
+        pair.wrong = pair.wrong or wrong
+
+    monitor: Monitor | None = None
     try:
         crew += await hire(reactor, f"@{furl}", 2, lambda: None)
         await flood()  # the first one warms all three up
+        monitor = Monitor(furl)
         for number in range(count):
             pair = Pair()
             found.pairs.append(pair)
-            if number % 2:
-                await watched(pair)
-            pair.alone, pair.broker_alone, wrong = await flood()
-            pair.wrong = pair.wrong or wrong
-            if not number % 2:
-                await watched(pair)
+            for side in (alone, watched) if number % 2 == 0 else (watched, alone):
+                await side(pair, monitor)
+            monitor.sleep()
             ratio = pair.watched / pair.alone if pair.alone else 0.0
             print(
                 f"pair {number + 1}: {pair.alone:,.0f}/s, watched {pair.watched:,.0f}/s, {ratio:.3f} {pair.wrong}", flush=True
             )
         found.idle_alone = await rest()
-        monitor = Monitor(furl)
-        try:
-            await monitor.start()
-            found.idle_watched = await rest()
-        finally:
-            await monitor.stop()
+        await monitor.wake()
+        found.idle_watched = await rest()
     finally:
+        if monitor is not None:
+            await monitor.stop()
         for hand in crew:
             hand.end()
         if broker.stdin is not None:
