@@ -127,7 +127,7 @@ class _Channel(HTTPChannel):
 
     def allHeadersReceived(self) -> None:
         """Nobody has a body to send."""
-        if self.length:
+        if self.length != 0:  # None for one in chunks, which would go to the disk without an end
             transport: Any = self.transport
             transport.write(b"HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
             self.loseConnection()
