@@ -131,6 +131,7 @@ class OptionTests(SynchronousTestCase):
         redacted = "no link to pb://abcd…@tcp:127.0.0.1:5333/… from there"
         self.assertEqual(oneLine(redacted), redacted)
         self.assertEqual(oneLine(FileNotFoundError(errno.ENOENT, "No such file", "/x")), "/x: No such file")
+        self.assertEqual(oneLine("refused: \x1b[2J\x9b1m\u202eok"), "refused: \\u001b[2J\\u009b1m\\u202eok")
 
     def test_help(self) -> None:
         """--help has our options first, twistd's in a block of their own, for a role only its own options."""

@@ -163,6 +163,11 @@ class LogTests(SynchronousTestCase):
         self.assertNotIn("thesecret", line)
         self.assertEqual([each for each in line.splitlines()[1:] if not each.startswith("\t")], [])
 
+    def test_escapes(self) -> None:
+        """Nothing in a line moves the cursor of who reads the log, or paints, or hides what stands before it."""
+        line = logs.formatLine(event("refused: \x1b]0;x\x07\rall is well\x9b2J\u202e\n\tthere")) or ""
+        self.assertTrue(line.endswith("refused: \\u001b]0;x\\u0007\\u000dall is well\\u009b2J\\u202e\n\t\tthere\n"), repr(line))
+
     def test_furls(self) -> None:
         """Whatever looks like a whole FURL is redacted, wherever it stands; what was redacted stays as it is."""
         for text in (FURL, f"at {FURL}, or", f"'{FURL}'", f'"{FURL}"', f"x={FURL}\n{FURL}", "pb://thesecret", f"{FURL}/more…"):

@@ -29,6 +29,10 @@ class Calc(Node):
         raise KeyError("no \\x1b[31msuch thing")
 
     @expose
+    def cheat(self):
+        raise ValueError("see \\x1b]0;title\\x07")
+
+    @expose
     async def count(self, n):
         for i in range(n):
             yield {"i": i}
@@ -212,6 +216,9 @@ class CallTests(TalkCase):
         self.assertEqual(json.loads(out)["error"], f"KeyError: {wrong}", why)
         self.assertIn("did you mean 'calc'?", err)
         self.assertIn("Traceback", traceback)
+        (code, _out, cheated), *_none = self.runCases([{"words": ["call", *PATIENTLY, "calc", "cheat", "--debug"]}])
+        self.assertEqual((code, cheated.replace("\n", "").replace("\t", "").isprintable()), (1, True), repr(cheated))
+        self.assertIn("see \\u001b]0;title\\u0007", cheated)
         self.assertEqual(self.shell("nodeset call calc count 100000 | head -1")[:2], (141, '{"i": 0}\n'))
 
 

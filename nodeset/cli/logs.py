@@ -26,10 +26,11 @@ from twisted.logger import (
 from twisted.python.logfile import DailyLogFile
 from zope.interface import implementer, provider
 
+from nodeset.cli.shown import printable
 from nodeset.errors import BadSettings, StateUnusable
 from nodeset.transport.furl import redact
 
-__all__ = ["LineObserver", "Log", "formatLine", "isInFront", "isLogChosen", "makeObserver", "withLevel"]
+__all__ = ["LineObserver", "Log", "formatLine", "harmless", "isInFront", "isLogChosen", "makeObserver", "withLevel"]
 
 _LEVELS = {
     "debug": LogLevel.debug,
@@ -50,6 +51,11 @@ def _hide(found: re.Match[str]) -> str:
     return found[0] if _REDACTED.fullmatch(found[0]) else redact(found[0])
 
 
+def harmless(text: str) -> str:
+    """Lines of whatever origin without a FURL's secret, with nothing in them that a terminal would obey."""
+    return printable(_FURL.sub(_hide, text), "\n\t")
+
+
 def formatLine(event: LogEvent) -> str | None:
     """The event as a line, further lines (of a traceback) indented; None if there is nothing to say. Shows no FURL whole."""
     text = eventAsText(event, includeTraceback=True, includeTimestamp=False, includeSystem=False)
@@ -58,7 +64,7 @@ def formatLine(event: LogEvent) -> str | None:
     level: Any = event.get("log_level")
     name = level.name.upper() if level is not None else "INFO"
     space = event.get("log_namespace") or event.get("log_system") or "-"
-    shown = _FURL.sub(_hide, text).rstrip("\n").replace("\n", "\n\t")
+    shown = harmless(text).rstrip("\n").replace("\n", "\n\t")
     return f"{formatTime(event.get('log_time'))} [{name}] [{space}] {shown}\n"
 
 

@@ -21,7 +21,7 @@ from twisted.scripts.twistd import ServerOptions  # type: ignore[attr-defined]  
 
 from nodeset import settings
 from nodeset.cli.places import readGroup, readMask, readUser
-from nodeset.cli.shown import terminalWidth
+from nodeset.cli.shown import printable, terminalWidth
 from nodeset.errors import BadSettings
 from nodeset.settings import Settings
 from nodeset.settings.schema import DAEMONS, NAMES, NODE, aboutOf, dashed, namesOf
@@ -58,10 +58,10 @@ def _hide(found: re.Match[str]) -> str:
 
 
 def oneLine(text: object) -> str:
-    """A complaint of whatever origin as one line without a FURL's secret."""
+    """A complaint of whatever origin as one line without a FURL's secret, with nothing in it that a terminal would obey."""
     if isinstance(text, OSError) and text.strerror:
         text = f"{text.filename}: {text.strerror}" if text.filename else text.strerror
-    return " ".join(_FURL.sub(_hide, str(text)).split())[:500]
+    return printable(" ".join(_FURL.sub(_hide, str(text)).split())[:500])
 
 
 def parametersOf(service: str, *names: str) -> list[list[Any]]:

@@ -26,7 +26,7 @@ from twisted.logger import globalLogBeginner
 from twisted.python.failure import Failure
 
 from nodeset import settings
-from nodeset.cli.logs import LineObserver, withLevel
+from nodeset.cli.logs import LineObserver, harmless, withLevel
 from nodeset.cli.options import oneLine
 from nodeset.cli.outcome import Exit, explain, judge
 from nodeset.cli.roles import Present
@@ -142,6 +142,14 @@ def complain(name: str, reason: object) -> None:
         pass
 
 
+def _showTrace(error: BaseException) -> None:
+    """Where it came from, on stderr, which may be closed."""
+    try:
+        sys.stderr.write(harmless("".join(traceback.format_exception(error))))
+    except (OSError, ValueError, AttributeError):
+        pass
+
+
 class _Visit:
     """One errand from start to end; `code` is what the process ends with."""
 
@@ -231,14 +239,14 @@ class _Visit:
 
     def _gaveUp(self, error: BaseException) -> None:
         if not self._over and self._where.debug:
-            traceback.print_exception(error)
+            _showTrace(error)
         self._finish(judge(error), explain(error))
 
     def _ended(self, code: int, why: str) -> None:
         """The node says that there is no way in."""
         found = self.node.obstacle
         if found is not None and not self._over and self._where.debug:
-            traceback.print_exception(found)
+            _showTrace(found)
         self._finish(judge(found) if found is not None else code, why)
 
     def _signalled(self, number: int) -> None:
@@ -302,7 +310,7 @@ def end(name: str, work: Callable[[], int], debug: bool = False) -> NoReturn:
             sys.stdout.flush()
     except Exception as error:
         if debug:
-            traceback.print_exc()
+            _showTrace(error)
         complain(name, explain(error))
         code = judge(error)
     # Whatever could not be written, Python would try to write once more.
