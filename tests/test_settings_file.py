@@ -162,6 +162,8 @@ class WrongFileTests(FileCase):
         self.refuse("advertise = [\n'a',\n", 2, "at the end of the file")
         self.refuse("umask = 022", 1, "this is no TOML")
         self.refuse("a = " + "[" * 5000, None, "nested too deeply")
+        self.refuse(".".join("a" * 3000) + " = 1", 1, "there is no table 'a'")
+        self.refuse("site." + ".".join("a" * 3000) + " = 1", 1, "site: a dict of great length")
         self.refuse("max-nodes = " + "9" * 9000, None, "this is no TOML")
         self.refuse(b"\n\nsite = 'a\x00b'", 3, "this is no TOML")
         self.refuse(b"a = 1\nsite = '\xff'", 2, "byte 0xff is no UTF-8")

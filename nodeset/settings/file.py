@@ -26,6 +26,8 @@ __all__ = ["LARGEST", "Sheet", "locate", "readFile"]
 LARGEST: Final = 1 << 20
 #: Lines of one statement after which nobody looks for the line of the next one.
 _TALLEST: Final = 200
+#: Keys of a path that are looked at: no setting is deeper than a table, an error may be.
+_DEEPEST: Final = 20
 _AT = re.compile(r" \((?:at line (\d+), column (\d+)|at end of document)\)\Z")
 
 
@@ -125,11 +127,11 @@ def locate(text: str) -> dict[tuple[str, ...], int]:
     return lines
 
 
-def _pathsOf(found: Any) -> Iterator[tuple[str, ...]]:
-    for key, value in found.items() if isinstance(found, dict) else ():
+def _pathsOf(found: Any, depth: int = _DEEPEST) -> Iterator[tuple[str, ...]]:
+    for key, value in found.items() if isinstance(found, dict) and depth else ():
         yield (key,)
         inner = value[0] if isinstance(value, list) and value else value
-        yield from ((key, *path) for path in _pathsOf(inner))
+        yield from ((key, *path) for path in _pathsOf(inner, depth - 1))
 
 
 def _readTables(
