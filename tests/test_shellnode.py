@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 import nodeset
 from nodeset.core.link import Transport
+from nodeset.core.message import NodeMessage
 from nodeset.errors import BadFurl, LocalError, NotRunning, NotThere, Refused
 from nodeset.shell.node import ShellNode
 from nodeset.shell.shell import Shell
@@ -133,3 +134,34 @@ class SwitchTests(SynchronousTestCase):
         self.failureResultOf(self.switch("there"), NotRunning)
         self.here.stop()
         self.assertEqual(self.here.clock.getDelayedCalls(), [])
+
+    def test_cancelled(self) -> None:
+        """Ctrl-C while it leaves, or while it looks for the other one: the node is back where it was, and can switch again."""
+        for seconds in (0, 0.5, 5):
+            switching = self.switch("there")
+            self.here.advance(seconds)
+            switching.cancel()
+            self.failureResultOf(switching, CancelledError)
+            self.here.advance(3)
+            self.assertTrue(self.node.running and self.node.linked, seconds)
+            self.assertEqual(self.nodesOf(self.here), 1)
+        self.there.startDispatcher()
+        self.here.wait(self.switch("there"))
+        self.assertEqual((self.nodesOf(self.here), self.nodesOf(self.there)), (0, 1))
+
+    def test_cancelledAtWork(self) -> None:
+        """The same while it waits for a handler before it leaves."""
+        work: Deferred[None] = Deferred()
+        self.node.heard = lambda event, msg: work
+        self.here.wait(self.node.subscribe("news"))
+        told = self.here.me.publish("news", NodeMessage)
+        self.here.flush()
+        switching = self.switch("there")
+        self.here.advance(0.1)
+        switching.cancel()
+        self.failureResultOf(switching, CancelledError)
+        self.failureResultOf(self.switch("there"), LocalError)
+        work.callback(None)
+        self.here.advance(3)
+        self.assertTrue(self.node.linked)
+        self.assertEqual(self.here.wait(told).delivered, 1)

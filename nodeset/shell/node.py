@@ -13,7 +13,7 @@ import keyword
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 from nodeset.core.link import Transport
@@ -52,6 +52,8 @@ class ShellNode(Node):
         self._transports = transports
         self._shell: Names | None = None
         self._switching: Deferred[Any] | None = None
+        self._linking: Deferred[Any] | None = None
+        self._unwanted = False
         self.namespace: dict[str, Any] = {"node": self}
         self.heard: Callable[[str, NodeMessage], object] = lambda event, msg: None
 
@@ -100,9 +102,17 @@ class ShellNode(Node):
         Fires with the node when it is linked there; subscriptions go along. Fails with `BadFurl` or `BadSettings` for what is
         no address, `NotThere` when no dispatcher answers in 10 s, `Refused` or `WrongIdentity` when it does not let us in: the
         node is then on its way back to the old one. Fails with `NotRunning` on a node that does not run, `LocalError` while
-        another switch is under way.
+        another switch is under way. Who cancels it waits no longer; the node goes back to the old one, by itself.
         """
-        return Deferred.fromCoroutine(self._switch(URL))
+        told: Deferred[ShellNode] = Deferred(lambda cancelled: self._giveUp())
+        Deferred.fromCoroutine(self._switch(URL)).addBoth(lambda result: None if told.called else told.callback(result))
+        return told
+
+    def _giveUp(self) -> None:
+        """Nobody waits for the switch: it is undone once it can be, since a node that is half stopped is of no use."""
+        self._unwanted = True
+        if self._linking is not None:
+            self._linking.cancel()
 
     async def _switch(self, url: str) -> ShellNode:
         if not self.running:
@@ -117,7 +127,7 @@ class ShellNode(Node):
             new = None
         else:
             new = self._transports(url)
-        self._switching = Deferred()
+        self._switching, self._unwanted = Deferred(), False
         try:
             await self._moveTo(url, new)
             try:
@@ -139,7 +149,9 @@ class ShellNode(Node):
         super().startService()
 
     async def _linkedInTime(self) -> None:
-        linked = self.start()
+        if self._unwanted:
+            raise CancelledError
+        linked = self._linking = self.start()
         alarm: IDelayedCall = self._findClock().callLater(_PATIENCE, linked.cancel)
         try:
             await linked
@@ -149,6 +161,7 @@ class ShellNode(Node):
             where, said = self.whither(), "start it, then switch again; the node is on its way back"
             raise NotThere(f"no dispatcher answers at {where} in {_PATIENCE:g} s: {said}") from None
         finally:
+            self._linking = None
             if alarm.active():
                 alarm.cancel()
 
