@@ -218,6 +218,15 @@ class ProcessTests(FaultCase):
         self.assertEqual(self.site.publish("orders.created", Order, id=1).delivered, 1)
         self.assertEqual((again.orders, ticker.orders, self.shop.orders), ([1], [], []))
 
+    def test_killedByMistake(self) -> None:
+        """Whoever uses a node that was killed hears nothing, and no timer of it is left."""
+        self.site.kill(self.shop)
+        told = self.shop.publish("orders.created", Order, id=1)
+        self.shop.clock.callLater(1, self.fail)
+        self.site.advance(100)
+        self.assertNoResult(told)
+        self.site.stop()
+
     def test_restartDispatcher(self) -> None:
         """A dispatcher that was killed and started anew finds its nodes again."""
         waiting = self.site.me.publish("orders.created", Order, id=1)

@@ -46,7 +46,8 @@ class ProcessClock:
     def callLater(self, delay: float, callable: Callable[..., Any], *args: object, **kwargs: object) -> IDelayedCall:
         """See `IReactorTime`."""
         timer = _Timer(self, delay, callable, args, kwargs)
-        self._timers[timer] = None
+        if not self.dead:
+            self._timers[timer] = None
         return timer
 
     def getDelayedCalls(self) -> list[IDelayedCall]:
