@@ -8,6 +8,7 @@ from io import StringIO
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
@@ -123,6 +124,17 @@ class LinesTests(TestCase):
             await lines.next()
         self.assertIn("line 3 has more than 10 bytes", str(caught.exception))
         self.assertEqual(caught.exception.code, Exit.USAGE)
+
+    async def test_neverBlocking(self) -> None:
+        """A pipe that somebody else set not to block is waited for."""
+        os.set_blocking(self.reader, False)
+        lines = Lines(reactor, 10, self.reader)
+        first = lines.next()
+        await deferLater(reactor, 0.05)
+        os.write(self.writer, b"a\n")
+        self.assertEqual(await first, [b"a"])
+        os.close(self.writer)
+        self.assertEqual(await lines.next(), [])
 
     async def test_asItComes(self) -> None:
         """A line is handed on when it is there, not when more is."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import stat
 import threading
 from collections import deque
@@ -80,7 +81,7 @@ class Lines:
         while True:
             self._room.acquire()
             try:
-                data = os.read(self._descriptor, _CHUNK)
+                data = self._readSome()
             except OSError as error:
                 self._tell(GaveUp(f"stdin cannot be read: {error.strerror}"), 0)
                 return
@@ -100,6 +101,13 @@ class Lines:
             if not data:
                 self._reactor.callFromThread(self._came, [], 0)
                 return
+
+    def _readSome(self) -> bytes:
+        while True:
+            try:
+                return os.read(self._descriptor, _CHUNK)
+            except BlockingIOError:  # others share it, one of them made it so
+                select.select([self._descriptor], [], [])
 
     def _tell(self, found: list[bytes] | Exception, size: int) -> None:
         if found:
