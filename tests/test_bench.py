@@ -192,6 +192,7 @@ class HandTests(SynchronousTestCase):
         other.processEnded(None)
         self.ends(waiting, "ImportError: no")
         self.ends(other.hear("ready"), "ended")
+        self.ends(other.hear("done"), "ended")
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 

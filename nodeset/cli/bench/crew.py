@@ -65,10 +65,10 @@ class Hand(ProcessProtocol):
         if word in self._said:
             waiting.callback(self._said.pop(word))
             return waiting
-        self._waiting[word] = waiting
         if self._gone:
-            self._fail()
+            waiting.errback(self._error())
             return waiting
+        self._waiting[word] = waiting
         alarm = self._clock.callLater(patience, self._tooLate, word, patience)
 
         def over(result: Any) -> Any:
@@ -119,10 +119,12 @@ class Hand(ProcessProtocol):
         self._gone = self._gone or f"a process of ours ended: {' / '.join(self._last) or 'it said nothing'}"
         self._fail()
 
+    def _error(self) -> GaveUp:
+        return GaveUp(printable(oneLine(self._gone)), Exit.REFUSED if self._refused else Exit.FAILED)
+
     def _fail(self) -> None:
-        error = GaveUp(printable(oneLine(self._gone)), Exit.REFUSED if self._refused else Exit.FAILED)
         for waiting in list(self._waiting.values()):
-            waiting.errback(error)
+            waiting.errback(self._error())
 
     def end(self) -> None:
         """End it, whatever it does."""
