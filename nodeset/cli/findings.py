@@ -230,10 +230,14 @@ def descriptorsOf(figures: Mapping[str, Any]) -> Finding:
     used, most, nodes = number(figures, "fds"), number(figures, "max_fds"), number(figures, "max_nodes")
     if used is None or not most:
         return _unknown("descriptors")
-    takes = min(most - used, nodes) if nodes is not None else most - used
+    counters = figures.get("counters")
+    here = number(counters, "nodes") if isinstance(counters, Mapping) else None
+    takes = most - used if nodes is None else min(most - used, nodes - (here or 0))
     told = f"the dispatcher uses {used:.0f} of {most:.0f}, which leaves room for {max(takes, 0):.0f} more nodes"
     if used > _FULL * most:
         return Finding("descriptors", Verdict.WARNING, told, "start it with a higher ulimit -n (LimitNOFILE= in systemd)")
+    if takes <= 0:
+        return Finding("descriptors", Verdict.WARNING, f"{told}: it takes {nodes:.0f}", "start it with more --max-nodes")
     return _fine("descriptors", told)
 
 
