@@ -121,6 +121,18 @@ class WatchTests(SynchronousTestCase):
         self.assertTrue(all((frame.published or 0.0) == 0.0 for frame, _, _ in after if frame is not None))
         self.assertEqual(self.frame.rows[0].published, 0.0)
 
+    def test_silence(self) -> None:
+        """A dispatcher that does not answer for a while is shown again soon after it does."""
+        self.watch()
+        self.site.advance(1.5)
+        assert self.site.dispatcher is not None
+        self.site.freeze(self.site.dispatcher)
+        self.site.advance(4.0)
+        self.assertIn("no answer", self.album.shown[-1][2].trouble)
+        self.site.thaw(self.site.dispatcher)
+        self.site.advance(4.0)
+        self.assertEqual(self.album.shown[-1][2].trouble, "")
+
     def test_count(self) -> None:
         """After so many frames it ends; where a frame cannot be drawn over, the first one, without rates, is kept back."""
         self.watch(count=2, patient=True)

@@ -116,7 +116,8 @@ class Watch:
                     if shown == self._count:
                         return
             took = self._clock.seconds() - start
-            pause = max(self._interval, took / _SHARE)
+            # Where nothing came, no time of the dispatcher's was taken that we know of: soon it may answer again.
+            pause = max(self._interval, 2 * took if self._view.trouble else took / _SHARE)
             self._view = attrs.evolve(self._view, asks=pause if pause >= 2 * self._interval else 0.0)
             await self._sleep(max(0.0, pause - took))
 
