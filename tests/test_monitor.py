@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from twisted.internet.defer import Deferred
 
 from nodeset.core.node import Node
+from nodeset.core.presence import listing
 from nodeset.errors import Refused
 from nodeset.monitor.exposition import Exposition
 from nodeset.monitor.message import Notify, Stats
@@ -177,6 +178,21 @@ class LossTests(WatchCase):
             self.assertGreaterEqual(after[key], value, key)
         self.assertEqual(self.value("nodeset_node_published_total", node="pub", host="localhost"), 11)
         self.assertEqual((self.value("nodeset_up"), self.value("nodeset_restarts_total")), (1, 1))
+
+    def test_restartInBetween(self) -> None:
+        """A start in the middle of a sweep, some pages of the old dispatcher and some of the new, counts nothing twice."""
+        self.patch(listing, "MAX_PAGE", 1)
+        self.watch()
+        pubs = [self.site.node(Quiet, name=f"pub{number}") for number in range(4)]
+        for pub in pubs:
+            for number in range(10):
+                self.publishes(pub, number)
+        self.site.advance(5 * INTERVAL)
+        for _ in range(8):
+            for pub in pubs:
+                self.assertLessEqual(self.value("nodeset_node_published_total", node=pub.name, host="localhost") or 0, 10)
+            self.site.restartDispatcher(after=0.3)
+            self.site.advance(3 * INTERVAL + 0.37)
 
     def test_nonsense(self) -> None:
         """A dispatcher whose figures make no sense is one that tells none; the monitor goes on."""

@@ -138,8 +138,12 @@ class Watch(Service):
     async def _sweepOnce(self) -> None:
         if not self.overview.up:
             return
+        restarts = self.overview.restarts
         try:
-            self.overview.sweep(await askNodes(self._node, self._clock, self._timeout))
+            sights = await askNodes(self._node, self._clock, self._timeout)
+            if restarts != self.overview.restarts:
+                return  # some of it is of the dispatcher before, which counted otherwise
+            self.overview.sweep(sights)
             self._settle("figures of nodes")
         except Refused as error:
             self._complain(
