@@ -221,6 +221,12 @@ class CallTests(TalkCase):
         self.assertIn("see \\u001b]0;title\\u0007", cheated)
         self.assertEqual(self.shell("nodeset call calc count 100000 | head -1")[:2], (141, '{"i": 0}\n'))
 
+    def test_callUnwritable(self) -> None:
+        """An answer that cannot be written is a failure, with its line."""
+        words = [["call", "", "stats"], ["call", "", "stats", "--compact"]]
+        full = "nodeset call: cannot write its output: No space left on device\n"
+        self.assertEqual(self.runCases([{"words": each, "stdout": "full"} for each in words]), [(1, "", full)] * 2)
+
 
 class LineTests(CommandCase):
     """What is typed, and what the shell adds to it."""
