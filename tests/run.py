@@ -26,6 +26,20 @@ BUILDING = {"packaging": "tests.test_packaging", "docs": "tests.test_site"}
 #: Those that mostly wait for real processes, in rows that run beside each other and beside all the rest.
 WAITING = {
     "commands": ("tests.test_cli", "tests.test_cli_bad", "tests.test_cli_node", "tests.test_reload", "tests.test_tutorial"),
+    "people": (
+        "tests.test_people",
+        "tests.test_people_bad",
+        "tests.test_talk",
+        "tests.test_tutorial",
+        "tests.test_init",
+        "tests.test_bench",
+        "tests.test_doctor",
+        "tests.test_cli_grants",
+        "tests.test_cli_monitor",
+        "tests.test_reload",
+        "tests.test_shell_service",
+        "tests.test_testing_users",
+    ),
     "faults": ("tests.test_faults", "tests.test_restart"),
 }
 #: Seconds after which a part counts as hung.
