@@ -267,7 +267,7 @@ class BenchTests(CommandCase):
     def test_killedDispatcher(self) -> None:
         """The dispatcher killed meanwhile, it ends with 3, with all its processes."""
         dispatcher = self.startDispatcher()
-        child = self.spawn(*NODESET, "bench", "publish", "--seconds", "60", "--timeout", "1")
+        child = self.spawn(*NODESET, "bench", "publish", "--seconds", "60", "--timeout", "4")
         found = self.offspring(child.pid)
         dispatcher.kill()
         _out, err = child.communicate(timeout=PATIENCE)
