@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 import random
 from typing import Any
+from weakref import ref
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from nodeset.core.calls.replies import Reply
 from nodeset.core.figures.histogram import BOUNDS, Histogram
 from nodeset.core.presence.asking import NodeInfo
 from nodeset.errors import ProtocolError
-from nodeset.monitor.labels import REST, Labels, Sight, sighted
+from nodeset.monitor.labels import REST, Labels, Row, Sight, sighted
 from nodeset.monitor.message import fieldsOf, lineOf
 from nodeset.monitor.overview import Overview
 from nodeset.monitor.reading import NodeFigures, Reading, Spread, plain, readFigures, readStats
+from nodeset.monitor.sweep import askFigures
 from nodeset.monitor.totals import OTHER, SpreadTotal, Tally, quantile
 
 #: The least that a dispatcher tells.
@@ -43,6 +48,8 @@ class ReadingTests(SynchronousTestCase):
             {"site": 3},
             {"site": "x" * 2000},
             {"uptime": -1},
+            {"wall": "nan"},
+            {"wall": float("inf")},
             {"rss": -5},
             {"counters": {"a": -1}},
             {"counters": {f"c{n}": n for n in range(1000)}},
@@ -68,6 +75,39 @@ class ReadingTests(SynchronousTestCase):
         self.assertEqual(plain("café"), "café")
         self.assertEqual(plain("a\nb\x1b[2Jc\ud800"), "a?b?[2Jc?")
         self.assertEqual(len(plain("x\n" * 1000)), 255)
+
+
+class Bulky(dict[str, Any]):
+    """What a node tells, and whether somebody keeps it."""
+
+
+class SweepTests(SynchronousTestCase):
+    """What is kept of answers while others are waited for."""
+
+    def test_bulk(self) -> None:
+        """Of an answer that came nothing but figures is kept until the last one has come: nodes may send what they like."""
+        asked: list[Deferred[Any]] = []
+
+        class Asker:
+            """Calls nobody."""
+
+            def call(self, *args: Any, **options: Any) -> Deferred[Any]:
+                """One call more."""
+                asked.append(Deferred())
+                return asked[-1]
+
+        asker: Any = Asker()
+        results: list[Any] = []
+        rows = {("a", "localhost"): Row(instances=1), ("b", "localhost"): Row(instances=1)}
+        Deferred.fromCoroutine(askFigures(asker, rows, 1.0)).addCallback(results.append)
+        bulky = Bulky(lag=1.0, junk="x" * 1000)
+        kept = ref(bulky)
+        asked[0].callback([Reply("a", "localhost", "s1", bulky)])
+        del bulky
+        gc.collect()
+        self.assertIsNone(kept())
+        asked[1].callback([Reply("b", "localhost", "s2", {"lag": "long"})])
+        self.assertEqual(results, [{("a", "localhost"): {"s1": NodeFigures(lag=1.0)}, ("b", "localhost"): {}}])
 
 
 class TallyTests(SynchronousTestCase):

@@ -18,6 +18,7 @@ _LONGEST: Final = 255
 _Text = Annotated[str, msgspec.Meta(max_length=1000)]
 _Natural = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 _Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
+_Moment = Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)]
 _Counts = Annotated[dict[Annotated[str, msgspec.Meta(max_length=100)], _Natural], msgspec.Meta(max_length=_MOST)]
 
 
@@ -37,7 +38,7 @@ class Reading(msgspec.Struct, frozen=True):
     version: _Text = ""
     protocol: _Natural = 0
     uptime: _Seconds = 0.0
-    wall: float = 0.0
+    wall: _Moment = 0.0
     rss: _Natural | None = None
     fds: _Natural | None = None
     max_fds: _Natural | None = None

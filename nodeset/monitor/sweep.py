@@ -59,11 +59,13 @@ async def askFigures(node: Node, rows: Mapping[Label, Row], timeout: float) -> d
     asked: list[tuple[Label, Deferred[Any]]] = []
     for label in labels:
         try:
-            asked.append((label, node.call("@".join(label), FIGURES, mode="all", timeout=timeout, idempotent=True)))
+            answered = node.call("@".join(label), FIGURES, mode="all", timeout=timeout, idempotent=True)
         except InvalidAddressing:
             continue  # a name that was not printable
+        # At once, so that what a node may send besides is not kept until the last label has answered.
+        asked.append((label, answered.addCallback(_read)))
     results = await DeferredList([deferred for _label, deferred in asked], consumeErrors=True)
-    return {label: _read(replies) for (label, _), (done, replies) in zip(asked, results, strict=True) if done}
+    return {label: told for (label, _), (done, told) in zip(asked, results, strict=True) if done}
 
 
 def _read(replies: Iterable[Reply]) -> dict[str, NodeFigures]:
