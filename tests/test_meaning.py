@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import json
+from contextlib import redirect_stdout
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -11,6 +15,7 @@ from nodeset.cli.meaning import inWords, meaningOf, plain, when
 from nodeset.core.grants.chain import mint, narrow
 from nodeset.core.grants.rights import memberCaveat
 from nodeset.errors import BadGrant, GrantRefused
+from nodeset.transport.furl import Furl
 from tests.chains import KEY, caveat
 
 NOW = 1_700_000_000.0
@@ -75,6 +80,11 @@ class MeaningTests(SynchronousTestCase):
         text = "".join(text for _label, text in inWords(meaningOf(name), NOW))
         self.assertTrue(text.isprintable(), repr(text))
         self.assertIn("\\u001b[2Jgone", text)
+        out = io.StringIO()
+        with redirect_stdout(out):
+            import_module("nodeset.cli.people.furl")._printJson(Furl("a" * 32, ["tcp:localhost:5333"], name), None, "stdin")
+        self.assertTrue(out.getvalue().rstrip("\n").isprintable(), repr(out.getvalue()))
+        self.assertEqual(json.loads(out.getvalue())["grant"]["links"][0]["tub"], "\x07\u202e")
 
     def test_json(self) -> None:
         """The same for programs: a list for each verb that is limited, null for others."""

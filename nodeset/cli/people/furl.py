@@ -68,6 +68,7 @@ def _printJson(found: Furl, path: Path | None, origin: str) -> None:
     import msgspec
 
     from nodeset.cli.meaning import meaningOf, plain
+    from nodeset.cli.shown import printable
 
     told: dict[str, Any] = {
         "file": None if path is None else str(path),
@@ -77,7 +78,7 @@ def _printJson(found: Furl, path: Path | None, origin: str) -> None:
         "hints": found.hints,
         "grant": plain(meaningOf(found.name)),
     }
-    click.echo(msgspec.json.encode(told).decode())
+    click.echo(printable(msgspec.json.encode(told).decode()))
 
 
 def _printLines(found: Furl, path: Path | None, origin: str) -> None:
