@@ -8,6 +8,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from twisted.conch.error import ConchError
 from twisted.conch.ssh.common import NS
 from twisted.conch.ssh.keys import Key
+from twisted.conch.ssh.transport import MSG_SERVICE_REQUEST
+from twisted.conch.ssh.userauth import MSG_USERAUTH_REQUEST
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
@@ -200,6 +202,50 @@ class SshTests(ShellServerCase):
             await self.close(client)
 
         return self.play(scenario())
+
+    def test_askingOnly(self) -> Deferred[None]:
+        """Who knows a public key that is in the file may not ask about it for ever; nor exchange keys for ever."""
+
+        class Asks(Client):
+            """Never shows a signature."""
+
+            def connectionSecure(self) -> None:
+                asked = NS(b"me") + NS(b"ssh-connection") + NS(b"publickey") + b"\0" + NS(b"ssh-ed25519") + NS(blob)
+                self.sendPacket(MSG_SERVICE_REQUEST, NS(b"ssh-userauth"))
+                for _ in range(100):
+                    self.sendPacket(MSG_USERAUTH_REQUEST, asked)
+
+        class Exchanges(Client):
+            """Never asks for a login."""
+
+            def connectionSecure(self) -> None:
+                turning: Any = reactor
+                turning.callLater(0, self.sendKexInit)
+
+        blob = self.key.public().blob()
+        reads: list[dict[bytes, Any]] = []
+
+        def findKeys() -> dict[bytes, Any]:
+            reads.append(self.findKeys())
+            return reads[-1]
+
+        self.entrance._findKeys = findKeys
+
+        async def scenario() -> None:
+            for kind in (Asks, Exchanges):
+                client = kind(self.key)
+                client.login.addErrback(lambda failure: None)
+                await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", self.port), client)
+                await client.lost
+            while self.entrance.strangers:
+                await turn()
+
+        def check(result: object) -> None:
+            self.assertEqual(self.entrance.refused, {"packets": 2})
+            self.assertLess(len(reads), 65)
+            self.assertIn("without a login", self.said(LogLevel.warn)[0])
+
+        return self.play(scenario()).addCallback(check)
 
     def test_rush(self) -> Deferred[None]:
         """Who connects over and over is let in so many times a second, no more."""

@@ -17,7 +17,7 @@ from twisted.conch.ssh.connection import MSG_CHANNEL_OPEN_FAILURE, OPEN_ADMINIST
 from twisted.conch.ssh.factory import SSHFactory
 from twisted.conch.ssh.keys import Key
 from twisted.conch.ssh.session import SSHSession
-from twisted.conch.ssh.transport import SSHServerTransport
+from twisted.conch.ssh.transport import MSG_KEXINIT, SSHServerTransport
 from twisted.conch.ssh.userauth import SSHUserAuthServer
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import ISSHPrivateKey
@@ -44,6 +44,9 @@ MOST_STRANGERS: Final = 10
 MOST_PER_SECOND: Final = 20
 #: Keys that one connection may try; an agent may hold a few.
 _MOST_TRIES: Final = 10
+#: Packets, key exchanges that may come before a login: for a known key to be asked about costs no try.
+_MOST_PACKETS: Final = 64
+_MOST_EXCHANGES: Final = 2
 _SIGNATURES: Final = (
     b"ssh-ed25519",
     b"rsa-sha2-512",
@@ -147,6 +150,8 @@ class _Transport(SSHServerTransport):
         base: Any = super()
         base.__init__()
         self._wrong: list[str] = []
+        self._packets = self._exchanges = 0
+        self._over = False
 
     def connectionMade(self) -> None:
         """See `Protocol`."""
@@ -186,6 +191,21 @@ class _Transport(SSHServerTransport):
         base.setService(service)
         if isinstance(service, _Connection):
             self.known()
+
+    def dispatchMessage(self, messageNum: int, payload: bytes) -> None:
+        """Take one packet; a stranger may send a few."""
+        if self._over:
+            return
+        if self in self.factory.strangers:
+            self._packets += 1
+            self._exchanges += messageNum == MSG_KEXINIT
+            if self._packets > _MOST_PACKETS or self._exchanges > _MOST_EXCHANGES:
+                self._over = True
+                self.factory.count("packets")
+                self._abort()
+                return
+        base: Any = super()
+        base.dispatchMessage(messageNum, payload)
 
     def _tooLate(self) -> None:
         self.factory.count("late")
@@ -297,6 +317,7 @@ _REASONS: Final = {
     "strangers": f"a connection was closed: {MOST_STRANGERS} others have not logged in yet",
     "rush": f"a connection was closed: more than {MOST_PER_SECOND} came within a second",
     "late": f"a connection was closed: no login within {LOGIN_TIME} s",
+    "packets": f"a connection was closed: {_MOST_PACKETS} packets, or {_MOST_EXCHANGES} key exchanges, without a login",
     "garbage": "a connection was closed: what came is no SSH ({})",
     "key": "a login was refused: no authorised key was shown, but {}",
 }
