@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -75,6 +77,33 @@ class RefusalTests(CommandCase):
         self.refuses(2, "--payload is empty", *NODE, "-n", "publisher", "--payload", "")
         self.refuses(2, "0.0.0.0:1 with --advertise", *DISPATCHER, "-n", "--listen", "192.0.2.1:1")
         self.refuses(2, "--furlfile", *DISPATCHER, "-n", "--listen", "localhost:0", "--furlfile", "/nowhere/to/be/found")
+
+    def test_near(self) -> None:
+        """What is like something that there is says so; what means another thing here than for people too; -h is help."""
+        self.refuses(2, "did you mean '--listen'?", *DISPATCHER, "--lsiten", "x")
+        self.refuses(2, "did you mean 'subscriber'?", *NODE, "subscribr")
+        self.refuses(2, "say --dispatcher-url", *NODE, "-d", "@guest.furl")
+        code, out, err = self.ask(*NODE, "-h")
+        self.assertEqual((code, err), (0, ""))
+        self.assertIn("Example:", out)
+        self.assertNotRegex(out, r"\w  +sending")
+
+    def test_unwritable(self) -> None:
+        """Help, or settings, that cannot be written are a failure, with its line."""
+        for words in (["--help"], ["--print-config"]):
+            with open("/dev/full", "wb") as full:  # noqa: PTH123
+                done = subprocess.run(
+                    [sys.executable, *NODE, *words],
+                    cwd=self.home,
+                    env=self.env,
+                    stdout=full,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                    timeout=60,
+                    check=False,
+                )
+            told = (done.returncode, done.stderr)
+            self.assertEqual(told, (1, "nodeset-node: cannot write its output: No space left on device\n"))
 
     def test_twistds(self) -> None:
         """What twistd could not do is said with its option, by a daemon too, without a traceback."""

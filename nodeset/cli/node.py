@@ -53,6 +53,7 @@ class Options(CommonOptions):
     optParameters = [*parametersOf(NODE), ["site", None, None, "See --host."]]
 
     idle = (*CommonOptions.idle, "site")
+    meaningful = _ROLES
 
     #: `subscriber`, `publisher` or nothing.
     role = ""

@@ -11,7 +11,8 @@ import os
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -64,6 +65,12 @@ def oneLine(text: object) -> str:
     return printable(" ".join(_FURL.sub(_hide, str(text)).split())[:500])
 
 
+def _near(word: str, names: Iterable[str], dashes: str = "") -> str:
+    """What to add to a complaint about `word`, which is none of `names`."""
+    near = get_close_matches(word[:60], list(names), 1)
+    return f": did you mean {dashes + near[0]!r}?" if near else ""
+
+
 def parametersOf(service: str, *names: str) -> list[list[Any]]:
     """What `optParameters` says of these settings of a service, by default of all that take a value and are no lists."""
     kinds = attrs.fields_dict(Settings)
@@ -90,6 +97,8 @@ class CommonOptions(usage.Options):
     daemon = ""
     #: Printed at the end of --help.
     example = ""
+    #: The words that mean something; to suggest them.
+    meaningful: tuple[str, ...] = ()
     #: Accepted as they always were, with nothing left to do for this command.
     idle: tuple[str, ...] = ("facility", "options", "originalname", "quiet")
     #: The options that twistd adds to ours in a console script, as getopt has them.
@@ -121,6 +130,13 @@ class CommonOptions(usage.Options):
         sys.stdout.write(f"nodeset.core version: {__version__}\n")
         raise SystemExit(0)
 
+    def opt_help(self) -> NoReturn:
+        """Display this help and exit."""
+        sys.stdout.write(f"{self}\n")
+        raise SystemExit(0)
+
+    opt_h = opt_help
+
     def addTo(self, name: str, value: str) -> None:
         """Take one more of what may be given several times."""
         self._many.setdefault(name, []).extend(part.strip() for part in value.split(","))
@@ -132,7 +148,9 @@ class CommonOptions(usage.Options):
         try:
             pairs, words = getopt.gnu_getopt(given, self.shortOpt, self.longOpt)
         except getopt.error as error:
-            raise usage.UsageError(str(error)) from None
+            known = [each.rstrip("=") for each in dict.fromkeys(self.longOpt) if self.isShown(each.rstrip("="))]
+            near = _near(error.opt, known, "--") if "not recognized" in error.msg and len(error.opt) > 1 else ""
+            raise usage.UsageError(f"{error}{near}") from None
         self._typed = {self.synonyms.get(name.lstrip("-"), name.lstrip("-")): value for name, value in pairs}
         ordered: list[str] = []
         for name, value in pairs:
@@ -160,7 +178,8 @@ class CommonOptions(usage.Options):
     def readWords(self, words: list[str]) -> None:
         """Take what is no option; UsageError for what this command does not know."""
         if words:
-            raise usage.UsageError(f"{words[0][:60]!r} means nothing here: options start with --")
+            near = _near(words[0], self.meaningful) or ": options start with --"
+            raise usage.UsageError(f"{words[0][:60]!r} means nothing here{near}")
 
     def chosen(self) -> dict[str, Any]:
         """The settings that were given, by name."""
@@ -234,6 +253,8 @@ class CommonOptions(usage.Options):
         kept = self.longOpt, self.longdesc
         try:
             self.longOpt, self.longdesc = options, ""
+            # Some of twistd's are set for a terminal of their time.
+            self.docs.update({name: " ".join(text.split()) for name, text in self.docs.items() if text})
             return str(base.getUsage(width))
         finally:
             self.longOpt, self.longdesc = kept

@@ -67,7 +67,10 @@ def checkPlaces(twistd: Mapping[str, Any]) -> None:
 
 def _checkDirectory(option: str, shown: str, path: Path) -> None:
     if not (_isDirectory(path) and os.access(path, os.X_OK)):
-        raise BadSettings(f"--{option} {shown[:200]!r} is no directory that can be entered: make it, or name another")
+        todo = "make it, or name another"
+        if shown.startswith(("@", "pb:", "pbu:")):  # -d, which is --dispatcher where people ask
+            shown, todo = shown.partition("/")[0], "say --dispatcher-url, if that is where the dispatcher is"
+        raise BadSettings(f"--{option} {shown[:200]!r} is no directory that can be entered: {todo}")
 
 
 def _isDirectory(path: Path) -> bool:

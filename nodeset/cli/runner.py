@@ -58,6 +58,8 @@ def run(name: str, ours: type[CommonOptions], make: Any, in_front: bool = False)
     except BrokenPipeError:
         os._exit(0)  # `--help | head`; what Python would do at exit complains once more
     except OSError as error:
+        if error.filename is None:  # --help, --print-config
+            complain(name, f"cannot write its output: {error.strerror or error}", 1)
         complain(name, f"these options cannot be used: {error.strerror or error}", 2)
     maker = _Remembering(name, make)
     config: Any = options

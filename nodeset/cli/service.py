@@ -223,7 +223,10 @@ def _forget(pid_file: object) -> None:
 
 def tell(options: CommonOptions) -> NoReturn:
     """Print the settings that these options lead to, end the process with 0."""
-    _write(sys.__stdout__, describe(options.settle(), options.service).rstrip())
+    text = describe(options.settle(), options.service).rstrip()
+    if sys.__stdout__ is not None:
+        sys.__stdout__.write(f"{text}\n")
+        sys.__stdout__.flush()
     raise SystemExit(0)
 
 

@@ -304,7 +304,7 @@ class Settings:
         default=None,
         converter=read.readOptionalText,
         metadata=about(
-            "The file with the public keys that open that shell over SSH", DAEMONS, "shell_keys in the state directory"
+            "The file with the public keys that open the Python shell over SSH", DAEMONS, "shell_keys in the state directory"
         ),
     )
     config: str | None = attrs.field(
