@@ -144,7 +144,7 @@ class RevokeTests(InsideCase):
         """No dispatcher, no file, no grant in it, nothing to revoke, stdin that is something else: one line each."""
         write(self.home, "none.furl", FURL)
         self.refuses(3, "start the dispatcher", "revoke", "0" * 24)
-        self.refuses(3, "gone.furl", "revoke", "gone.furl")
+        self.refuses(2, "gone.furl is neither the file of a FURL nor the id of a grant", "revoke", "gone.furl")
         self.refuses(2, "no grant", "revoke", "none.furl")
         self.refuses(2, "Missing argument".lower(), "revoke")
         write(self.home, "own.furl", PLACE + mint(KEY, memberCaveat(bytes(8))))

@@ -74,6 +74,21 @@ class BadInputTests(CommandCase):
         """An option that is none is one line, exit code 2, for each command."""
         self.judge([{"words": [name, "--bogus"]} for name in everyCommand()], {USAGE}, "bogus")
 
+    def test_near(self) -> None:
+        """What is like an option or a command is named; `help` is --help, of all or of one."""
+        line = "no such option '--cuont': did you mean '--count'? (see nodeset pub --help)"
+        self.judge([{"words": ["pub", "--cuont", "3"]}], {USAGE}, line)
+        help_of = [{"words": words} for words in (["help"], ["--help"], ["help", "pub"], ["pub", "--help"])]
+        told = self.runCases(help_of)
+        self.assertEqual((told[0], told[2]), (told[1], told[3]))
+        self.assertEqual(told[0][0], 0)
+
+    def test_neverThere(self) -> None:
+        """Who has started no dispatcher yet is told so in one sentence, with the file that is missing once."""
+        ((_code, _out, err),) = self.runCases([{"words": ["nodes", "--timeout", "0.2"]}])
+        self.assertIn("dispatcher.furl is not there: start one with nodeset dispatcher", err)
+        self.assertEqual(err.count("dispatcher.furl"), 1, err)
+
     def test_deadDispatcher(self) -> None:
         """Without a dispatcher, or with an address where nobody is, each says so in time: exit code 3."""
         cases = [{"words": [name, *needed(name), "--timeout", "0.2"]} for name in visitors()]

@@ -83,13 +83,11 @@ class Examination:
         try:
             furl = whence.source.read()
         except NodeSetError as error:
-            is_there = not isinstance(error, NotThere)
-            todo = (
-                "copy the FURL again, whole"
-                if is_there
-                else "start one (nodeset dispatcher), or say where it is by --dispatcher"
-            )
-            self.note(Finding("address", Verdict.FAILED, printable(explain(error)), todo))
+            told, todo = explain(error), "copy the FURL again, whole"
+            if isinstance(error, NotThere):
+                told = f"{whence.source.describe()} is not there: a dispatcher writes it"
+                todo = "start one (nodeset dispatcher), or say where it is by --dispatcher"
+            self.note(Finding("address", Verdict.FAILED, printable(told), todo))
             self._skip("reach", "link", "round trip")
             return
         self._noteAll(addressOf(whence, furl))

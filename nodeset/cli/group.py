@@ -147,6 +147,15 @@ def visiting(function: F) -> F:
     return decorated  # type: ignore[no-any-return]  # decorators of click keep what they decorate
 
 
+def _reasonOf(error: click.ClickException) -> str:
+    if isinstance(error, click.NoSuchOption):
+        # Without their dashes, by which all are alike.
+        near = get_close_matches(error.option_name.strip("-")[:60], [each.strip("-") for each in error.possibilities or ()], 1)
+        hint = f": did you mean '--{near[0]}'?" if near else ""
+        return f"no such option {error.option_name[:60]!r}{hint}"
+    return error.format_message()
+
+
 def _complain(context: click.Context | None, reason: str) -> None:
     path = context.command_path if context is not None else "nodeset"
     from nodeset.cli.options import oneLine
@@ -169,17 +178,20 @@ def run() -> NoReturn:
         from click.shell_completion import shell_complete
 
         raise SystemExit(shell_complete(nodeset, {}, "nodeset", COMPLETING, os.environ[COMPLETING]))
+    words = sys.argv[1:]
+    if words[:1] == ["help"]:  # as people try
+        words = [*words[1:2], "--help"]
     width = max(min(terminalWidth(), _WIDEST) - 2, _NARROWEST)
     code: object = 0
     try:
         # What `nodeset.main` does, but for a closed pipe, which it would make an exit code 1 without a word.
-        with nodeset.make_context("nodeset", sys.argv[1:], terminal_width=width) as context:
+        with nodeset.make_context("nodeset", words, terminal_width=width) as context:
             code = nodeset.invoke(context)
         sys.stdout.flush()
     except click.exceptions.Exit as end:
         code = end.exit_code
     except click.ClickException as error:
-        _complain(getattr(error, "ctx", None), error.format_message())
+        _complain(getattr(error, "ctx", None), _reasonOf(error))
         raise SystemExit(2) from None
     except (click.Abort, KeyboardInterrupt, EOFError):
         raise SystemExit(130) from None

@@ -113,4 +113,5 @@ def addressOf(whence: Whence, furl: Furl) -> Iterator[Finding]:
     try:
         yield findings.grantOf(meaningOf(furl.name), time.time())
     except GrantRefused as error:
-        yield Finding("grant", Verdict.FAILED, printable(str(error)), "copy the FURL again, whole")
+        told = printable(str(error)).removesuffix(": copy it again, whole")
+        yield Finding("grant", Verdict.FAILED, told, "copy the FURL again, whole")

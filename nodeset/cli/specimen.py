@@ -102,16 +102,16 @@ _README = """\
 A node of NodeSet. `$name.py` has it, `test_$name.py` its test.
 
 ```console
-$$ pip install -e '.[test]'                # once
-$$ python -m twisted.trial test_$name      # the test; pytest runs it as well
+$$ pip install -e '.[test]'  # once
+$$ python -m twisted.trial test_$name  # the test; pytest runs it as well
 ```
 
 Start it, in three terminals:
 
 ```console
-$$ nodeset dispatcher                      # 1: what all nodes of this machine meet at
-$$ python $name.py                         # 2: the node
-$$ nodeset pub $name.noted '{"text": "hello", "stars": 3}'
+$$ nodeset dispatcher  # 1: what all nodes of this machine meet at
+$$ python $name.py  # 2: the node
+$$ nodeset pub $name.noted '{"text": "hello", "stars": 3}'  # 3: an event for it, then a call
 $$ nodeset call $name count stars=1
 ```
 

@@ -13,10 +13,11 @@ import click
 
 from nodeset.cli.giving import ownFurl, whereOwner
 from nodeset.cli.outcome import Exit, GaveUp, explain, judge
+from nodeset.cli.shown import printable
 from nodeset.cli.visit import Visitor, Where, complain, end, visit
 from nodeset.cli.whence import furlFrom, trace
 from nodeset.core.grants.chain import idOf, isGrant
-from nodeset.errors import NodeSetError
+from nodeset.errors import NodeSetError, NotThere
 
 __all__ = ["Target", "read", "take"]
 
@@ -58,7 +59,14 @@ def _expand(word: str) -> Iterator[str]:
 def _target(word: str) -> Target:
     if _ID.fullmatch(word):
         return Target(word, word)
-    furl, _path, warning = furlFrom(word, os.environ)
+    try:
+        furl, _path, warning = furlFrom(word, os.environ)
+    except NotThere:
+        shown = printable(word[:200])
+        raise GaveUp(
+            f"{shown} is neither the file of a FURL nor the id of a grant, 24 hexadecimal digits (nodeset furl shows it)",
+            Exit.USAGE,
+        ) from None
     if warning and word in sys.argv:
         complain("revoke", f"warning: {warning}")
     if not isGrant(furl.name):

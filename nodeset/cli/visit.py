@@ -32,7 +32,7 @@ from nodeset.cli.outcome import Exit, explain, judge
 from nodeset.cli.roles import Present
 from nodeset.cli.service import steady
 from nodeset.core.link import Transport
-from nodeset.errors import BadSettings
+from nodeset.errors import BadSettings, NotThere
 
 __all__ = ["Errand", "Visitor", "Where", "complain", "visit"]
 
@@ -217,9 +217,13 @@ class _Visit:
         self.node.startService()
 
     def _tooLate(self) -> None:
-        reason = self.node.reason or "nobody answers"
+        patience = f"{self._where.timeout:g} s"
+        if isinstance(self.node.obstacle, NotThere):
+            reason = f"no dispatcher in {patience}, {self._where_to} is not there"
+        else:
+            reason = f"no dispatcher at {self._where_to} in {patience} ({self.node.reason or 'nobody answers'})"
         hint = "start one with nodeset dispatcher, or say where it is with --dispatcher"
-        self._finish(Exit.NO_DISPATCHER, f"no dispatcher at {self._where_to} in {self._where.timeout:g} s ({reason}): {hint}")
+        self._finish(Exit.NO_DISPATCHER, f"{reason}: {hint}")
 
     def _arrived(self) -> None:
         if self._alarm is not None and self._alarm.active():

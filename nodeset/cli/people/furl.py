@@ -15,7 +15,7 @@ __all__ = ["furl"]
 
 
 @click.command()
-@click.argument("file", default="")
+@click.argument("file", default="", type=click.Path())
 @click.option("-d", "--dispatcher", metavar="WHERE", help="The same as FILE; pbu://host:port/ref is one of this machine's.")
 @click.option("--show", is_flag=True, help="Print the FURL itself, which is a secret, to pipe it to somebody.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, without the secret.")

@@ -19,7 +19,9 @@ __all__ = ["grant"]
 @click.option("--expires", metavar="WHEN", help="After which time it ends: 90s, 1h, 7d; or when: 2030-12-31T18:00.")
 @click.option("--rate", type=float, metavar="NUMBER", help="Events and calls a second, of all who hold it together.")
 @click.option("--tub", metavar="TUBID", help="Only the node with this TubID may use it.")
-@click.option("-o", "--output", metavar="FILE", help="Write the FURL to this new file, which only you can read.")
+@click.option(
+    "-o", "--output", type=click.Path(), metavar="FILE", help="Write the FURL to this new file, which only you can read."
+)
 @click.option("--force", is_flag=True, help="Replace FILE.")
 @visiting
 def grant(

@@ -12,7 +12,7 @@ __all__ = ["revoke"]
 
 
 @click.command()
-@click.argument("what", nargs=-1, required=True, metavar="FURL-FILE|ID...")
+@click.argument("what", nargs=-1, required=True, type=click.Path(), metavar="FURL-FILE|ID...")
 @visiting
 def revoke(what: tuple[str, ...], where: dict[str, Any]) -> None:
     """End grants, with all that derives from them.

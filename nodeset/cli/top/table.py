@@ -96,7 +96,11 @@ def header(frame: Frame | None, history: Sequence[float], view: View, width: int
         lines.append([(cut("paused: p goes on", width), "warn")])
     found = frame.figures
     who = [plain(found.site)[:60] if found.site else "dispatcher", plain(found.version)[:20]]
-    first = [" ".join(filter(None, who)), f"up {lasting(found.uptime or None)}", f"{len(frame.rows)} nodes"]
+    first = [
+        " ".join(filter(None, who)),
+        f"up {lasting(found.uptime or None)}",
+        f"{len(frame.rows)} node{'s' * (len(frame.rows) != 1)}",
+    ]
     if view.asks:
         first.append(f"asked every {view.asks:.0f}s")
     bars = sparkline(history, min(30, width - 27))
