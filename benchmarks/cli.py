@@ -44,7 +44,7 @@ PARTS: Final = ("help", "pub", "bench", "monitor")
 
 @attrs.frozen
 class Line:
-    """A row of the table; `held` is None where there is no bar, or no figure; `noisy` where the noise is larger than the bar."""
+    """A row of the table; `held` is None where there is no bar or figure; `noisy` where the noise is larger than the bar."""
 
     title: str
     figure: str
