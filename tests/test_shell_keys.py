@@ -10,11 +10,12 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from nodeset.cli.attach import findSocket
-from nodeset.cli.keyfiles import loadHostKey, readKeyFile, takeSocket
+from nodeset.cli.keyfiles import KeyFile, loadHostKey, readKeyFile, takeSocket
 from nodeset.cli.manhole import readPlaces
 from nodeset.cli.outcome import Exit, GaveUp
 from nodeset.errors import BadSettings, StateUnusable
 from nodeset.shell.keys import readHostKey, readKeys
+from nodeset.transport import files
 from tests.sshclients import makeKey, publicLine
 
 
@@ -111,6 +112,35 @@ class FileTests(SynchronousTestCase):
         else:
             self.patch(os, "geteuid", lambda: uid)
         self.refuses("belongs to user")
+
+    def test_swapped(self) -> None:
+        """A file that takes the name while the keys are read is looked at as well: what was opened counts."""
+        self.keys.write_bytes(publicLine(makeKey()))
+        self.keys.chmod(0o600)
+        other = self.directory / "other"
+        other.write_bytes(publicLine(makeKey()))
+        other.chmod(0o666)
+        openQuick = files.openQuick
+        self.patch(files, "openQuick", lambda path, flags: openQuick(other if path == self.keys else path, flags))
+        self.refuses("can be written by others (mode 0666)")
+
+    def test_again(self) -> None:
+        """What the file holds is made out when it has changed, its owner and mode are looked at each time."""
+        first, second = makeKey(), makeKey()
+        self.keys.write_bytes(publicLine(first))
+        self.keys.chmod(0o600)
+        file = KeyFile(self.keys)
+        known = file.read()
+        self.assertEqual(list(known), [first.public().blob()])
+        self.assertIs(file.read(), known)
+        self.keys.write_bytes(publicLine(second))
+        self.assertEqual(list(file.read()), [second.public().blob()])
+        self.keys.chmod(0o620)
+        self.assertRaises(StateUnusable, file.read)
+        self.keys.chmod(0o600)
+        self.keys.write_bytes(b"")
+        self.assertRaises(StateUnusable, file.read)
+        self.assertRaises(StateUnusable, KeyFile(self.keys).read)
 
     def test_hostKey(self) -> None:
         """The host key is made once, private; what is none is refused, not replaced."""

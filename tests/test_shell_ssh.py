@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.logger import LogLevel
 
-from nodeset.errors import PortTaken
+from nodeset.errors import PortTaken, StateUnusable
 from nodeset.shell.server import Door, ShellServer
 from nodeset.shell.ssh import LOGIN_TIME, MOST_PER_SECOND, MOST_STRANGERS
 from tests.shells import ShellServerCase, turn
@@ -110,6 +110,25 @@ class SshTests(ShellServerCase):
                 await Client.connect(reactor, self.port, self.key)
 
         return self.play(scenario())
+
+    def test_noKeys(self) -> Deferred[None]:
+        """While there is no file of keys nobody gets in; the log hears why once, however many try."""
+
+        def findKeys() -> dict[bytes, Any]:
+            raise StateUnusable("the file {x} is not there: make it")
+
+        self.entrance._findKeys = findKeys
+
+        async def scenario() -> None:
+            for _ in range(3):
+                with self.assertRaises(Exception):  # noqa: B017
+                    await Client.connect(reactor, self.port, self.key)
+
+        def check(result: object) -> None:
+            said = [line for line in self.said(LogLevel.warn) if "nobody" in line]
+            self.assertEqual(said, ["SSH: nobody can log in: the file {x} is not there: make it (1 so far)"])
+
+        return self.play(scenario()).addCallback(check)
 
     def test_nothingElse(self) -> Deferred[None]:
         """No forwarding of ports, agents, displays, no subsystem, no second session: each is refused, the log is quiet."""
@@ -242,7 +261,7 @@ class SshTests(ShellServerCase):
 
         def check(result: object) -> None:
             self.assertEqual(self.entrance.refused, {"packets": 2})
-            self.assertLess(len(reads), 65)
+            self.assertLess(len(reads), 41)
             self.assertIn("without a login", self.said(LogLevel.warn)[0])
 
         return self.play(scenario()).addCallback(check)

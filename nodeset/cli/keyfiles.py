@@ -35,32 +35,43 @@ class KeyFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._said: list[str] = []
+        self._data: bytes | None = None
+        self._found: dict[bytes, KeyOwner] = {}
 
     def read(self) -> dict[bytes, KeyOwner]:
         """The keys that are in it now. StateUnusable as `readKeyFile`; lines that do not count are logged, once."""
+        data = _load(self._path)
+        if data == self._data:
+            return self._found  # anybody may have it read, but not all of it made out again
         notes: list[str] = []
-        found = readKeyFile(self._path, notes)
+        found = _makeOut(self._path, data, notes)
         for note in notes:
             if note not in self._said:
                 _log.warn("{path}: {note}", path=showPath(self._path), note=note)
-        self._said = notes
+        self._said, self._data, self._found = notes, data, found
         return found
 
 
 def readKeyFile(path: Path, notes: list[str]) -> dict[bytes, KeyOwner]:
     """The keys in this file, see `readKeys`. StateUnusable if it is not there, could be somebody else's, has none."""
-    from nodeset.shell.keys import readKeys
+    return _makeOut(path, _load(path), notes)
 
+
+def _load(path: Path) -> bytes:
     with blaming(path):
         try:
-            for place in (path, path.parent):
-                _checkOwner(place)
-            data = readWhole(path, _LONGEST_FILE)
+            _checkOwner(path.parent, path.parent.stat())
+            return readWhole(path, _LONGEST_FILE, check=partial(_checkOwner, path))
         except FileNotFoundError:
             example = f"cp ~/.ssh/id_ed25519.pub {showPath(path)}"
             raise StateUnusable(
                 f"{showPath(path)} is not there, which says whose SSH keys open the shell: make it, as by {example}"
             ) from None
+
+
+def _makeOut(path: Path, data: bytes, notes: list[str]) -> dict[bytes, KeyOwner]:
+    from nodeset.shell.keys import readKeys
+
     found = readKeys(data, notes)
     if not found:
         why = f" ({notes[0]})" if notes else ""
@@ -68,8 +79,7 @@ def readKeyFile(path: Path, notes: list[str]) -> dict[bytes, KeyOwner]:
     return found
 
 
-def _checkOwner(path: Path) -> None:
-    found = path.stat()
+def _checkOwner(path: Path, found: os.stat_result) -> None:
     if found.st_uid not in (os.geteuid(), 0):
         raise StateUnusable(f"{showPath(path)} belongs to user {found.st_uid}: the keys of a shell must be its own user's")
     # Whoever may write to a sticky directory cannot replace what is ours in it.
@@ -110,7 +120,7 @@ def takeSocket(path: Path) -> Callable[[], None]:
         )
     lock = path.with_name(f"{path.name}.lock")
     with blaming(path):
-        _checkOwner(path.parent)
+        _checkOwner(path.parent, path.parent.stat())
         held = [openQuick(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)]
         try:
             if not tryLock(held[0]):

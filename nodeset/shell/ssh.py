@@ -45,7 +45,7 @@ MOST_PER_SECOND: Final = 20
 #: Keys that one connection may try; an agent may hold a few.
 _MOST_TRIES: Final = 10
 #: Packets, key exchanges that may come before a login: for a known key to be asked about costs no try.
-_MOST_PACKETS: Final = 64
+_MOST_PACKETS: Final = 40
 _MOST_EXCHANGES: Final = 2
 _SIGNATURES: Final = (
     b"ssh-ed25519",
@@ -291,7 +291,7 @@ class SshEntrance(SSHFactory):
         try:
             known = self._findKeys()
         except NodeSetError as error:
-            self.log.error("nobody can log in: {reason}", reason=str(error))
+            self.count("file", str(error))
             known = {}
         key = Key.fromString(credentials.blob)
         owner = known.get(credentials.blob)
@@ -318,6 +318,7 @@ _REASONS: Final = {
     "rush": f"a connection was closed: more than {MOST_PER_SECOND} came within a second",
     "late": f"a connection was closed: no login within {LOGIN_TIME} s",
     "packets": f"a connection was closed: {_MOST_PACKETS} packets, or {_MOST_EXCHANGES} key exchanges, without a login",
+    "file": "nobody can log in: {}",
     "garbage": "a connection was closed: what came is no SSH ({})",
     "key": "a login was refused: no authorised key was shown, but {}",
 }

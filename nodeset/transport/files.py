@@ -7,7 +7,7 @@ import fcntl
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -22,13 +22,19 @@ def openQuick(path: Path, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY, 0o600)
 
 
-def readWhole(path: Path, longest: int, notes: list[str] | None = None) -> bytes:
-    """All of a regular file. With `notes` it is a file of ours, made private if it was not. OSError for all else."""
+def readWhole(
+    path: Path, longest: int, notes: list[str] | None = None, check: Callable[[os.stat_result], object] = lambda found: None
+) -> bytes:
+    """All of a regular file. With `notes` it is a file of ours, made private if it was not. OSError for all else.
+
+    :param check: called with what the file that was opened is, whatever has taken its name since; may raise.
+    """
     opened = openQuick(path, os.O_RDONLY)
     try:
         found = os.fstat(opened)
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "not a regular file")
+        check(found)
         if notes is not None and found.st_mode & 0o077:
             os.fchmod(opened, 0o600)
             notes.append(f"{showPath(path)} was open to others (mode {stat.S_IMODE(found.st_mode):04o}), it is 0600 now")
