@@ -6,12 +6,15 @@ import os
 import socket
 import stat
 from pathlib import Path
+from typing import Any
 
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.testing import MemoryReactor
 from twisted.trial.unittest import SynchronousTestCase
 
 from nodeset.cli.attach import findSocket
 from nodeset.cli.keyfiles import KeyFile, loadHostKey, readKeyFile, takeSocket
-from nodeset.cli.manhole import readPlaces
+from nodeset.cli.manhole import readPlaces, socketEndpoint
 from nodeset.cli.outcome import Exit, GaveUp
 from nodeset.errors import BadSettings, StateUnusable
 from nodeset.shell.keys import readHostKey, readKeys
@@ -201,6 +204,12 @@ class PlaceTests(SynchronousTestCase):
         places = readPlaces("10331, 0.0.0.0:1,unix,unix:/run/y.sock", "--manhole", default)
         self.assertEqual([place.endpoint for place in places.ssh], ["tcp:10331:interface=127.0.0.1", "tcp:1:interface=0.0.0.0"])
         self.assertEqual(places.sockets, (default, Path("/run/y.sock")))
+
+    def test_oddPaths(self) -> None:
+        """A socket is where its path says, with its mode, whatever the path has in it."""
+        for path in ("/run/a=b.sock", "/run/mode=777:mode=777", "/run/a\\:b=\\.sock", "/run/lockfile=1"):
+            endpoint: Any = serverFromString(MemoryReactor(), socketEndpoint(Path(path)))
+            self.assertEqual((endpoint._address, endpoint._mode, endpoint._wantPID), (path, 0o600, False))
 
     def test_bad(self) -> None:
         """What is no place is refused, by name."""

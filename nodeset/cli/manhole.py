@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from nodeset.shell.server import Door, ShellServer
     from nodeset.shell.shell import Shell
 
-__all__ = ["SSH_PORT", "addManhole", "makeServer", "readPlaces"]
+__all__ = ["SSH_PORT", "addManhole", "makeServer", "readPlaces", "socketEndpoint"]
 
 #: Where `nodeset-shell` listens for SSH.
 SSH_PORT: Final = 10331
 _FORMS: Final = f"write PORT, ADDRESS:PORT, unix or unix:PATH, such as {SSH_PORT},unix"
+#: What means something in the endpoints of Twisted's.
+_SPECIAL: Final = re.compile(r"[\\:=]")
 _PORT: Final = re.compile(r"[0-9]{1,5}")
 
 
@@ -98,9 +100,21 @@ def makeServer(
             host, port = listening.address or ("", 0)
             doors.append(Door(listening.endpoint, f"SSH port {host or '*'}:{port}", entrance))
     for path in places.sockets:
-        endpoint = f"unix:{str(path).replace(chr(92), chr(92) * 2).replace(':', chr(92) + ':')}:mode=600:lockfile=0"
-        doors.append(Door(endpoint, f"the socket {path}", LocalEntrance(shell), takeSocket(path)))
+        doors.append(Door(socketEndpoint(path), f"the socket {path}", LocalEntrance(shell), takeSocket(path)))
     return ShellServer(shell, doors, reactor)
+
+
+def socketEndpoint(path: Path) -> str:
+    """The endpoint of a socket for this user alone, whatever is in its path.
+
+    >>> socketEndpoint(Path("/run/a:b=c.sock"))
+    'unix:/run/a\\\\:b\\\\=c.sock:mode=600:lockfile=0'
+    """
+    return f"unix:{_SPECIAL.sub(_escape, str(path))}:mode=600:lockfile=0"
+
+
+def _escape(found: re.Match[str]) -> str:
+    return f"\\{found[0]}"
 
 
 def _warn(shell: Shell, listening: Listening) -> None:
