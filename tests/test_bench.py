@@ -9,6 +9,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
+import attrs
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -58,6 +59,13 @@ class ReckoningTests(SynchronousTestCase):
         self.assertIn("5 calls were run for 4", judge("calls", Plan(), [sent(4)], [{"got": 5, "wrong": ""}]).wrong)
         refused = judge("publish", Plan(), [sent(4, wrong="not you", refused=True)], [{"got": 0, "wrong": "0 of 4"}])
         self.assertEqual((refused.wrong, refused.refused), ("publisher: not you", True))
+
+    def test_interrupted(self) -> None:
+        """A figure that has a wait for the dispatcher in it says so; what is wrong goes before that."""
+        tallies = [{"got": 4, "last": 4.0, "wrong": ""}]
+        result = attrs.evolve(judge("publish", Plan(), [sent(4)], tallies), interrupted=True)
+        self.assertEqual(result.verdict(), "each once, in order, though the dispatcher was gone for a while")
+        self.assertEqual(attrs.evolve(result, wrong="lost").verdict(), "WRONG: lost")
 
     @settings(max_examples=60, deadline=None)
     @given(st.integers(1, 100), st.integers(1, 4))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+import attrs
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import LoopingCall, deferLater
 
@@ -87,6 +88,7 @@ async def measure(node: Visitor, reactor: Any, where: Where, names: Sequence[str
                 raise
             finally:
                 watch.stop()
+            result = attrs.evolve(result, interrupted=watch.gone)
             if result.refused:
                 raise GaveUp(f"{result.title}: {result.wrong}", Exit.REFUSED)
             results.append(result)

@@ -70,6 +70,7 @@ class Result:
     :ivar events: published (calls made) and confirmed.
     :ivar wrong: empty if every event arrived once, in order (every call had its own answer).
     :ivar refused: whether that is because the dispatcher does not allow it.
+    :ivar interrupted: whether the link to the dispatcher was lost for a while, which the figures have in them.
     """
 
     work: str
@@ -82,12 +83,14 @@ class Result:
     seconds: float
     wrong: str
     refused: bool = False
+    interrupted: bool = False
 
     def verdict(self) -> str:
         """What of it was checked, in words."""
         if self.wrong:
             return f"WRONG: {self.wrong}"
-        return "each its own answer" if self.unit == "calls/s" else "each once, in order"
+        found = "each its own answer" if self.unit == "calls/s" else "each once, in order"
+        return f"{found}, though the dispatcher was gone for a while" if self.interrupted else found
 
 
 def judge(name: str, plan: Plan, sent: list[dict[str, Any]], tallies: list[dict[str, Any]]) -> Result:
