@@ -255,7 +255,13 @@ class LineTests(CommandCase):
         shim = self.home / "nodeset"
         shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m nodeset "$@"\n')
         shim.chmod(0o700)
-        for line, expected in (("no", {"node", "nodes"}), ("pub --wa", {"--wait-for"}), ("dispatcher --furl", {"--furlfile"})):
+        cases: list[tuple[str, list[str]]] = [
+            ("no", ["node", "nodes"]),
+            ("pub --wa", ["--wait-for"]),
+            ("dispatcher --l", ["--listen", "--loglevel"]),
+            ("node su", ["subscriber"]),
+        ]
+        for line, expected in cases:
             words = ["nodeset", *line.split(" ")]
             text = (
                 f'source "{script.absolute()}"; COMP_WORDS=({" ".join(words)}); COMP_CWORD={len(words) - 1}; '
@@ -263,7 +269,7 @@ class LineTests(CommandCase):
             )
             env = {**self.env, "PATH": f"{self.home}:{os.environ['PATH']}"}
             done = subprocess.run(["bash", "-c", text], env=env, cwd=ROOT, capture_output=True, text=True, check=False)
-            self.assertEqual(set(done.stdout.split()), expected, done.stderr)
+            self.assertEqual(done.stdout.split(), expected, done.stderr)
 
     def test_guess(self) -> None:
         """The shell is told from $SHELL; one that is unknown is named."""

@@ -20,7 +20,9 @@ class Service(click.Command):
 
     def __init__(self, name: str, room: str, what: str) -> None:
         context: dict[str, Any] = {"ignore_unknown_options": True, "help_option_names": []}
-        words = click.Argument(["words"], nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS]")
+        words = click.Argument(
+            ["words"], nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS]", shell_complete=self._completeWord
+        )
         super().__init__(name, context, self._pass, [words], what, add_help_option=False)
         self._room = room
 
@@ -29,6 +31,10 @@ class Service(click.Command):
         import_module(self._room).main(in_front=True)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """The service's options."""
-        known = (name.rstrip("=") for name in import_module(self._room).Options().longOpt)
-        return [CompletionItem(f"--{name}") for name in known if f"--{name}".startswith(incomplete)] if incomplete else []
+        """The service's options that --help shows."""
+        options = import_module(self._room).Options()
+        known = [name for each in dict.fromkeys(options.longOpt) if options.isShown(name := each.rstrip("="))]
+        return [CompletionItem(f"--{name}") for name in sorted(known) if incomplete and f"--{name}".startswith(incomplete)]
+
+    def _completeWord(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+        return [word for word in import_module(self._room).Options.meaningful if word.startswith(incomplete)]
