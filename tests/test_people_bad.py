@@ -96,10 +96,10 @@ class BadInputTests(CommandCase):
         self.judge(cases, {NO_DISPATCHER}, "dispatcher")
 
     def test_wrongFurl(self) -> None:
-        """A FURL that is none is exit code 2, without its secret."""
+        """A FURL that is none is exit code 2, without its secret, with the option as it is called here."""
         bad = ("pb://thesecret", "http://thesecret/", "pb://abcdefgh@tcp:localhost:1/" + "x" * 5000)
         cases = [{"words": [name, *needed(name), "-d", bad[0]]} for name in visitors()]
-        self.judge([*cases, *({"words": ["nodes", "-d", furl]} for furl in bad)], {USAGE})
+        self.judge([*cases, *({"words": ["nodes", "-d", furl]} for furl in bad)], {USAGE}, "--dispatcher: ")
 
     def test_refused(self) -> None:
         """Somebody else at the address is exit code 3; a grant that has expired is 4; with --debug there is a traceback."""

@@ -32,7 +32,7 @@ from nodeset.cli.outcome import Exit, explain, judge
 from nodeset.cli.roles import Present
 from nodeset.cli.service import steady
 from nodeset.core.link import Transport
-from nodeset.errors import BadSettings, NotThere
+from nodeset.errors import BadFurl, BadSettings, NotThere
 
 __all__ = ["Errand", "Visitor", "Where", "complain", "visit"]
 
@@ -175,17 +175,17 @@ class _Visit:
         options = {"dispatcher_url": where.dispatcher, "name": where.name, "loglevel": "debug" if where.debug else None}
         try:
             found = settings.load(os.environ, {**options, "drain_timeout": _FAREWELL, **self._given}, settings.COMMAND)
-        except BadSettings as error:
-            raise BadSettings(_asOurs(str(error))) from None
+            source = find(
+                None,
+                found.dispatcher_url,
+                option_is_default=found.isDefault("dispatcher_url"),
+                option_origin=found.origins.get("dispatcher_url", ""),
+                environ=os.environ,
+                state_directory=stateDirectory(os.environ, found.state_dir),
+            )
+        except (BadFurl, BadSettings) as error:
+            raise type(error)(_asOurs(str(error))) from None
         settings.use(found)
-        source = find(
-            None,
-            found.dispatcher_url,
-            option_is_default=found.isDefault("dispatcher_url"),
-            option_origin=found.origins.get("dispatcher_url", ""),
-            environ=os.environ,
-            state_directory=stateDirectory(os.environ, found.state_dir),
-        )
         for warning in found.warnings:
             complain(self._name, f"warning: {warning}")
         if source.warning:

@@ -42,7 +42,7 @@ COLUMNS: Final[dict[str, Column]] = {
     "latency": Column("latency", 7, 5, lambda row: took(row.node.latency), lambda row: row.node.latency),
     "published": Column("pub/s", 7, 1, lambda row: number(row.published), lambda row: row.published),
     "delivered": Column("dlv/s", 7, 2, lambda row: number(row.delivered), lambda row: row.delivered),
-    "queued": Column("queued", 6, 3, lambda row: number(row.node.queued_events), lambda row: row.node.queued_events),
+    "queued": Column("queued", 7, 3, lambda row: number(row.node.queued_events), lambda row: row.node.queued_events),
     "bytes": Column("bytes", 6, 8, lambda row: size(row.node.queued_bytes), lambda row: row.node.queued_bytes),
     "calls": Column("calls", 6, 7, lambda row: number(row.node.calls_running), lambda row: row.node.calls_running),
     "drops": Column("drops", 6, 6, lambda row: number(row.node.dropped), lambda row: row.node.dropped),
