@@ -223,7 +223,7 @@ class CallTests(TalkCase):
 
     def test_callUnwritable(self) -> None:
         """An answer that cannot be written is a failure, with its line."""
-        words = [["call", "", "stats"], ["call", "", "stats", "--compact"]]
+        words = [["call", "", "stats"], ["call", "", "stats", "--json"]]
         full = "nodeset call: cannot write its output: No space left on device\n"
         self.assertEqual(self.runCases([{"words": each, "stdout": "full"} for each in words]), [(1, "", full)] * 2)
 

@@ -26,7 +26,7 @@ __all__ = ["call"]
     metavar="SECONDS",
     help="How long to wait for the answer, or each item of a stream.  [default: 30]",
 )
-@click.option("--compact", is_flag=True, help="The answer on one line, on a terminal as well.")
+@click.option("--compact", "--json", "compact", is_flag=True, help="The answer on one line, on a terminal as well.")
 @visiting
 def call(where: dict[str, Any], **about: Any) -> None:
     """Call the METHOD that a NODE exposes, and print what it returns as JSON.
