@@ -5,7 +5,9 @@ from __future__ import annotations
 import socket
 from typing import Any
 
+from twisted.internet.address import HostnameAddress
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.error import ConnectionRefusedError as Refusal
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -63,6 +65,12 @@ class HintTests(SynchronousTestCase):
     def test_dropped(self) -> None:
         """A host that drops packets costs no more either, and is told from one that refuses."""
         self.connect = lambda host, port: Deferred()
+        trying = self.attempt(patience=2.0)
+        self.clock.advance(2.0)
+        self.assertIn("firewall", self.successResultOf(trying).todo)
+        address = HostnameAddress(b"bus.example", 5333)
+        # As the endpoints of Twisted's take their being cancelled.
+        self.connect = lambda host, port: Deferred(lambda connecting: connecting.errback(ConnectingCancelledError(address)))
         trying = self.attempt(patience=2.0)
         self.clock.advance(2.0)
         self.assertIn("firewall", self.successResultOf(trying).todo)

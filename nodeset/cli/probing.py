@@ -12,7 +12,7 @@ import attrs
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.endpoints import HostnameEndpoint
-from twisted.internet.error import ConnectError
+from twisted.internet.error import ConnectError, ConnectingCancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.threads import deferToThread
@@ -78,7 +78,7 @@ async def tryHint(hint: str, network: Network, patience: float) -> Finding:
     begun = network.clock.seconds()
     try:
         await network.connect(host, int(port)).addTimeout(max(patience - (begun - begin), 0.0), network.clock)
-    except (DeferredTimeout, CancelledError):
+    except (DeferredTimeout, CancelledError, ConnectingCancelledError):  # the last by endpoints that are cancelled
         told = f"{hint}:{leads} does not answer in {patience:g} s"
         return Finding("reach", Verdict.FAILED, told, "see whether the machine is up, and whether a firewall drops this port")
     except (OSError, ConnectError) as error:
