@@ -234,6 +234,19 @@ class LabelTests(SynchronousTestCase):
         self.assertEqual(len(labels.rows), 11)
         self.assertTrue(all(name.isprintable() for name, _host in labels.rows))
 
+    def test_churn(self) -> None:
+        """Nodes that call themselves something else each time make no series without end; who had a row has it again."""
+        labels = Labels(5)
+        seen = set()
+        labels.sweep([see("shop", published=1)])
+        for sweep in range(1000):
+            labels.sweep(see(f"x{sweep}.{number}", published=10**6) for number in range(5))
+            seen |= set(labels.rows)
+        self.assertLess(len(seen), 80)
+        self.assertGreater(labels.rows[REST].published, 0)
+        labels.sweep([see("shop", published=1), see("late", published=10**6)])
+        self.assertIn(("shop", "localhost"), labels.rows)
+
     def test_figures(self) -> None:
         """What nodes tell of themselves is the worst of a label, their counts the sum; only known ones are kept."""
         labels = Labels(5)

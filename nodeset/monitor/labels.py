@@ -24,6 +24,12 @@ REST: Final[Label] = (OTHER, "")
 _FADE: Final = 0.5
 #: How much busier another one has to be to take a label's place: series that come and go are worth little.
 _LOYALTY: Final = 1.5
+#: Labels that had no row before get one: so many for each row at once, then one in so many sweeps. Whoever reads the metrics
+#: keeps each series for weeks, and a node calls itself what it likes.
+_FRESH: Final = 4
+_SWEEPS: Final = 20
+#: Labels that are known to have had a row, for each row.
+_KNOWN: Final = 20
 #: What a node counts of itself that is worth telling.
 _TOLD: Final = frozenset(
     {
@@ -125,6 +131,8 @@ class Labels:
 
     def __init__(self, most: int) -> None:
         self._most = most
+        self._fresh = float(_FRESH * most)
+        self._known: dict[Label, None] = {}
         self.rows: dict[Label, Row] = {REST: Row()}
         #: How many nodes are in which state.
         self.states: Counter[str] = Counter()
@@ -166,10 +174,26 @@ class Labels:
             weight = self._activity[label]
             return -(weight * _LOYALTY + 1e-9 if label in self.rows else weight), label
 
+        self._fresh = min(float(_FRESH * self._most), self._fresh + 1 / _SWEEPS)
+        chosen: list[Label] = []
         # A node that is called as the rest is summed with it.
-        chosen = sorted((label for label in activity if label[0] != OTHER), key=rank)[: self._most]
+        for label in sorted((label for label in activity if label[0] != OTHER), key=rank):
+            if len(chosen) < self._most and self._mayHaveRow(label):
+                chosen.append(label)
         self.rows = {label: self.rows.get(label) or Row() for label in chosen} | {REST: self.rows[REST]}
         self._tallies = {label: tallies for label, tallies in self._tallies.items() if label in self.rows}
+
+    def _mayHaveRow(self, label: Label) -> bool:
+        if label in self._known:
+            del self._known[label]
+        elif self._fresh >= 1:
+            self._fresh -= 1
+        else:
+            return False
+        self._known[label] = None
+        if len(self._known) > _KNOWN * self._most:
+            del self._known[next(iter(self._known))]
+        return True
 
     def figures(self, label: Label, told: Mapping[str, NodeFigures]) -> None:
         """What the nodes of this label told of themselves, by their stream ids."""
