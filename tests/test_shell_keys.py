@@ -35,6 +35,14 @@ class KeyTests(SynchronousTestCase):
         self.assertRegex(shown[0], r"^SHA256:\S{43} \(me@here\)$")
         self.assertRegex(shown[1], r"^SHA256:\S{43}$")
 
+    def test_hidden(self) -> None:
+        """What only looks like the end of a line, in the comment of a key, begins no other key."""
+        line = publicLine(makeKey()).rstrip()
+        for end in ("\r", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029"):
+            found = readKeys(line + b" me" + end.encode() + publicLine(makeKey()), [])
+            self.assertEqual(len(found), 1, repr(end))
+        self.assertEqual([str(owner)[-3:] for owner in readKeys(line + b" a@b\r\n", []).values()], ["@b)"])
+
     def test_options(self) -> None:
         """A line with options, which could not be kept to, does not count; neither does what is no key. The log hears of it."""
         line = publicLine(makeKey())

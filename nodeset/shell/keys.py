@@ -51,7 +51,8 @@ def readKeys(data: bytes, notes: list[str]) -> dict[bytes, KeyOwner]:
         the shell could not keep to; one that is no key; an RSA key of less than 2048 bits.
     """
     found: dict[bytes, KeyOwner] = {}
-    for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1):
+    # By line feeds alone, as OpenSSH does it: what an editor shows as one line is not to hide a second key.
+    for number, line in enumerate(data.decode("utf-8", "replace").split("\n"), 1):
         words = line.split(None, 2)
         if not words or words[0].startswith("#"):
             continue
