@@ -53,6 +53,7 @@ class KeyTests(SynchronousTestCase):
             b"ssh-ed25519 AAAA\n",
             b"ssh-ed25519\n",
             b"ssh-dss " + line.split()[1],
+            b"ssh-rsa " + line.split()[1],
             b"\xff\xfe nonsense",
             b"-----BEGIN OPENSSH PRIVATE KEY-----",
         ):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from hashlib import sha256
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from twisted.conch.error import ConchError
 from twisted.conch.ssh.common import NS
 from twisted.conch.ssh.keys import Key
 from twisted.conch.ssh.transport import MSG_SERVICE_REQUEST
 from twisted.conch.ssh.userauth import MSG_USERAUTH_REQUEST
+from twisted.cred.credentials import SSHPrivateKey
+from twisted.cred.error import UnauthorizedLogin
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
@@ -81,6 +85,22 @@ class SshTests(ShellServerCase):
                 await self.close(client)
 
         return self.play(scenario())
+
+    def test_securityKey(self) -> None:
+        """A security key opens it when somebody has touched it, as with OpenSSH; a program alone cannot use it."""
+        private = ed25519.Ed25519PrivateKey.generate()
+        kind = b"sk-ssh-ed25519@openssh.com"
+        blob = NS(kind) + NS(private.public_key().public_bytes_raw()) + NS(b"ssh:")
+        self.key_lines = kind + b" " + b64encode(blob) + b" token\n"
+        for flags, is_in in ((b"\x01", True), (b"\x05", True), (b"\x00", False), (b"\x04", False)):
+            signed = sha256(b"ssh:").digest() + flags + bytes(4) + sha256(b"login").digest()
+            signature = NS(kind) + NS(private.sign(signed)) + flags + bytes(4)
+            shown = SSHPrivateKey(b"me", kind, blob, signed, signature)
+            found = self.entrance.requestAvatarId(shown)
+            if is_in:
+                self.assertIn(b"(token)", found)
+            else:
+                self.failureResultOf(found, UnauthorizedLogin)
 
     def test_wrongKey(self) -> Deferred[None]:
         """Whose key is not in the file is refused, passwords with it; that is one line in the log."""

@@ -63,6 +63,8 @@ def readKeys(data: bytes, notes: list[str]) -> dict[bytes, KeyOwner]:
             continue
         try:
             key = Key.fromString(line.strip().encode())
+            if key.sshType() != words[0].encode():
+                raise ValueError("another type of key than the line says")
         except Exception:  # Conch raises whatever the bytes lead to
             notes.append(f"line {number} holds no public key: it does not count")
             continue

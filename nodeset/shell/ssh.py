@@ -47,6 +47,9 @@ _MOST_TRIES: Final = 10
 #: Packets, key exchanges that may come before a login: for a known key to be asked about costs no try.
 _MOST_PACKETS: Final = 40
 _MOST_EXCHANGES: Final = 2
+#: Where what a security key signs has its flags, behind a hash; the one that says that somebody touched it.
+_FLAGS: Final = 32
+_TOUCHED: Final = 1
 _SIGNATURES: Final = (
     b"ssh-ed25519",
     b"rsa-sha2-512",
@@ -301,6 +304,8 @@ class SshEntrance(SSHFactory):
             return fail(ValidPublicKey())
         if not key.verify(credentials.signature, credentials.sigData):
             return fail(UnauthorizedLogin("the signature is wrong"))
+        if key.isSecurityKey() and not credentials.sigData[_FLAGS] & _TOUCHED:
+            return fail(UnauthorizedLogin("nobody touched the security key"))
         return str(owner).encode()
 
     def requestAvatar(self, avatarId: Any, mind: object, *interfaces: Any) -> Any:
