@@ -134,6 +134,10 @@ class FindingTests(SynchronousTestCase):
         dropped = findings.dropsOf({**sound, "drops": {"full": 3, "gone": 0}})
         self.bad(Verdict.WARNING, "handle faster", dropped)
         self.assertEqual(dropped.told, "3 full")
+        # No queue was full: it would be looked for in vain.
+        self.bad(Verdict.WARNING, "left", findings.dropsOf({**sound, "drops": {"lost": 3}}))
+        self.bad(Verdict.WARNING, "time to live", findings.dropsOf({**sound, "drops": {"lost": 3, "expired": 3}}))
+        self.bad(Verdict.WARNING, "handle faster", findings.dropsOf({**sound, "drops": {"lost": 3, "dropped_oldest": 1}}))
 
     def test_oldDispatcher(self) -> None:
         """What an older dispatcher does not tell is skipped, never guessed."""

@@ -46,6 +46,12 @@ _SLOW: Final = 0.25
 _LATE: Final = 0.5
 #: The part of its descriptors that a dispatcher should not use up.
 _FULL: Final = 0.8
+#: Why events were dropped that no queue was too short for; what to do about all others.
+_QUEUELESS: Final = {
+    "lost": "their nodes left, or stood still: look why into the dispatcher's log",
+    "expired": "their time to live was over: make it longer, or let nodes handle faster",
+}
+_FULL_QUEUE: Final = "nodeset nodes shows whose queue is full: let it handle faster"
 #: With fewer files than this a process of ours is short of them soon.
 _FEW: Final = 256
 
@@ -267,4 +273,6 @@ def dropsOf(figures: Mapping[str, Any]) -> Finding:
     if not counts:
         return _fine("drops", "no event since the dispatcher started")
     told = ", ".join(f"{count:.0f} {reason}" for reason, count in counts.items())
-    return Finding("drops", Verdict.WARNING, told, "nodeset nodes shows whose queue is full: let it handle faster")
+    others = counts.keys() - _QUEUELESS.keys()
+    todo = [_FULL_QUEUE] if others else [_QUEUELESS[reason] for reason in counts]
+    return Finding("drops", Verdict.WARNING, told, "; ".join(todo))
