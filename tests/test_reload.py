@@ -45,6 +45,18 @@ class ReloadTests(CommandCase):
         line = self.hang(child, "loglevel = 'debug'\nmax-nodes = 7", "nothing changed")
         self.assertEqual(self.stop(child), 0)
 
+    def test_whoNamedIt(self) -> None:
+        """A file that cannot be read any more is blamed on who named it: the variable, whose path was from where we started."""
+        (self.home / "elsewhere").mkdir()
+        self.file.write_text("rundir = 'elsewhere'\n")
+        child = self.spawn(*DISPATCHER, "-n", "--listen", "localhost:0", NODESET_CONFIG="x.toml")
+        self.awaitLine(child, "listening on")
+        self.hang(child, "rundir = 'elsewhere'\nmax-nodes = 7\n", "max-nodes is 7 now")
+        self.file.unlink()
+        child.send_signal(signal.SIGHUP)
+        self.assertIn(f"$NODESET_CONFIG: {self.file} cannot be read", self.awaitLine(child, "[ERROR]"))
+        self.assertEqual(self.stop(child), 0)
+
     def test_rotated(self) -> None:
         """A daemon whose log was moved away, as logrotate does, goes on in a new one after SIGHUP."""
         self.file.write_text("logfile = 'bus.log'\npidfile = 'bus.pid'\n")

@@ -25,7 +25,7 @@ from nodeset.cli.places import readGroup, readMask, readUser
 from nodeset.cli.shown import printable, terminalWidth
 from nodeset.errors import BadSettings
 from nodeset.settings import Settings
-from nodeset.settings.schema import DAEMONS, NAMES, NODE, aboutOf, dashed, namesOf
+from nodeset.settings.schema import DAEMONS, NAMES, NODE, aboutOf, dashed, environmentName, namesOf
 from nodeset.settings.shown import helpOf
 from nodeset.version import __version__
 
@@ -199,7 +199,10 @@ class CommonOptions(usage.Options):
     def resettle(self) -> Settings:
         """The same, now that the file may have changed."""
         known = self.settle()
-        return settings.load(os.environ, {**self.chosen(), "config": known.config}, self.service)
+        if known.config is None or "config" in known.given:
+            return settings.load(os.environ, {**self.chosen(), "config": known.config}, self.service)
+        # The variable may hold a path from where we were started.
+        return settings.load({**os.environ, environmentName("config"): known.config}, self.chosen(), self.service)
 
     def unheeded(self) -> list[str]:
         """What was set for twistd, in sentences, if twistd was started itself: it has its own options."""
