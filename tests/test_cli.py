@@ -236,7 +236,7 @@ class ChildTests(CommandCase):
         """SIGTERM, or Ctrl-C, stops both commands with exit code 0, started either way, with another reactor too."""
         dispatcher = self.startDispatcher("--reactor", "asyncio")
         member = self.spawn(*NODE, "-n")
-        self.awaitLine(member, "linked to the dispatcher")
+        self.awaitLine(member, "is linked to its dispatcher")
         self.assertEqual(self.stop(member), 0)
         self.assertEqual(self.stop(dispatcher), 0)
         plugin = self.spawn(*TWISTD, "-n", "--pidfile=", "nodeset-dispatcher", "--listen", "localhost:0")

@@ -38,7 +38,7 @@ class NodeTests(CommandCase):
                 self.fail(f"the subscriber ended with {subscriber.returncode}: {subscriber.communicate()}")
         out, err = subscriber.communicate(timeout=PATIENCE)
         self.assertEqual(out, '{"payload": "x"}\n')
-        self.assertIn("linked to the dispatcher", err)
+        self.assertIn("is linked to its dispatcher", err)
         self.assertEqual([line for line in err.splitlines() if "[nodeset." not in line], [])
         self.assertEqual(self.stop(dispatcher), 0)
 
@@ -87,5 +87,5 @@ class NodeTests(CommandCase):
         waiting = self.spawn(*NODE, "-n", "--dispatcher-url", f"@{furl}")
         self.awaitLine(waiting, "does not know this FURL")
         furl.write_text((self.home / "state" / "localhost_5333_dispatcher.furl").read_text())
-        self.awaitLine(waiting, "linked to the dispatcher")
+        self.awaitLine(waiting, "is linked to its dispatcher")
         self.assertEqual(self.stop(waiting), 0)

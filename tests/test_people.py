@@ -29,7 +29,7 @@ class NodesetTests(CommandCase):
             child = self.spawn(*words, "dispatcher", "--listen", "localhost:0")
             self.awaitLine(child, "listening on")
             member = self.spawn(*words, "node")
-            self.awaitLine(member, "linked to the dispatcher")
+            self.awaitLine(member, "is linked to its dispatcher")
             self.assertEqual((self.stop(member), self.stop(child)), (0, 0))
             for service in ("dispatcher", "node"):
                 code, out, err = self.ask(*words, service, "--help")

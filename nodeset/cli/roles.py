@@ -67,8 +67,7 @@ class Present(Node):
         self.start().addCallbacks(self.linked, self.notLinked).addErrback(self._failedBadly)
 
     def linked(self, node: object) -> None:
-        """Called once, when the first link is open."""
-        self.log.info("linked to the dispatcher")
+        """Called once, when the first link is open; the log has it already."""
 
     def notLinked(self, failure: Failure) -> None:
         """The dispatcher does not let us in, for now: the log has the reason. Or this machine lacks something."""
