@@ -141,7 +141,14 @@ def visiting(function: F) -> F:
             help="How long to look for the dispatcher.",
         ),
         click.option("--as", "name_of_node", metavar="LABEL", help="The label of our node.  [default: nodeset-COMMAND]"),
-        click.option("-d", "--dispatcher", metavar="WHERE", help=f"{place}  [default: $NODESET_DISPATCHER, or this machine's]"),
+        click.option(
+            "-d",
+            "--dispatcher",
+            "--dispatcher-url",
+            "dispatcher",
+            metavar="WHERE",
+            help=f"{place}  [default: $NODESET_DISPATCHER, or this machine's]",
+        ),
     ):
         decorated = option(decorated)
     return decorated  # type: ignore[no-any-return]  # decorators of click keep what they decorate

@@ -16,7 +16,14 @@ __all__ = ["furl"]
 
 @click.command()
 @click.argument("file", default="", type=click.Path())
-@click.option("-d", "--dispatcher", metavar="WHERE", help="The same as FILE; pbu://host:port/ref is one of this machine's.")
+@click.option(
+    "-d",
+    "--dispatcher",
+    "--dispatcher-url",
+    "dispatcher",
+    metavar="WHERE",
+    help="The same as FILE; pbu://host:port/ref is one of this machine's.",
+)
 @click.option("--show", is_flag=True, help="Print the FURL itself, which is a secret, to pipe it to somebody.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, without the secret.")
 def furl(file: str, dispatcher: str | None, show: bool, as_json: bool) -> None:
