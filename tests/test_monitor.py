@@ -8,6 +8,7 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.internet.defer import Deferred
 
+from nodeset.core.message import MessageBuilder
 from nodeset.core.node import Node
 from nodeset.core.presence import listing
 from nodeset.errors import Refused
@@ -291,8 +292,8 @@ class EventTests(WatchCase):
         self.assertEqual(len(self.heard(node)), before + 1)
 
     def test_replyTo(self) -> None:
-        """With `reply_to` only that node is told."""
-        self.watch()
+        """With `reply_to` only that node is told, if it subscribes to be; what is no text names no node."""
+        watch = self.watch()
         asker, other = self.site.node(Quiet, name="asker"), self.site.node(Quiet, name="other")
         for node in (asker, other):
             self.site.wait(node.subscribe("nodeset.stats"))
@@ -301,6 +302,24 @@ class EventTests(WatchCase):
         self.site.wait(asker.publish("notify", Notify, reply_to="asker"))
         self.site.advance(0.2)
         self.assertEqual((len(self.heard(asker)), len(self.heard(other))), (before[0] + 1, before[1]))
+        # Whoever subscribes to nothing is told nothing; what is no text is not made one.
+        published: list[str] = []
+        publish = watch._publish
+
+        def note(address: str) -> None:
+            published.append(address)
+            publish(address)
+
+        self.patch(watch, "_publish", note)
+        for wrong in (7, ["7"], {"7": 1}, True):
+            self.site.wait(asker.publishMessage("notify", MessageBuilder.createMessage(None, reply_to=wrong)))
+            self.site.advance(0.8)
+        self.assertEqual(set(published), {"nodeset.stats"})
+        stranger = self.site.node(Quiet, name="stranger")
+        self.site.wait(asker.publish("notify", Notify, reply_to="stranger"))
+        self.site.advance(1.5)
+        self.assertIn("stranger@localhost/nodeset.stats", published)
+        self.assertEqual(self.heard(stranger), [])
 
     def test_flood(self) -> None:
         """However many ask however often, it looks once a second, answers to twenty; nonsense is not answered."""

@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from nodeset.core.address import parseTarget
+from nodeset.core.likeness import bare
 from nodeset.core.node import Node
 from nodeset.core.seldom import Seldom
 from nodeset.errors import InvalidAddressing, NodeSetError, ProtocolError, Refused
@@ -195,10 +196,12 @@ class Watch(Service):
         if event != NOTIFY or not self.running:
             return
         address = STATS
-        reply_to = getattr(msg, "reply_to", "")
-        if str(reply_to):
+        reply_to = bare(getattr(msg, "reply_to", ""))
+        if reply_to:
             try:
-                name, host = parseTarget(str(reply_to))
+                if not isinstance(reply_to, str):  # nor made one: it may be a megabyte of anything
+                    raise InvalidAddressing(f"its reply_to is no text but a {type(reply_to).__name__}: give a str")
+                name, host = parseTarget(reply_to)
                 address = f"{name}@{host}/{STATS}"
             except InvalidAddressing as error:
                 unsaid = self._seldom.mayI(self._clock.seconds())
