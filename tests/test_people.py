@@ -48,6 +48,7 @@ class NodesetTests(CommandCase):
     def test_deadDispatcher(self) -> None:
         """Without a dispatcher a command says so in time, and what to do, with exit code 3."""
         self.refuses(3, "nodeset dispatcher", *NODESET, "nodes", "--timeout", "0.2")
+        self.refuses(3, "of-another", *NODESET, "nodes", "--timeout", "0.2", "--dispatcher-url", "of-another")
 
     def test_furlAsArgument(self) -> None:
         """A FURL on the command line works, with a warning that everybody can see it."""

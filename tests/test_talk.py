@@ -43,6 +43,23 @@ node.start().addCallback(lambda node: print("here", flush=True))
 reactor.run()
 """
 
+WAITER = """
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from nodeset import Node
+
+class Waiter(Node):
+    def onEvent(self, event, msg):
+        if msg.payload == "2":
+            print("slow", flush=True)
+            return Deferred()
+
+node = Waiter(name="waiter")
+node.startService()
+node.subscribe("x").addCallback(lambda active: print("here", flush=True))
+reactor.run()
+"""
+
 
 class TalkCase(CommandCase):
     """With a dispatcher, without a terminal."""
@@ -125,7 +142,7 @@ class PubSubTests(TalkCase):
 
     def test_bounds(self) -> None:
         """`sub` ends after so many events or so long: exit code 6 when fewer came in time; `pub --wait-for` waits so long."""
-        words = ["sub x --for 0.1", "sub x --for 0.1 --count 2", "pub z y --wait-for 1 --publish-timeout 0.1"]
+        words = ["sub x --for 0.1", "sub x --for 0.1 --count 2", "pub nobody y --wait-for 1 --publish-timeout 0.1"]
         quiet, few, nobody = self.runCases([{"words": [*each.split(), *PATIENTLY]} for each in words])
         self.assertEqual(quiet, (0, "", ""))
         self.assertEqual(few, (6, "", "nodeset sub: 0 of 2 events came in 0.1 s\n"))
@@ -148,6 +165,27 @@ class PubSubTests(TalkCase):
         self.assertEqual(self.ask(*PUB, "x", "1", "--wait-for", "1", "-q"), (0, "", ""))
         child.send_signal(signal.SIGINT)
         self.assertEqual((*child.communicate(timeout=PATIENCE), child.returncode), ('x {"payload": "1"}\n', "", 0))
+
+    def test_interruptedWhileItIsRead(self) -> None:
+        """What `sub` has heard before Ctrl-C is written, however much it is, as long as it is read within two seconds."""
+        child = self.spawn(*SUB, "x", "--raw")
+        (self.home / "long").write_text(1000 * f"{'y' * 999}\n")
+        self.assertEqual(self.shell("nodeset pub x --wait-for 1 -q < long"), (0, "", ""))
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=PATIENCE)
+        self.assertEqual((child.returncode, len(out), err), (0, 1_000_000, ""))
+
+    def test_interruptedForGood(self) -> None:
+        """What was not confirmed when the time after Ctrl-C is over is told as such, beside what was."""
+        waiter = self.spawn("-c", WAITER)
+        self.awaitLine(waiter, "here")
+        child = self.spawn(*PUB, "x", "{{n}}", "--count", "2", "--level", "handled")
+        self.awaitLine(waiter, "slow")
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=PATIENCE)
+        self.assertEqual(
+            (child.returncode, out, err), (130, "x: 2 events, matched 1, delivered 1, dropped 0, unconfirmed 1\n", "")
+        )
 
     def test_restart(self) -> None:
         """`sub` outlives its dispatcher, and says so."""

@@ -103,7 +103,16 @@ class _Group(click.Group):
                     formatter.write_dl(rows)
 
 
-@click.group(cls=_Group, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+def _asHere(word: str) -> str:
+    # What services call it, twistd having its own -d, may be said here too.
+    return "dispatcher" if word == "dispatcher-url" else word
+
+
+@click.group(
+    cls=_Group,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "token_normalize_func": _asHere},
+)
 @click.version_option(__version__, message="nodeset.core version: %(version)s")
 @click.pass_context
 def nodeset(context: click.Context) -> None:
@@ -144,8 +153,6 @@ def visiting(function: F) -> F:
         click.option(
             "-d",
             "--dispatcher",
-            "--dispatcher-url",
-            "dispatcher",
             metavar="WHERE",
             help=f"{place}  [default: $NODESET_DISPATCHER, or this machine's]",
         ),

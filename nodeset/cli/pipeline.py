@@ -43,6 +43,11 @@ class Pipeline:
             return None
         return self._await(_EVENTS // 2)
 
+    @property
+    def unconfirmed(self) -> int:
+        """How many are on their way."""
+        return self._events
+
     def drain(self) -> Deferred[None] | None:
         """None when all are answered, else a Deferred that fires then."""
         return self._await(0) if self._events else None

@@ -125,16 +125,21 @@ class Sender:
         lines = Lines(node.reactor, MAX_EVENT) if self._has_lines else None
         with Progress("published", self.count if lines is None else sizeOf(), "events" if lines is None else "bytes") as bar:
             try:
-                async for first, chunk in self._read(lines):
-                    await self._send(node, pipe, make, first, chunk)
-                    bar.show(pipe.sent if lines is None else lines.size)
-                    if pipe.refused:
-                        break
-            except GaveUp as error:
-                wrong = error
-            except CancelledError as error:
-                wrong = error
-            await _drained(pipe)
+                try:
+                    async for first, chunk in self._read(lines):
+                        await self._send(node, pipe, make, first, chunk)
+                        bar.show(pipe.sent if lines is None else lines.size)
+                        if pipe.refused:
+                            break
+                except GaveUp as error:
+                    wrong = error
+                await _drained(pipe)
+            except CancelledError:
+                try:
+                    await _drained(pipe)
+                finally:  # the time for it may be over before they are all confirmed
+                    self._tell(pipe, quiet)
+                raise
         self._tell(pipe, quiet)
         if wrong is not None:
             raise wrong
@@ -174,7 +179,8 @@ class Sender:
     def _tell(self, pipe: Pipeline, quiet: bool) -> None:
         if not quiet:
             told = {"matched": pipe.matched, "delivered": pipe.delivered, "dropped": pipe.dropped}
-            self._show({"events": pipe.sent, **told, **({"failed": pipe.failed} if pipe.failed else {})})
+            seldom = {"failed": pipe.failed, "unconfirmed": pipe.unconfirmed}
+            self._show({"events": pipe.sent, **told, **{name: count for name, count in seldom.items() if count}})
 
     def _show(self, told: dict[str, int]) -> None:
         if self.as_json:

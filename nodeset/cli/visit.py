@@ -161,6 +161,8 @@ class _Visit:
         self.code: int = Exit.FAILED
         self._signal = 0
         self._running: Deferred[Any] | None = None
+        #: Whether the errand is at work; a coroutine that was cancelled has a Deferred that was `called`, over or not.
+        self._busy = False
         self._alarm: IDelayedCall | None = None
         self._over = False
         self.node = self._makeNode()
@@ -228,14 +230,16 @@ class _Visit:
     def _arrived(self) -> None:
         if self._alarm is not None and self._alarm.active():
             self._alarm.cancel()
+        self._busy = True
         self._running = Deferred.fromCoroutine(self._errand(self.node))
         self._running.addCallbacks(self._done, self._failed)
 
     def _done(self, code: int | None) -> None:
+        self._busy = False
         self._finish(code or Exit.OK)
 
     def _failed(self, failure: Failure) -> None:
-        error = failure.value
+        self._busy, error = False, failure.value
         if error is None or isinstance(error, CancelledError):
             self._finish(128 + self._signal if self._signal else Exit.INTERRUPTED)
             return
@@ -257,25 +261,26 @@ class _Visit:
         if self._over or self._signal:
             os._exit(128 + number)  # asked for twice
         self._signal = number
-        if self._running is not None and not self._running.called:
-            self._running.cancel()
+        self._cancel()
         if not self._over:
             # The errand puts in order what it has; not for long.
-            wait = _FAREWELL if self._running is not None and not self._running.called else 0
+            wait = _FAREWELL if self._busy else 0
             self._alarm = self._reactor.callLater(wait, self._finish, 128 + number)
+
+    def _cancel(self) -> None:
+        if self._busy and self._running is not None:
+            self._running.cancel()
 
     def _finish(self, code: int, why: str = "") -> None:
         if self._over:
             return
         self._over, self.code = True, code
-        if self._running is not None and not self._running.called:
-            self._running.cancel()  # it may have a terminal to give back first
+        self._cancel()  # it may have a terminal to give back first
         if why:
             complain(self._name, why)
         if self._alarm is not None and self._alarm.active():
             self._alarm.cancel()
-        if self._running is not None and not self._running.called:
-            self._running.cancel()
+        self._cancel()
         left = self.node.stopService() if self.node.running else Deferred.fromCoroutine(_nothing())
         left.addBoth(lambda result: self._reactor.stop() if self._reactor.running else None)
 

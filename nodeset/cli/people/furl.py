@@ -19,8 +19,6 @@ __all__ = ["furl"]
 @click.option(
     "-d",
     "--dispatcher",
-    "--dispatcher-url",
-    "dispatcher",
     metavar="WHERE",
     help="The same as FILE; pbu://host:port/ref is one of this machine's.",
 )
