@@ -142,7 +142,7 @@ class PubSubTests(TalkCase):
 
     def test_bounds(self) -> None:
         """`sub` ends after so many events or so long: exit code 6 when fewer came in time; `pub --wait-for` waits so long."""
-        words = ["sub x --for 0.1", "sub x --for 0.1 --count 2", "pub nobody y --wait-for 1 --publish-timeout 0.1"]
+        words = ["sub x --for 0.1", "sub x --for 0.1 --count 2", "pub z y --wait-for 1 --publish-timeout 0.1"]
         quiet, few, nobody = self.runCases([{"words": [*each.split(), *PATIENTLY]} for each in words])
         self.assertEqual(quiet, (0, "", ""))
         self.assertEqual(few, (6, "", "nodeset sub: 0 of 2 events came in 0.1 s\n"))
@@ -170,7 +170,7 @@ class PubSubTests(TalkCase):
         """What `sub` has heard before Ctrl-C is written, however much it is, as long as it is read within two seconds."""
         child = self.spawn(*SUB, "x", "--raw")
         (self.home / "long").write_text(1000 * f"{'y' * 999}\n")
-        self.assertEqual(self.shell("nodeset pub x --wait-for 1 -q < long"), (0, "", ""))
+        self.assertEqual(self.shell("nodeset pub x --wait-for 1 -q --timeout 60 < long"), (0, "", ""))
         child.send_signal(signal.SIGINT)
         out, err = child.communicate(timeout=PATIENCE)
         self.assertEqual((child.returncode, len(out), err), (0, 1_000_000, ""))

@@ -118,7 +118,7 @@ class Sender:
 
     async def _runMany(self, node: Visitor, quiet: bool) -> int:
         pipe = Pipeline()
-        wrong: GaveUp | CancelledError | None = None
+        wrong: GaveUp | None = None
         make: Callable[[bytes], NodeMessage] = self._makePayload
         if self._has_lines:
             make = RawMessage if self.raw else _makeObject if self.as_json else _makeText
