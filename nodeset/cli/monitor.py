@@ -6,10 +6,11 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from nodeset.cli.identity import findIdentity
 from nodeset.cli.logs import isInFront, isLogChosen
 from nodeset.cli.options import CommonOptions, flagsOf, parametersOf, twistdOptions
 from nodeset.cli.roles import Present
-from nodeset.cli.service import Daemon, naming, prepare
+from nodeset.cli.service import Daemon, prepare
 from nodeset.core.link import Transport
 from nodeset.errors import BadSettings, NotThere, PortTaken
 from nodeset.settings import Settings
@@ -72,32 +73,22 @@ def makeService(options: Options) -> Daemon:
 
 
 def _build(found: Settings, twistd: Mapping[str, Any], reactor: Any, is_script: bool) -> Daemon:
-    from pathlib import Path
 
     from nodeset.cli.node import chooseEndpoints
     from nodeset.monitor.overview import Overview
     from nodeset.monitor.watch import Watch
-    from nodeset.transport.rendezvous import find, isFixed, lockIdentity, stateDirectory
+    from nodeset.transport.default import findSource
+    from nodeset.transport.rendezvous import isFixed
     from nodeset.transport.tub import TubTransport
 
     overview = Overview(found.max_labels)
     page = None if found.metrics is None else _makePage(found.metrics, overview, reactor)
-    source = find(
-        None,
-        found.dispatcher_url,
-        option_is_default=found.isDefault("dispatcher_url"),
-        option_origin=found.origins.get("dispatcher_url", ""),
-        environ=os.environ,
-        state_directory=stateDirectory(os.environ, found.state_dir),
-    )
+    source = findSource(found, os.environ)
     try:
         source.read()
     except NotThere:
         pass  # it may start later
-    identity = Path(found.identity).expanduser().absolute() if found.identity else None
-    if identity is not None:
-        with naming(found, "identity"):
-            lockIdentity(identity)[1]()
+    identity = findIdentity(found)
     endpoints = chooseEndpoints(reactor, found, DEFAULT_LISTEN)
     daemon = Daemon(_NAME, found, twistd, reactor, is_script, prints=True)
     if source.warning:

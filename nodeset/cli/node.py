@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import attrs
 from twisted.python.usage import UsageError
 
+from nodeset.cli.identity import findIdentity
 from nodeset.cli.logs import isInFront, isLogChosen
 from nodeset.cli.options import CommonOptions, flagsOf, parametersOf, twistdOptions
 from nodeset.cli.payload import makeMessage
@@ -91,27 +91,17 @@ def makeService(options: Options) -> Daemon:
 
 def _build(options: Options, found: Settings, twistd: Mapping[str, Any], reactor: Any, is_script: bool) -> Daemon:
     from nodeset.cli.roles import Present, Publisher, Subscriber
-    from nodeset.transport.rendezvous import find, isFixed, lockIdentity, stateDirectory
+    from nodeset.transport.default import findSource
+    from nodeset.transport.rendezvous import isFixed
     from nodeset.transport.tub import TubTransport
 
     event = _checkRole(options.role, found, twistd)
-    source = find(
-        None,
-        found.dispatcher_url,
-        option_is_default=found.isDefault("dispatcher_url"),
-        option_origin=found.origins.get("dispatcher_url", ""),
-        environ=os.environ,
-        state_directory=stateDirectory(os.environ, found.state_dir),
-    )
+    source = findSource(found, os.environ)
     try:
         source.read()
     except NotThere:
         pass  # it may start later
-    identity = Path(found.identity).expanduser().absolute() if found.identity else None
-    if identity is not None:
-        # A look only: the transport takes it for good, once we are the process that keeps it.
-        with naming(found, "identity"):
-            lockIdentity(identity)[1]()
+    identity = findIdentity(found)
     if options.role == "publisher" and found.once and found.isDefault("loglevel"):
         found = attrs.evolve(found, loglevel="crit")
     daemon = Daemon(_NAME, found, twistd, reactor, is_script, prints=bool(options.role))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import nodeset
+from nodeset.cli.identity import findIdentity
 from nodeset.cli.manhole import SSH_PORT, makeServer
 from nodeset.cli.options import CommonOptions, parametersOf, twistdOptions
-from nodeset.cli.service import Daemon, naming, prepare
+from nodeset.cli.service import Daemon, prepare
 from nodeset.settings import Settings
 from nodeset.settings.schema import SHELL
 
@@ -50,23 +50,13 @@ def makeService(options: Options) -> Daemon:
 
 def _build(found: Settings, twistd: Mapping[str, Any], reactor: Any, is_script: bool) -> Daemon:
     from nodeset.shell.node import ShellNode
-    from nodeset.transport.rendezvous import find, lockIdentity, stateDirectory
+    from nodeset.transport.default import findSource
+    from nodeset.transport.rendezvous import find, stateDirectory
     from nodeset.transport.tub import TubTransport
 
     directory = stateDirectory(os.environ, found.state_dir)
-    source = find(
-        None,
-        found.dispatcher_url,
-        option_is_default=found.isDefault("dispatcher_url"),
-        option_origin=found.origins.get("dispatcher_url", ""),
-        environ=os.environ,
-        state_directory=directory,
-    )
-    identity = Path(found.identity).expanduser().absolute() if found.identity else None
-    if identity is not None:
-        # A look only: the transport takes it for good, once we are the process that keeps it.
-        with naming(found, "identity"):
-            lockIdentity(identity)[1]()
+    source = findSource(found, os.environ)
+    identity = findIdentity(found)
 
     def transportTo(url: str) -> TubTransport:
         there = find(url, environ=os.environ, state_directory=directory)

@@ -170,21 +170,14 @@ class _Visit:
         prepare(self.node)
 
     def _makeNode(self) -> Visitor:
-        from nodeset.transport.rendezvous import find, stateDirectory
+        from nodeset.transport.default import findSource
         from nodeset.transport.tub import TubTransport
 
         where = self._where
         options = {"dispatcher_url": where.dispatcher, "name": where.name, "loglevel": "debug" if where.debug else None}
         try:
             found = settings.load(os.environ, {**options, "drain_timeout": _FAREWELL, **self._given}, settings.COMMAND)
-            source = find(
-                None,
-                found.dispatcher_url,
-                option_is_default=found.isDefault("dispatcher_url"),
-                option_origin=found.origins.get("dispatcher_url", ""),
-                environ=os.environ,
-                state_directory=stateDirectory(os.environ, found.state_dir),
-            )
+            source = findSource(found, os.environ)
         except (BadFurl, BadSettings) as error:
             raise type(error)(_asOurs(str(error))) from None
         settings.use(found)

@@ -9,19 +9,17 @@ from typing import Any
 from twisted.logger import Logger
 
 from nodeset.settings import Settings
-from nodeset.transport.rendezvous import find, stateDirectory
+from nodeset.transport.rendezvous import FurlSource, find, stateDirectory
 from nodeset.transport.tub import TubTransport
 
-__all__ = ["makeTransport"]
+__all__ = ["findSource", "makeTransport"]
 
 _log = Logger()
 
 
-def makeTransport(
-    settings: Settings, port: int | None, host: str, dispatcher_url: str | None, environ: Mapping[str, str], reactor: Any
-) -> TubTransport:
-    """A transport for these; raises `BadFurl` or `BadSettings`."""
-    source = find(
+def findSource(settings: Settings, environ: Mapping[str, str], dispatcher_url: str | None = None) -> FurlSource:
+    """Where these settings say that the dispatcher is, unless `dispatcher_url` does. Raises `BadFurl` or `BadSettings`."""
+    return find(
         dispatcher_url,
         settings.dispatcher_url,
         option_is_default=settings.isDefault("dispatcher_url"),
@@ -29,6 +27,13 @@ def makeTransport(
         environ=environ,
         state_directory=stateDirectory(environ, settings.state_dir),
     )
+
+
+def makeTransport(
+    settings: Settings, port: int | None, host: str, dispatcher_url: str | None, environ: Mapping[str, str], reactor: Any
+) -> TubTransport:
+    """A transport for these; raises `BadFurl` or `BadSettings`."""
+    source = findSource(settings, environ, dispatcher_url)
     for warning in (*settings.warnings, *([] if source.warning is None else [source.warning])):
         _log.warn("{warning}", warning=warning)
     endpoints = () if port is None else (f"tcp:{port}" + (":interface=127.0.0.1" if host == "localhost" else ""),)
