@@ -12,8 +12,9 @@ from typing import NoReturn
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from nodeset.cli import giving, group, taking, visit
+from nodeset.cli import group, visit
 from nodeset.cli.outcome import explain, judge
+from nodeset.cli.share import giving, taking
 
 __all__ = ["InsideCase"]
 

@@ -24,7 +24,7 @@ def warmUp() -> None:
 
     from nodeset.cli.group import COMMANDS
 
-    for name in ("OpenSSL.SSL", "rich.console", "nodeset.cli.visit", "nodeset.cli.sending", "nodeset.cli.listening"):
+    for name in ("OpenSSL.SSL", "rich.console", "nodeset.cli.visit", "nodeset.cli.talk.sending", "nodeset.cli.talk.listening"):
         import_module(name)
     for name in (name for names in COMMANDS.values() for name in names):
         import_module(f"nodeset.cli.people.{name}")

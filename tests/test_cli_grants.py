@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from nodeset.cli import taking
-from nodeset.cli.meaning import meaningOf
+from nodeset.cli.share import taking
+from nodeset.cli.share.meaning import meaningOf
 from nodeset.core.grants.chain import mint
 from nodeset.core.grants.rights import memberCaveat
 from tests.chains import KEY, caveat

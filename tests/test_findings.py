@@ -8,10 +8,10 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from nodeset.cli import findings
-from nodeset.cli.findings import Finding, Verdict
-from nodeset.cli.meaning import meaningOf
-from nodeset.cli.premises import readRequirements
+from nodeset.cli.doctor import findings
+from nodeset.cli.doctor.findings import Finding, Verdict
+from nodeset.cli.doctor.premises import readRequirements
+from nodeset.cli.share.meaning import meaningOf
 from nodeset.core.grants.chain import mint
 from nodeset.core.grants.rights import memberCaveat
 from nodeset.core.limits import VERSION

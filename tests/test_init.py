@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from nodeset.cli.project import filesOf, nameFor, nodeClass, write
+from nodeset.cli.begin.project import filesOf, nameFor, nodeClass, write
 from nodeset.errors import StateUnusable
 from tests.commands import NODESET, PATIENCE, ROOT, CommandCase
 from tests.inside import InsideCase

@@ -10,8 +10,8 @@ from importlib import import_module
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from nodeset.cli.expiry import readExpiry
-from nodeset.cli.meaning import inWords, meaningOf, plain, when
+from nodeset.cli.share.expiry import readExpiry
+from nodeset.cli.share.meaning import inWords, meaningOf, plain, when
 from nodeset.core.grants.chain import mint, narrow
 from nodeset.core.grants.rights import memberCaveat
 from nodeset.errors import BadGrant, GrantRefused

@@ -12,10 +12,10 @@ from twisted.internet.error import ConnectionRefusedError as Refusal
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from nodeset.cli.examination import codeOf
-from nodeset.cli.findings import Finding, Verdict
+from nodeset.cli.doctor.examination import codeOf
+from nodeset.cli.doctor.findings import Finding, Verdict
+from nodeset.cli.doctor.probing import Network, ask, linkOf, tryHint, tryHints
 from nodeset.cli.outcome import Exit
-from nodeset.cli.probing import Network, ask, linkOf, tryHint, tryHints
 from nodeset.errors import GrantRefused, LinkLost, NodeSetError, Refused, TimedOut, UnknownMethod, WrongIdentity
 
 

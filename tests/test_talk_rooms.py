@@ -12,14 +12,14 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from nodeset.cli.calling import readWords
 from nodeset.cli.group import didYouMean
-from nodeset.cli.input import Lines
 from nodeset.cli.outcome import Exit, GaveUp, explain, judge
-from nodeset.cli.output import Output
-from nodeset.cli.pipeline import Pipeline
 from nodeset.cli.shown import hasColours, printable, readable, readableJson
 from nodeset.cli.table import layOut
+from nodeset.cli.talk.calling import readWords
+from nodeset.cli.talk.input import Lines
+from nodeset.cli.talk.output import Output
+from nodeset.cli.talk.pipeline import Pipeline
 from nodeset.errors import (
     BadFurl,
     GrantRefused,

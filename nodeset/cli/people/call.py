@@ -40,7 +40,7 @@ def call(where: dict[str, Any], **about: Any) -> None:
       nodeset call kitchen cook pizza size=3 'with=["ham"]'
       nodeset call calc add -- -1 -2
     """
-    from nodeset.cli.calling import Caller
+    from nodeset.cli.talk.calling import Caller
     from nodeset.cli.visit import Where, visit
 
     caller = Caller(**about)

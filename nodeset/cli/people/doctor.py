@@ -10,7 +10,7 @@ import click
 from nodeset.cli.group import visiting
 
 if TYPE_CHECKING:
-    from nodeset.cli.findings import Finding
+    from nodeset.cli.doctor.findings import Finding
 
 __all__ = ["doctor"]
 
@@ -40,7 +40,7 @@ def doctor(as_json: bool, where: dict[str, Any]) -> None:
     """
     import sys
 
-    from nodeset.cli.examination import examine
+    from nodeset.cli.doctor.examination import examine
     from nodeset.cli.visit import Where, end
 
     tell = _tellJson if as_json else _makeTeller() if sys.stdout.isatty() else _tellLine

@@ -48,8 +48,8 @@ def furl(file: str, dispatcher: str | None, show: bool, as_json: bool) -> None:
 def _run(word: str, show: bool, as_json: bool) -> int:
     import os
 
+    from nodeset.cli.share.whence import furlFrom, trace
     from nodeset.cli.visit import complain
-    from nodeset.cli.whence import furlFrom, trace
 
     if word:
         found, path, warning = furlFrom(word, os.environ)
@@ -72,7 +72,7 @@ def _run(word: str, show: bool, as_json: bool) -> int:
 def _printJson(found: Furl, path: Path | None, origin: str) -> None:
     import msgspec
 
-    from nodeset.cli.meaning import meaningOf, plain
+    from nodeset.cli.share.meaning import meaningOf, plain
     from nodeset.cli.shown import printable
 
     told: dict[str, Any] = {
@@ -89,7 +89,7 @@ def _printJson(found: Furl, path: Path | None, origin: str) -> None:
 def _printLines(found: Furl, path: Path | None, origin: str) -> None:
     import time
 
-    from nodeset.cli.meaning import inWords, meaningOf
+    from nodeset.cli.share.meaning import inWords, meaningOf
     from nodeset.transport.files import showPath
 
     lines = []

@@ -47,7 +47,7 @@ def grant(
       nodeset grant --call kitchen/price --rate 10 | ssh shop 'umask 77; cat > kitchen.furl'
       nodeset grant -d @shop.furl --publish orders.created -o till.furl
     """
-    from nodeset.cli.giving import Wish, give
+    from nodeset.cli.share.giving import Wish, give
     from nodeset.cli.visit import Where
 
     verbs = {"publish": publish, "subscribe": subscribe, "call": call, "answer": answer}

@@ -28,8 +28,8 @@ def _run(directory: str) -> int:
     import shlex
     from pathlib import Path
 
+    from nodeset.cli.begin.project import filesOf, nameFor, write
     from nodeset.cli.outcome import Exit, GaveUp
-    from nodeset.cli.project import filesOf, nameFor, write
     from nodeset.cli.shown import printable
 
     if not directory or "\0" in directory:

@@ -53,7 +53,7 @@ def pub(where: dict[str, Any], quiet: bool, **about: Any) -> None:
       seq 1000 | nodeset pub numbers
       nodeset pub tick '{"n": {{n}}}' --count 10
     """
-    from nodeset.cli.sending import Sender
+    from nodeset.cli.talk.sending import Sender
     from nodeset.cli.visit import Where, visit
 
     sender = Sender(**about)

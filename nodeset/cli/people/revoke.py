@@ -27,7 +27,7 @@ def revoke(what: tuple[str, ...], where: dict[str, Any]) -> None:
       nodeset revoke 5d1c2a7790e4a1b2c3d4e5f6
       nodeset revoke -d @shop.furl till.furl
     """
-    from nodeset.cli.taking import take
+    from nodeset.cli.share.taking import take
     from nodeset.cli.visit import Where
 
     take(Where(**where), what)

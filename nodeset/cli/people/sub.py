@@ -53,7 +53,7 @@ def sub(where: dict[str, Any], **about: Any) -> None:
       nodeset sub 'orders.>' --json | jq .payload
       nodeset sub done --count 1 --for 60
     """
-    from nodeset.cli.listening import Listener
+    from nodeset.cli.talk.listening import Listener
     from nodeset.cli.visit import Where, complain, visit
 
     listener = Listener(complain=lambda reason: complain("sub", reason), **about)

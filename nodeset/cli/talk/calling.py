@@ -11,8 +11,8 @@ import simplejson
 
 from nodeset.cli.group import didYouMean
 from nodeset.cli.outcome import Exit, GaveUp, explain, judge
-from nodeset.cli.output import Output
 from nodeset.cli.shown import hasColours, printable, readableJson
+from nodeset.cli.talk.output import Output
 from nodeset.core.calls.items import Items
 from nodeset.errors import NodeSetError, RemoteError, UnknownMethod, UnknownNode
 

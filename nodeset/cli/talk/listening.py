@@ -13,8 +13,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from nodeset.cli.outcome import Exit, GaveUp
-from nodeset.cli.output import Output
 from nodeset.cli.shown import hasColours, paint, printable, readable, readableJson
+from nodeset.cli.talk.output import Output
 from nodeset.core.message import NodeMessage, RawMessage
 from nodeset.errors import NodeSetError, NotRunning
 

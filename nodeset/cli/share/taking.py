@@ -11,11 +11,11 @@ from typing import Final, NoReturn
 import attrs
 import click
 
-from nodeset.cli.giving import ownFurl, whereOwner
 from nodeset.cli.outcome import Exit, GaveUp, explain, judge
+from nodeset.cli.share.giving import ownFurl, whereOwner
+from nodeset.cli.share.whence import furlFrom, trace
 from nodeset.cli.shown import printable
 from nodeset.cli.visit import Visitor, Where, complain, end, visit
-from nodeset.cli.whence import furlFrom, trace
 from nodeset.core.grants.chain import idOf, isGrant
 from nodeset.errors import NodeSetError, NotThere
 

@@ -12,12 +12,12 @@ from typing import Any, NoReturn
 import attrs
 from twisted.python.failure import Failure
 
-from nodeset.cli.expiry import readExpiry
-from nodeset.cli.meaning import meaningOf, when
 from nodeset.cli.outcome import Exit, GaveUp
-from nodeset.cli.secretfile import SecretFile
+from nodeset.cli.share.expiry import readExpiry
+from nodeset.cli.share.meaning import meaningOf, when
+from nodeset.cli.share.secretfile import SecretFile
+from nodeset.cli.share.whence import Whence, trace, wordOf
 from nodeset.cli.visit import Visitor, Where, complain, end, visit
-from nodeset.cli.whence import Whence, trace, wordOf
 from nodeset.core.grants.granting import Granting
 from nodeset.transport.furl import Furl
 from nodeset.transport.rendezvous import fileOf

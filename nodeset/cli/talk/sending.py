@@ -13,11 +13,11 @@ import msgspec
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 
-from nodeset.cli.input import Lines, isPiped, sizeOf
 from nodeset.cli.outcome import Exit, GaveUp, explain, judge
 from nodeset.cli.payload import makeMessage, readPayload
-from nodeset.cli.pipeline import Pipeline
-from nodeset.cli.progress import Progress
+from nodeset.cli.talk.input import Lines, isPiped, sizeOf
+from nodeset.cli.talk.pipeline import Pipeline
+from nodeset.cli.talk.progress import Progress
 from nodeset.core.address import matches, parse
 from nodeset.core.arguments import checkDedup, publishable
 from nodeset.core.limits import MAX_EVENT

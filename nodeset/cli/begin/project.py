@@ -11,7 +11,7 @@ from pathlib import Path
 from string import Template
 from typing import Final
 
-from nodeset.cli.specimen import FILES
+from nodeset.cli.begin.specimen import FILES
 from nodeset.errors import StateUnusable
 from nodeset.transport.files import blaming, showPath
 from nodeset.version import __version__

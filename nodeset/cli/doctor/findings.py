@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import attrs
 
-from nodeset.cli.meaning import Meaning, when
+from nodeset.cli.share.meaning import Meaning, when
 from nodeset.cli.shown import printable
 from nodeset.core.limits import VERSION
 from nodeset.version import __version__

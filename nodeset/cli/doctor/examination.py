@@ -15,16 +15,16 @@ from twisted.logger import globalLogBeginner
 from twisted.python.failure import Failure
 
 from nodeset import settings
-from nodeset.cli import findings
-from nodeset.cli.findings import Finding, Verdict
+from nodeset.cli.doctor import findings
+from nodeset.cli.doctor.findings import Finding, Verdict
+from nodeset.cli.doctor.premises import addressOf, lookAround
+from nodeset.cli.doctor.probing import Answers, Network, ask, linkOf, networkOf, tryHints
 from nodeset.cli.logs import LineObserver, withLevel
 from nodeset.cli.outcome import Exit, explain, judge
-from nodeset.cli.premises import addressOf, lookAround
-from nodeset.cli.probing import Answers, Network, ask, linkOf, networkOf, tryHints
 from nodeset.cli.service import steady
+from nodeset.cli.share.whence import Whence, trace
 from nodeset.cli.shown import printable
 from nodeset.cli.visit import Visitor, Where, complain
-from nodeset.cli.whence import Whence, trace
 from nodeset.errors import LinkLost, NodeSetError, NotThere, Refused
 from nodeset.transport.furl import Furl
 from nodeset.transport.tub import TubTransport

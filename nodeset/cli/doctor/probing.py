@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.threads import deferToThread
 
-from nodeset.cli.findings import Finding, Verdict
+from nodeset.cli.doctor.findings import Finding, Verdict
 from nodeset.cli.options import oneLine
 from nodeset.cli.shown import printable
 from nodeset.errors import GrantRefused, NodeSetError, Refused, RemoteError, WrongIdentity

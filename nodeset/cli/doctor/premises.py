@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Final
 
 from nodeset import settings
-from nodeset.cli import findings
-from nodeset.cli.findings import Finding, Verdict
-from nodeset.cli.meaning import meaningOf
+from nodeset.cli.doctor import findings
+from nodeset.cli.doctor.findings import Finding, Verdict
+from nodeset.cli.share.meaning import meaningOf
+from nodeset.cli.share.whence import Whence, wordOf
 from nodeset.cli.shown import printable
-from nodeset.cli.whence import Whence, wordOf
 from nodeset.errors import GrantRefused
 from nodeset.transport.files import reasonOf, showPath
 from nodeset.transport.furl import Furl

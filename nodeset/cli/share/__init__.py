@@ -1,0 +1,1 @@
+"""What `grant`, `revoke` with `furl` are made of."""

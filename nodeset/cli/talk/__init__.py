@@ -1,0 +1,1 @@
+"""What `pub`, `sub` with `call` are made of."""
