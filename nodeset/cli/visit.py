@@ -112,11 +112,6 @@ class Visitor(Present):
         return self.heard(event, msg)
 
     @property
-    def is_linked(self) -> bool:
-        """Whether a link is open now."""
-        return self._peer is not None and self._peer.linked
-
-    @property
     def stream(self) -> str:
         """What names this node for ever; empty before it is started."""
         return self._peer.stream if self._peer is not None else ""

@@ -149,7 +149,7 @@ class Exchange:
             raise Refused("that stream is the dispatcher's own; start anew to get one of your own")
         if session is None:
             session = self._newSession(peer, hello, now)
-        session.census, session.methods = "presence" in hello.features, tuple(hello.methods)
+        session.introduce(hello)
         session.hold(rights)
         session.away_since, session.suspect, session.credit, session.highest = None, False, WINDOW, 0
         session.retiring = False

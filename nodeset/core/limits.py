@@ -23,6 +23,7 @@ __all__ = [
     "MAX_SEQUENCE",
     "MAX_SUBSCRIPTIONS",
     "NO_HEADERS",
+    "OBSERVER",
     "RESERVED_HEADERS",
     "TARGET",
     "VERSION",
@@ -39,6 +40,8 @@ __all__ = [
 VERSION: Final = 1
 #: Feature names are agreed on in `open`: what both sides know is used, the rest is ignored.
 FEATURES: Final = frozenset({"events", "beat", "bye", "held", "calls", "retained", "presence"})
+#: Said by a node that only looks on.
+OBSERVER: Final = "observer"
 
 #: One event, encoded, as well as all payloads of one run. NATS and most brokers draw the line at the same megabyte.
 MAX_EVENT: Final = 1024 * 1024

@@ -61,6 +61,8 @@ class Node(Publishing, Calling, Asking, Granting, Service):
 
     #: Whether the node subscribes to all that its `@catch` methods name, when it starts (D3).
     autosubscribe: ClassVar[bool] = True
+    #: Whether it only looks on: events of mode `one` go past it, to those who work.
+    observes: ClassVar[bool] = False
     #: Events of one publisher that may be with the handlers at a time; 1 keeps their order to the end.
     concurrency: ClassVar[int] = 1
 
@@ -153,8 +155,10 @@ class Node(Publishing, Calling, Asking, Granting, Service):
             handlers.deliverRun,
             self._opened,
             self._tell,
+            self.linkLost,
             concurrency=self.concurrency,
             phone=phone,
+            observes=self.observes,
         )
         self._peer = peer
         self.publishBy(peer.publisher, peer.keeping)
@@ -249,8 +253,25 @@ class Node(Publishing, Calling, Asking, Granting, Service):
             raise LocalError(f"the node {self.name} runs already: put it into a collection before it is started")
         self._transport, self._shared = transport, True
 
+    @property
+    def is_linked(self) -> bool:
+        """Whether a link to a dispatcher is open now."""
+        return self._peer is not None and self._peer.linked
+
+    @property
+    def trouble(self) -> str:
+        """Why no link is open, in one line, as far as that is known; empty while one is."""
+        return "" if self._peer is None else self._peer.complaint
+
+    def linkOpened(self) -> None:
+        """Called each time a link is open, before anybody who waits for it; for subclasses."""
+
+    def linkLost(self, reason: str) -> None:
+        """Called when an open link is lost, with the reason in one line; another one is dialled. For subclasses."""
+
     def _opened(self) -> None:
         self.log.debug("{node} is linked", node=self.name)
+        self.linkOpened()
         self._tell(self)
 
     def _notReady(self, failure: Failure) -> None:

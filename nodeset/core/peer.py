@@ -28,6 +28,7 @@ from nodeset.core.figures.weight import weigh
 from nodeset.core.heartbeat import INTERVAL, Heartbeat
 from nodeset.core.hello import Hello, fitted, streamOf, unpackOpened
 from nodeset.core.inbox import Inbox
+from nodeset.core.limits import OBSERVER
 from nodeset.core.link import Link, Transport
 from nodeset.core.outbox import Outbox
 from nodeset.core.publisher import Publisher
@@ -53,8 +54,10 @@ class Peer:
     :param deliver: called with the events that are received; see `DeliverRun`.
     :param opened: called each time a link is open.
     :param failed: called with the error when an attempt to link fails for a reason that waiting does not mend.
+    :param lost: called with the reason, in one line, when a link is lost that was open.
     :param concurrency: events of one publisher that may be with the handlers at a time.
     :param phone: makes and answers calls; without one, none is answered.
+    :param observes: whether mode-`one` events are to go past it.
     """
 
     log = Logger()
@@ -68,20 +71,22 @@ class Peer:
         deliver: DeliverRun,
         opened: Callable[[], None] = lambda: None,
         failed: Callable[[NodeSetError], None] = lambda error: None,
+        lost: Callable[[str], None] = lambda reason: None,
         *,
         concurrency: int = 1,
         phone: Phone | None = None,
+        observes: bool = False,
         outbox: Outbox | None = None,
         inbox: Inbox | None = None,
         draw: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        self.name, self.host = name, host
+        self.name, self.host, self.observes = name, host, observes
         self._proof = secrets.token_urlsafe(16)
         self.stream = streamOf(self._proof)
         self.phone = Phone(self, {}, clock) if phone is None else phone
         self.counters: Counter[str] = self.phone.counters
         self._transport, self._clock = transport, clock
-        self._opened, self._failed = opened, failed
+        self._opened, self._failed, self._lost = opened, failed, lost
         self._writer = BatchWriter(clock, self._nextBatch, self._nextCalls)
         self.phone.sendBy(self._writer)
         self.publisher = Publisher(Outbox() if outbox is None else outbox, clock, self._poke, self.counters)
@@ -113,6 +118,11 @@ class Peer:
     def linked(self) -> bool:
         """Whether a link is open now."""
         return self._link is not None
+
+    @property
+    def complaint(self) -> str:
+        """Why no link is open, as far as that is known; empty while one is."""
+        return self._complaint
 
     @property
     def met(self) -> bool:
@@ -231,7 +241,7 @@ class Peer:
             stream=self.stream,
             name=self.name,
             host=self.host,
-            features=sorted(wire.FEATURES),
+            features=sorted([*wire.FEATURES, OBSERVER] if self.observes else wire.FEATURES),
             subscriptions=self._told,
             holds=self._inbox.holds(),
             retained=self.keeping.told(),
@@ -288,9 +298,11 @@ class Peer:
         if self._link is None:
             return
         self.log.info("{name} lost its link, dials again: {reason}", name=self.name, reason=str(reason))
+        self._complaint = str(reason)
         self._forgetLink()
         if self._running:
             self._reconnector.lost()
+            self._lost(self._complaint)
 
     def _forgetLink(self) -> None:
         self._link = None

@@ -116,13 +116,17 @@ class Router:
         """Who may take a mode-`one` event: the living with room, else the living, else whoever is away or suspect."""
         living = []
         room = []
+        takers = []
         for entry in matches:
             session, quota = self._receiver(entry)
+            if session.observes:
+                continue
+            takers.append(entry)
             if not session.away and not session.suspect and not quota.stalled:
                 living.append(entry)
                 if not quota.full:
                     room.append(entry)
-        return set(room or living or matches)
+        return set(room or living or takers)
 
     def _give(self, receivers: list[_Receiver], run: Events, now: float) -> None:
         self._answers.counters["published"] += len(run.lengths)

@@ -11,6 +11,8 @@ import attrs
 
 from nodeset.core.batch import MAX_EVENT, MAX_QUEUED, MAX_QUEUED_BYTES, WINDOW, Events, Policy
 from nodeset.core.grants.rights import MEMBER, Rights
+from nodeset.core.hello import Hello
+from nodeset.core.limits import OBSERVER
 from nodeset.core.routing import RouteEntry
 
 __all__ = ["INNER", "STALL", "Quota", "Session", "Slow", "Watch"]
@@ -111,8 +113,8 @@ class Session:
     `arrived` holds the batches that it published and that were not routed, the first one from `position` on; `blocker` is the
     quota that must have room before it is worth while to try again. `told` counts the ranges that it said to hold,
     `branches` the parts of its patterns.
-    `state` is what was last said of its presence, at `since`; `census` whether it takes snapshots of that; `latency` is its
-    round trip in seconds; `drops` counts by reason what it did not get.
+    `state` is what was last said of its presence, at `since`; `census` whether it takes snapshots of that; `observes` whether
+    events of mode `one` go past it; `latency` is its round trip in seconds; `drops` counts by reason what it did not get.
     `rights` is what its grant allows, `by` what its events and calls are stamped with; `answers` whether it gets what is
     addressed to its label. `max_event` is the size in bytes of the largest event that it was told it may send.
     """
@@ -137,6 +139,7 @@ class Session:
     state: str = ""
     since: float = 0.0
     census: bool = False
+    observes: bool = False
     software: str = ""
     methods: Collection[str] = ()
     latency: float | None = None
@@ -154,6 +157,11 @@ class Session:
     _by_quota: dict[int, deque[_Queued]] = attrs.field(factory=dict)
     _holes: int = 0
     _sent: dict[str, list[tuple[Events, Quota]]] = attrs.field(factory=dict)
+
+    def introduce(self, hello: Hello) -> None:
+        """It opened a link, and says what it is."""
+        self.census, self.observes = "presence" in hello.features, OBSERVER in hello.features
+        self.methods = tuple(hello.methods)
 
     def hold(self, rights: Rights) -> None:
         """Its link was opened with a grant that allows this."""
