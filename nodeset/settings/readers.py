@@ -34,6 +34,9 @@ __all__ = [
     "readPayload",
     "readPidFile",
     "readPlaces",
+    "readPort",
+    "readRate",
+    "readRoom",
     "readSeconds",
     "readText",
     "readUrl",
@@ -50,6 +53,7 @@ _QUOTES: Final = "'\""
 _OFTENEST: Final = 0.5
 #: Each label has twenty metrics.
 _MOST_LABELS: Final = 1000
+_FASTEST: Final = 1_000_000.0
 #: A day; a longer wait for one event is a slip of the pen.
 _LONGEST = 86400.0
 
@@ -190,6 +194,27 @@ def readPlaces(value: object) -> str | None:
 def readBytes(value: object) -> int:
     """The size of an event."""
     return readCount(value, MAX_EVENT)
+
+
+def readRoom(value: object) -> int:
+    """How many bytes something may take, from a kilobyte to 64 MiB."""
+    return readCount(value, 64 * 1024 * 1024, 1024)
+
+
+def readPort(value: object) -> int:
+    """A TCP port, 0 for any."""
+    return readCount(value, 65535, 0)
+
+
+def readRate(value: object) -> float:
+    """So many a second, up to a million."""
+    try:
+        rate = float(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else math.nan
+    except (ValueError, OverflowError):
+        rate = math.nan
+    if 0 < rate <= _FASTEST:
+        return rate
+    raise BadSettings(f"{show(value)} is no rate: give how many a second, more than 0, at most {_FASTEST:.0f}")
 
 
 def readNodes(value: object) -> int:

@@ -7,15 +7,30 @@ change, the table of docs/configuration.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
 import attrs
 
 from nodeset.core.address import LOCALHOST
 from nodeset.core.batch import MAX_EVENT
 from nodeset.settings import readers as read
+from nodeset.settings.about import (
+    COMMAND,
+    DAEMONS,
+    DISPATCHER,
+    LASTING,
+    MONITOR,
+    NODE,
+    NODES,
+    SERVICES,
+    SHELL,
+    WEB,
+    About,
+    about,
+)
 from nodeset.settings.readers import LOG_LEVELS
+from nodeset.settings.web import WebPart
 
 __all__ = [
     "COMMAND",
@@ -31,6 +46,7 @@ __all__ = [
     "NODES",
     "SERVICES",
     "SHELL",
+    "WEB",
     "About",
     "Settings",
     "about",
@@ -45,15 +61,6 @@ DEFAULT_URL: Final = "pbu://localhost:5333/dispatcher"
 #: Where `nodeset-node` listens unless it is told.
 DEFAULT_LISTEN: Final = "localhost:5444"
 
-#: Who reads settings, by the name of its table in a file; `nodeset` is the command of that name.
-DISPATCHER, NODE, MONITOR, SHELL, COMMAND = "dispatcher", "node", "monitor", "shell", "nodeset"
-SERVICES: Final = (DISPATCHER, NODE, MONITOR, SHELL, COMMAND)
-DAEMONS: Final = (DISPATCHER, NODE, MONITOR, SHELL)
-#: Those that link to a dispatcher.
-NODES: Final = (NODE, MONITOR, SHELL, COMMAND)
-#: Those of them that run on.
-LASTING: Final = (NODE, MONITOR, SHELL)
-
 #: The variables that the design names; any other is NODESET_ with the setting's name.
 _VARIABLES: Final = {"dispatcher_url": "NODESET_DISPATCHER", "state_dir": "NODESET_HOME"}
 
@@ -62,42 +69,7 @@ _LABEL: Final = "The label in addresses that means this node"
 
 
 @attrs.frozen
-class About:
-    """What there is to know of a setting.
-
-    :ivar help: what it does, a sentence without its default.
-    :ivar services: whose setting it is.
-    :ivar default: what stands for it while nobody says, in words; empty is the field's own default.
-    :ivar reloads: whether SIGHUP changes it in a service that runs.
-    :ivar twistd: whether it is an option of twistd's, which runs the services.
-    :ivar filed: whether a file may have it.
-    :ivar but: another `help`, another `default` for one service.
-    """
-
-    help: str
-    services: tuple[str, ...]
-    default: str = ""
-    reloads: bool = False
-    twistd: bool = False
-    filed: bool = True
-    but: Mapping[str, tuple[str, str]] = attrs.field(factory=dict)
-
-    def helpOf(self, service: str) -> str:
-        """What it does in this service."""
-        return self.but[service][0] if service in self.but else self.help
-
-    def defaultOf(self, service: str) -> str:
-        """What stands for it in this service while nobody says, in words; empty is the field's own default."""
-        return self.but[service][1] if service in self.but else self.default
-
-
-def about(help: str, services: Iterable[str], default: str = "", **more: Any) -> dict[str, About]:
-    """The metadata of a field; see `About`."""
-    return {"about": About(help, tuple(services), default, **more)}
-
-
-@attrs.frozen
-class Settings:
+class Settings(WebPart):
     """Everything that can be set, checked; times are in seconds, sizes in bytes. BadSettings for what cannot be.
 
     docs/configuration.md has the table of them all.
@@ -122,7 +94,7 @@ class Settings:
         converter=read.readText,
         metadata=about(
             "Where to listen for direct peers",
-            DAEMONS,
+            (DISPATCHER, NODE, MONITOR, SHELL),
             "localhost:5444, or any free port",
             but={
                 MONITOR: ("Where to listen for direct peers", "localhost:55430, or any free port"),
@@ -169,6 +141,7 @@ class Settings:
             but={
                 MONITOR: (_LABEL, "nodeset-monitor"),
                 SHELL: (_LABEL, "shell"),
+                WEB: (_LABEL, "nodeset-web"),
                 COMMAND: (_LABEL, "nodeset- with the sub-command"),
             },
         ),
@@ -296,7 +269,7 @@ class Settings:
         metadata=about(
             "A Python shell inside this process over SSH, on PORT of 127.0.0.1 or ADDRESS:PORT, or at a socket here: "
             "unix[:PATH]; several with commas; needs the extra 'shell'",
-            (DISPATCHER, NODE, MONITOR),
+            (DISPATCHER, NODE, MONITOR, WEB),
             "none",
         ),
     )

@@ -1,0 +1,49 @@
+"""What all parts of a bridge share."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from twisted.application.service import MultiService
+from twisted.internet.interfaces import IReactorTime
+
+from nodeset.core.grants.rights import MEMBER, Rights
+from nodeset.web.agent import Agent
+from nodeset.web.anyone import Access, Anyone
+from nodeset.web.bridge_node import BridgeNode
+from nodeset.web.limits import Limits
+
+__all__ = ["Bridge"]
+
+
+class Bridge(MultiService):
+    """A bridge from one dispatcher to HTTP.
+
+    :param node: the bridge's own; it starts and stops with the bridge.
+    :param rights: what that one's grant allows, for quick refusals.
+    :param wall: the time of day in seconds since 1970.
+    :ivar own: who acts by the bridge's own grant.
+    :ivar access: who is let in.
+    :ivar counters: what happened how often.
+    :ivar draining: whether the bridge is about to stop.
+    """
+
+    def __init__(
+        self,
+        node: BridgeNode,
+        clock: IReactorTime,
+        limits: Limits,
+        *,
+        rights: Rights = MEMBER,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        MultiService.__init__(self)
+        self.setName("nodeset-web-bridge")
+        self.node, self.clock, self.limits, self.wall = node, clock, limits, wall
+        self.own = Agent("anonymous", node, rights, is_anonymous=True)
+        self.access: Access = Anyone(self.own)
+        self.counters: Counter[str] = Counter()
+        self.draining = False
+        node.setServiceParent(self)

@@ -1,0 +1,197 @@
+"""One HTTP connection, which gets so much time, so many bytes, then hears what it did wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel, datetimeToString
+
+from nodeset.web.problem import PROBLEM_TYPE, Problem
+
+if TYPE_CHECKING:
+    from nodeset.web.site import BridgeRequest, BridgeSite
+
+__all__ = ["Channel"]
+
+#: Headers of a request at most.
+_LINES: Final = 100
+#: Bytes, seconds for which we go on reading from who was told to stop: closed at once, the answer to it would be lost.
+_LINGER, _FAREWELL = 64 * 1024, 2.0
+#: What a connection does: waits for a request, is served one, has an open-ended answer, is told to go.
+_IDLE, _ASKING, _STREAMING, _ENDING = range(4)
+
+
+class Channel(HTTPChannel):
+    """twisted.web's channel, within the limits of its site."""
+
+    site: BridgeSite
+    maxHeaders = _LINES
+    _state = _IDLE
+    _since = 0.0
+    _left = _LINGER
+    _taken = 0
+    _upgraded: Any = None
+
+    def connectionMade(self) -> None:
+        """Let it in if there is room."""
+        site = self.site
+        limits = site.limits
+        self.totalHeadersSize = limits.max_header
+        self.MAX_LENGTH = limits.max_header
+        self._since = site.clock.seconds()
+        site.channels.add(self)
+        site.counters["connections"] += 1
+        HTTPChannel.connectionMade(self)
+        if len(site.channels) > limits.max_connections:
+            self.refuse(Problem(503, f"{limits.max_connections} connections are open: come back", retry_after=1), "full")
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """It is over."""
+        self.site.channels.discard(self)
+        self._state = _ENDING
+        HTTPChannel.connectionLost(self, reason)
+        upgraded, self._upgraded = self._upgraded, None
+        if upgraded is not None:
+            upgraded.connectionLost(reason)
+
+    # -- what comes
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes came."""
+        if self._upgraded is not None:
+            self._upgraded.dataReceived(data)
+        elif self._state == _ENDING:
+            self._left -= len(data)
+            if self._left < 0:
+                self.abort()
+        else:
+            if self._state == _IDLE:
+                self._state, self._since = _ASKING, self.site.clock.seconds()
+            HTTPChannel.dataReceived(self, data)
+
+    def allHeadersReceived(self) -> None:
+        """The head is there: a body that is too large is not waited for."""
+        most = self.site.limits.max_body
+        if self.length is not None and self.length > most:
+            self.refuse(Problem(413, f"the body has {self.length} bytes, more than {most}: send less"), "body")
+            self.length = None  # so that no request begins
+            return
+        self._taken = 0
+        HTTPChannel.allHeadersReceived(self)
+
+    def rawDataReceived(self, data: bytes) -> None:
+        """A part of a body, or of what comes after a request that is being answered."""
+        if self._state == _ENDING:
+            return
+        if self._transferDecoder is not None:
+            self._taken += len(data)
+            most = self.site.limits.max_body
+            # Chunks have sizes beside what they carry; one in tiny chunks is none that anybody needs.
+            if self.length is None and self._taken > most + _LINGER:
+                self.refuse(Problem(413, f"the body has more than {most} bytes: send less"), "body")
+                return
+        HTTPChannel.rawDataReceived(self, data)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """A line of the head that does not end."""
+        self._tooLong()
+
+    def _tooLong(self) -> None:
+        most = self.site.limits.max_header
+        self.refuse(Problem(431, f"the head of the request has more than {most} bytes, or {_LINES} lines: send less"), "header")
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        # twisted.web's own answer has no body, and tells nobody why.
+        if self._receivedHeaderSize > self.totalHeadersSize or self._receivedHeaderCount > self.maxHeaders:
+            self._tooLong()
+        else:
+            self.refuse(Problem(400, "this is no HTTP request: see RFC 9112"), "garbage")
+
+    # -- what it is told
+
+    def refuse(self, problem: Problem, why: str) -> None:
+        """Say what is wrong, then hang up; `why` is what it is counted as."""
+        if self._state == _ENDING:
+            return
+        self.site.counters[f"refused:{why}"] += 1
+        body = problem.body()
+        head = [
+            b"HTTP/1.1 %d %s" % (problem.status, problem.fields()["title"].encode()),
+            b"Date: " + datetimeToString(),
+            b"Content-Type: " + PROBLEM_TYPE,
+            b"Content-Length: %d" % len(body),
+            b"Connection: close",
+            *(b"%s: %s" % header for header in problem.headers),
+        ]
+        transport: Any = self.transport
+        transport.write(b"\r\n".join(head) + b"\r\n\r\n" + body)
+        self._end()
+
+    def _end(self) -> None:
+        """Hang up once all is said; what still comes is thrown away, for a while."""
+        self._state, self._since, self._left = _ENDING, self.site.clock.seconds(), _LINGER
+        self.persistent = 0
+        transport: Any = self.transport
+        lose = getattr(transport, "loseWriteConnection", None)
+        if lose is None:  # TLS has no half of a close
+            transport.loseConnection()
+        else:
+            transport.resumeProducing()
+            lose()
+
+    def loseConnection(self) -> None:
+        """Hang up, once all is said."""
+        if self._state != _ENDING:
+            self._state, self._since = _ENDING, self.site.clock.seconds()
+        HTTPChannel.loseConnection(self)
+
+    def abort(self) -> None:
+        """Cut it."""
+        self._state = _ENDING
+        transport: Any = self.transport
+        if transport is not None:
+            transport.abortConnection()
+
+    # -- time
+
+    def stream(self) -> None:
+        """What is answered now ends when it likes."""
+        if self._state == _ASKING:
+            self._state = _STREAMING
+
+    def requestDone(self, request: Any) -> None:
+        """One request is answered; the next one begins with its first byte."""
+        if self._state != _ENDING:
+            self._state, self._since = _IDLE, self.site.clock.seconds()
+            # What came meanwhile is the next request already.
+            if any(self._dataBuffer):
+                self._state = _ASKING
+        HTTPChannel.requestDone(self, request)
+
+    def check(self, now: float) -> None:
+        """Cut what took too long."""
+        limits = self.site.limits
+        spent = now - self._since
+        if self._state == _ENDING:
+            if spent > _FAREWELL:
+                self.abort()
+        elif self._state == _IDLE:
+            if spent > limits.idle_timeout:
+                self._end()
+        elif self._state == _ASKING and spent > limits.request_timeout:
+            # Once, whatever comes of it.
+            self._since = now
+            if self._handlingRequest and self.requests:
+                request: BridgeRequest = self.requests[0]
+                self.site.entrance.expire(request)
+            else:
+                self.refuse(Problem(408, f"the request did not come whole in {limits.request_timeout:g} s"), "slow")
+
+    def _protocolUpgradeForWebsockets(self, protocol: Any) -> None:
+        # twisted.web's own puts the protocol in our place, so that nobody would know when the connection is over.
+        self._state, self._upgraded = _STREAMING, protocol
+        transport: Any = self.transport
+        transport.unregisterProducer()
+        protocol.makeConnection(transport)

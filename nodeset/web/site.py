@@ -1,0 +1,120 @@
+"""The HTTP server of the bridge: twisted.web's, within limits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.web.resource import Resource
+from twisted.web.server import Request, Site
+
+from nodeset.web.channel import Channel
+from nodeset.web.limits import Limits
+
+__all__ = ["BridgeRequest", "BridgeSite", "Entrance"]
+
+#: Seconds between two looks for who takes too long.
+_LOOK: Final = 0.5
+
+
+class Entrance(Protocol):
+    """Where requests go."""
+
+    def enter(self, request: BridgeRequest) -> None:
+        """Answer it, now or later."""
+
+    def expire(self, request: BridgeRequest) -> None:
+        """It took too long: answer it now, if it is not answered."""
+
+
+class BridgeRequest(Request):
+    """One request, whose body stays in memory.
+
+    :ivar under_way: what answers it, while that takes its time.
+    """
+
+    channel: Channel
+    under_way: Deferred[Any] | None = None
+
+    def gotLength(self, length: int | None) -> None:
+        """A body comes. Not to the disk, as twisted.web has it: the channel keeps it small."""
+        self.content = BytesIO()
+
+    def process(self) -> None:
+        """It came whole."""
+        self.channel.site.entrance.enter(self)
+
+    def openEnded(self) -> None:
+        """It will be answered for as long as the client likes: no deadline holds."""
+        self.channel.stream()
+
+    @property
+    def address(self) -> str:
+        """The IP address that it came from, empty for a connection without one."""
+        return str(getattr(self.client, "host", ""))
+
+
+class BridgeSite(Site):
+    """Connections that cannot cost more than `limits` allow.
+
+    :param entrance: where requests go.
+    :param limits: asked each time anew, so that they may change.
+    :ivar counters: by name: connections, what was refused.
+    """
+
+    displayTracebacks = False
+    noisy = False
+
+    def __init__(
+        self, entrance: Entrance, limits: Callable[[], Limits], clock: IReactorTime, counters: Counter[str] | None = None
+    ) -> None:
+        base: Any = Site
+        base.__init__(self, Resource(), requestFactory=BridgeRequest, timeout=None, reactor=clock)
+        self.entrance, self._limits, self.clock = entrance, limits, clock
+        self.counters: Counter[str] = Counter() if counters is None else counters
+        #: Connections that are open.
+        self.channels: set[Channel] = set()
+        self._looking = LoopingCall(self._look)
+        self._looking.clock = clock
+
+    @property
+    def limits(self) -> Limits:
+        """Those that hold now."""
+        return self._limits()
+
+    def startFactory(self) -> None:
+        """Begin to look at the clock."""
+        self._looking.start(_LOOK, now=False)
+
+    def stopFactory(self) -> None:
+        """Nobody listens any more; connections go on until `cut`."""
+        if self._looking.running and not self.channels:
+            self._looking.stop()
+
+    def cut(self) -> None:
+        """End all connections at once."""
+        for channel in list(self.channels):
+            channel.abort()
+        if self._looking.running:
+            self._looking.stop()
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """A channel of our kind, without HTTP/2."""
+        channel: Any = Channel()
+        channel.site = channel.factory = self
+        channel.requestFactory = self.requestFactory
+        channel.timeOut, channel.callLater = None, self.clock.callLater
+        return channel
+
+    def log(self, request: Any) -> None:
+        """No line for each request: /metrics has the figures."""
+
+    def _look(self) -> None:
+        now = self.clock.seconds()
+        for channel in list(self.channels):
+            channel.check(now)
