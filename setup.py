@@ -89,6 +89,7 @@ setup(
             "nodeset-dispatcher = nodeset.cli.dispatch:main",
             "nodeset-node = nodeset.cli.node:main",
             "nodeset-monitor = nodeset.cli.monitor:main",
+            "nodeset-web = nodeset.cli.web:main",
             "nodeset-shell = nodeset.cli.shell:main",
         ],
         "pytest11": ["nodeset = nodeset.pytest_plugin"],

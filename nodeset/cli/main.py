@@ -13,13 +13,18 @@ __all__ = ["main"]
 #: What is set while a shell asks what to complete a line with.
 _COMPLETING = "_NODESET_COMPLETE"
 #: Sub-commands that are services, with their rooms.
-_SERVICES = {"dispatcher": "nodeset.cli.dispatch", "node": "nodeset.cli.node", "monitor": "nodeset.cli.monitor"}
+_SERVICES = {
+    "dispatcher": "nodeset.cli.dispatch",
+    "node": "nodeset.cli.node",
+    "monitor": "nodeset.cli.monitor",
+    "web": "nodeset.cli.web",
+}
 
 
 def main() -> NoReturn:
     """Run the sub-command that sys.argv names; ends the process.
 
-    `dispatcher`, `node`, `monitor` go without the extra: their options are Twisted's.
+    `dispatcher`, `node`, `monitor`, `web` go without the extra: their options are Twisted's.
     """
     _occupy()
     # Until somebody knows better: an import that is broken off would show where.

@@ -197,8 +197,8 @@ def readBytes(value: object) -> int:
 
 
 def readRoom(value: object) -> int:
-    """How many bytes something may take, from a kilobyte to 64 MiB."""
-    return readCount(value, 64 * 1024 * 1024, 1024)
+    """How many bytes something may take, up to 64 MiB."""
+    return readCount(value, 64 * 1024 * 1024)
 
 
 def readPort(value: object) -> int:

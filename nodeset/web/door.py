@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.web.http import datetimeToString
 
 from nodeset.errors import NodeSetError
 from nodeset.web.inquiry import Inquiry, Reply
@@ -124,7 +125,7 @@ class Door:
             observer(route, reply.status, seconds)
 
     def _headers(self, request: BridgeRequest, reply: Reply) -> list[tuple[bytes, bytes]]:
-        ours = [(b"Content-Length", b"%d" % len(reply.body))]
+        ours = [(b"Date", datetimeToString()), (b"Content-Length", b"%d" % len(reply.body))]
         if reply.body or reply.status != 204:
             ours.append((b"Content-Type", reply.content_type))
         given = {name.lower() for name, _value in reply.headers}
