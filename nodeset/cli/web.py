@@ -22,8 +22,8 @@ class Options(CommonOptions):
 
     synopsis = "Usage: nodeset-web [web] [options]"
     longdesc = (
-        "Bridges a dispatcher to HTTP: publish, subscribe, call by HTTP, server-sent events, WebSocket; a live dashboard is at /"
-        ". Logs to stderr."
+        "Bridges a dispatcher to HTTP: publish, subscribe, call by HTTP, server-sent events, WebSocket; a live dashboard is at "
+        "its root. Logs to stderr."
     )
     daemon = "Without -n it becomes a daemon."
     example = (
