@@ -98,6 +98,7 @@ PURE = {
     "nodeset.core.streams.chunks",
     "nodeset.core.streams.formatter",
     "nodeset.core.streams.matchmaker",
+    "nodeset.core.syntax",
     "nodeset.core.takers",
     "nodeset.core.traceparent",
     "nodeset.core.values",

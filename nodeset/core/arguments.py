@@ -20,6 +20,7 @@ __all__ = [
     "checkClass",
     "checkDedup",
     "checkLevel",
+    "checkMode",
     "checkRetain",
     "checkTimeout",
     "checkTtl",
@@ -69,6 +70,13 @@ def checkLevel(level: str) -> Level:
     if not isinstance(level, str) or level not in LEVELS:
         raise LocalError(f"level must be one of {', '.join(LEVELS)}, not {level!r}")
     return LEVELS[level]
+
+
+def checkMode(mode: str) -> str:
+    """The mode itself. Raises `LocalError`."""
+    if not isinstance(mode, str) or mode not in MODES:
+        raise LocalError(f"mode must be one of {', '.join(MODES)}, not {mode!r:.60}")
+    return mode
 
 
 def checkTimeout(timeout: float | EllipsisType | None, usual: float) -> float | None:

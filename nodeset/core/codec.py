@@ -18,10 +18,22 @@ from msgspec.structs import asdict
 from nodeset.core import message
 from nodeset.core.likeness import bare
 from nodeset.core.message import MODES, Attribute, NodeMessage, RawMessage, _Message, makeBlank, setFields
+from nodeset.core.syntax import explainSyntax
 from nodeset.core.values import INT_LIMIT, MAX_DEPTH, TOO_DEEP, compare, place, search, write
 from nodeset.errors import BadMessage, MessageTooLarge
 
-__all__ = ["MAX_DEPTH", "MAX_EVENT", "decode", "decodeMany", "deliveryMode", "encode", "encodeFields", "express", "write"]
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_EVENT",
+    "checkPayload",
+    "decode",
+    "decodeMany",
+    "deliveryMode",
+    "encode",
+    "encodeFields",
+    "express",
+    "write",
+]
 
 MAX_EVENT: Final = 1 << 20
 """Bytes of one encoded event. A batch is at most 2 MiB, so that one event never fills it alone; NATS stops at 1 MiB too."""
@@ -153,6 +165,26 @@ def decodeMany(payloads: list[bytes], msg_class: type[NodeMessage]) -> list[Node
     messages = list(map(makeBlank, repeat(msg_class, len(payloads))))
     deque(map(setFields, messages, fields), 0)
     return messages
+
+
+def checkPayload(payload: bytes) -> None:
+    """Raise BadMessage or MessageTooLarge for what is no JSON of a message of any fields, as `encodeFields` would make it.
+
+    A mode among the fields is refused: it stands nowhere in a payload.
+    """
+    _checkSize(payload)
+    try:
+        fields = _readObject(payload)
+        if payload.count(b"[") + payload.count(b"{") > MAX_DEPTH:
+            _checkNesting(payload)
+    except RecursionError:
+        raise BadMessage(f"a payload of {len(payload)} bytes is {TOO_DEEP}") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BadMessage(f"this is no JSON object: {explainSyntax(error, payload)}") from None
+    if _isDoubtful(payload) or payload.find(b"\\u005") >= 0:
+        _checkValues(fields)
+    if "_delivery_mode" in fields:
+        raise BadMessage("_delivery_mode is no field of a payload: say it beside the message")
 
 
 def _decodeFlat(payload: bytes, cls: type[NodeMessage], read: Callable[[bytes], msgspec.Struct]) -> NodeMessage | None:

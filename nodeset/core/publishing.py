@@ -17,6 +17,7 @@ from nodeset.core.arguments import (
     checkClass,
     checkDedup,
     checkLevel,
+    checkMode,
     checkRetain,
     checkTimeout,
     checkTtl,
@@ -188,6 +189,34 @@ class Publishing:
         terms = findTerms(uri, mode, level, timeout, self._usual_timeout, isinstance(msg, RawMessage), ttl)
         if checkRetain(retain, mode) or dedup is not None:
             return self._publishMarked(terms, payload, wait, retain, checkDedup(dedup))
+        return self._publishEncoded(terms, payload, wait)
+
+    def publishPayload(
+        self,
+        event_uri: str,
+        payload: bytes,
+        *,
+        mode: str = "all",
+        level: str = "delivered",
+        timeout: float | EllipsisType | None = ...,
+        wait: bool = True,
+        retain: bool = False,
+        ttl: float | None = None,
+        dedup: str | None = None,
+    ) -> Deferred[Receipt]:
+        """Publish a message that somebody else has written as a JSON object in UTF-8; it goes its way byte for byte.
+
+        :param mode: `all` or `one`, which nothing in the payload says.
+
+        Raises `BadMessage` for what is no such object, with the place, or holds what cannot be sent. Else like `publish`.
+        """
+        uri = publishable(event_uri)
+        codec.checkPayload(payload)
+        terms = findTerms(uri, checkMode(mode), level, timeout, self._usual_timeout, ttl=ttl)
+        if checkRetain(retain, mode) or dedup is not None:
+            return self._publishMarked(terms, payload, wait, retain, checkDedup(dedup))
+        if not self._traces and tracing.isUsed():
+            self.traceFromNowOn()
         return self._publishEncoded(terms, payload, wait)
 
     def _publishMarked(
