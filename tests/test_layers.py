@@ -105,6 +105,9 @@ PURE = {
     "nodeset.monitor.reading",
     "nodeset.monitor.totals",
     "nodeset.shell.plain",
+    "nodeset.web.api.batch",
+    "nodeset.web.api.memory",
+    "nodeset.web.api.wishes",
 }
 OUTSIDE = ("foolscap", "time", "os", "socket", "select", "selectors", "subprocess", "threading")
 #: D4: the stack of messages under construction is one per thread.

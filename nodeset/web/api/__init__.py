@@ -1,0 +1,1 @@
+"""What programs without NodeSet publish, call."""

@@ -1,0 +1,120 @@
+"""What the headers of a request wish for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+
+from nodeset.core.lifetime import MOST
+
+__all__ = ["MAX_KEY", "BadWish", "CallWishes", "PublishWishes", "readCallWishes", "readKey", "readPublishWishes"]
+
+#: Characters of an idempotency key.
+MAX_KEY: Final = 255
+#: Seconds that anything may last.
+_MOST_SECONDS: Final = MOST / 1000
+
+_LEVELS: Final = ("accepted", "delivered", "handled")
+_DELIVERIES: Final = ("all", "one")
+_SECONDS: Final = re.compile(r"[0-9]{1,10}(\.[0-9]{1,6})?", re.ASCII)
+_KEY: Final = re.compile(r"[!-~]+( +[!-~]+)*", re.ASCII)
+
+Header = Callable[[str], str | None]
+
+
+class BadWish(Exception):
+    """A header says what it cannot say; with `status` 501 what is not offered."""
+
+    def __init__(self, detail: str, status: int = 400) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+@attrs.frozen
+class PublishWishes:
+    """How to publish: `ttl` is in seconds."""
+
+    level: str = "delivered"
+    mode: str = "all"
+    ttl: float | None = None
+    retain: bool = False
+
+
+@attrs.frozen
+class CallWishes:
+    """How to call: `timeout` is in seconds, None for the usual."""
+
+    timeout: float | None = None
+    idempotent: bool = False
+
+
+_USUAL: Final = PublishWishes()
+
+
+def readPublishWishes(header: Header) -> PublishWishes:
+    """What NodeSet-Confirm, -Delivery, -TTL, -Retain say. Raises `BadWish`."""
+    confirm, delivery = header("nodeset-confirm"), header("nodeset-delivery")
+    ttl, retain = header("nodeset-ttl"), header("nodeset-retain")
+    if confirm is None and delivery is None and ttl is None and retain is None:
+        return _USUAL
+    if confirm == "durable":
+        raise BadWish("NodeSet-Confirm: durable is not offered: no event is kept on a disk; handled is the most", 501)
+    return PublishWishes(
+        _readWord("NodeSet-Confirm", confirm, _LEVELS, "delivered"),
+        _readWord("NodeSet-Delivery", delivery, _DELIVERIES, "all"),
+        _readSeconds("NodeSet-TTL", ttl),
+        _readBool("NodeSet-Retain", retain),
+    )
+
+
+def readCallWishes(header: Header) -> CallWishes:
+    """What NodeSet-Timeout, -Idempotent say. Raises `BadWish`."""
+    return CallWishes(
+        _readSeconds("NodeSet-Timeout", header("nodeset-timeout")),
+        _readBool("NodeSet-Idempotent", header("nodeset-idempotent")),
+    )
+
+
+def readKey(header: Header) -> str | None:
+    """What Idempotency-Key says, without the quotes that the draft of that header puts around it. Raises `BadWish`."""
+    key = header("idempotency-key")
+    return None if key is None else checkKey(key, "Idempotency-Key")
+
+
+def checkKey(key: str, name: str) -> str:
+    """The key itself, without quotes around it; `name` is what bears it. Raises `BadWish`."""
+    bare = key[1:-1] if len(key) > 1 and key[0] == key[-1] == '"' else key
+    if len(bare) > MAX_KEY or not _KEY.fullmatch(bare):
+        raise BadWish(f"{name} is {_show(key)}; it must be 1 to {MAX_KEY} printable ASCII characters")
+    return bare
+
+
+def _readWord(name: str, text: str | None, words: tuple[str, ...], usual: str) -> str:
+    if text is None:
+        return usual
+    if text not in words:
+        raise BadWish(f"{name} is {_show(text)}; it must be one of {', '.join(words)}")
+    return text
+
+
+def _readSeconds(name: str, text: str | None) -> float | None:
+    if text is None:
+        return None
+    if not _SECONDS.fullmatch(text) or not 0 < (seconds := float(text)) <= _MOST_SECONDS:
+        raise BadWish(f"{name} is {_show(text)}; it must be a number of seconds above 0, {_MOST_SECONDS:.0f} at most")
+    return seconds
+
+
+def _readBool(name: str, text: str | None) -> bool:
+    if text is None:
+        return False
+    if text not in ("true", "false"):
+        raise BadWish(f"{name} is {_show(text)}; it must be true or false")
+    return text == "true"
+
+
+def _show(text: str) -> str:
+    return repr(text) if len(text) <= 60 else f"{text[:59]!r}…"
