@@ -37,6 +37,7 @@ extras["test"] = [
     "hypothesis>=6.100",
     "mypy>=2.4,<3",
     "mypy-zope>=1.0.17",
+    "openapi-spec-validator>=0.7",
     "opentelemetry-sdk>=1.20",
     "packaging>=24",
     "pytest>=8",
@@ -46,6 +47,8 @@ extras["test"] = [
 ]
 # What `make bench` compares NodeSet with, save Crossbar, which wants an environment of its own.
 extras["bench"] = [*extras["nats"], "matplotlib>=3.8", "paho-mqtt>=2", "pika>=1.3", "pyzmq>=26", "redis>=5"]
+# What `make test-api` tries the web API with.
+extras["fuzz"] = ["schemathesis>=4"]
 # What `make docs` needs.
 extras["docs"] = ["furo>=2024.8", "myst-parser>=4", "sphinx>=8", "sphinx-click>=6"]
 extras["dev"] = [*extras["test"], *extras["docs"], "pre-commit>=4"]
@@ -72,7 +75,7 @@ setup(
     package_dir={"": "."},
     # twisted/ and twisted/plugins/ have no __init__.py, which would overwrite Twisted's own.
     packages=[*find_packages(include=["nodeset", "nodeset.*"]), "twisted.plugins"],
-    package_data={"nodeset": ["py.typed"]},
+    package_data={"nodeset": ["py.typed"], "nodeset.web.api": ["openapi.json"]},
     zip_safe=False,
     install_requires=[
         "Twisted[tls]>=25.5",

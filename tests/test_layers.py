@@ -106,6 +106,7 @@ PURE = {
     "nodeset.monitor.totals",
     "nodeset.shell.plain",
     "nodeset.web.api.batch",
+    "nodeset.web.api.media",
     "nodeset.web.api.memory",
     "nodeset.web.api.wishes",
 }
