@@ -12,12 +12,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from nodeset.core.calls.replies import Reply
 from nodeset.core.figures.histogram import BOUNDS, Histogram
+from nodeset.core.figures.reading import NodeFigures, Reading, Spread, plain, readFigures, readStats
 from nodeset.core.presence.asking import NodeInfo
 from nodeset.errors import ProtocolError
 from nodeset.monitor.labels import REST, Labels, Row, Sight, sighted
 from nodeset.monitor.message import fieldsOf, lineOf
 from nodeset.monitor.overview import Overview
-from nodeset.monitor.reading import NodeFigures, Reading, Spread, plain, readFigures, readStats
 from nodeset.monitor.sweep import askFigures
 from nodeset.monitor.totals import OTHER, SpreadTotal, Tally, quantile
 

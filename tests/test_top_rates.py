@@ -15,11 +15,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from nodeset.cli.people.top import top
 from nodeset.cli.top.keys import readKeys
-from nodeset.cli.top.rates import Frame, Quantile, Row, compare, quantile
+from nodeset.cli.top.rates import Frame, Row, compare
 from nodeset.cli.top.snapshot import NodeSample, Snapshot
 from nodeset.cli.top.table import SORTS, Order, View, arrange, chooseColumns, table
 from nodeset.cli.top.words import lasting, number, size, sparkline, took
-from nodeset.monitor.reading import Reading, Spread
+from nodeset.core.figures.rates import Quantile, quantile
+from nodeset.core.figures.reading import Reading, Spread
 
 BOUNDS = [0.001, 0.01, 0.1, 1.0]
 

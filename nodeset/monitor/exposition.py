@@ -9,9 +9,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from nodeset.core.figures.reading import Reading, plain
 from nodeset.monitor.labels import Row
 from nodeset.monitor.overview import Overview
-from nodeset.monitor.reading import Reading, plain
 from nodeset.monitor.totals import SpreadTotal
 
 __all__ = ["Exposition"]

@@ -11,8 +11,8 @@ from typing import Final
 
 import attrs
 
+from nodeset.core.figures.reading import NodeFigures, plain
 from nodeset.core.presence.asking import NodeInfo
-from nodeset.monitor.reading import NodeFigures, plain
 from nodeset.monitor.totals import OTHER, Tally
 
 __all__ = ["REST", "Label", "Labels", "Row", "Sight", "sighted"]

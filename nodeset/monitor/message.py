@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from nodeset.core.figures.reading import plain
 from nodeset.core.message import NodeMessage
 from nodeset.monitor.overview import Overview
-from nodeset.monitor.reading import plain
 from nodeset.monitor.totals import quantile
 
 __all__ = ["NOTIFY", "STATS", "Notify", "Stats", "fieldsOf", "lineOf"]

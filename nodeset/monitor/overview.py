@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from nodeset.core.figures.reading import Reading, Spread
 from nodeset.monitor.labels import Labels, Sight
-from nodeset.monitor.reading import Reading, Spread
 from nodeset.monitor.totals import SpreadTotal, Tally
 
 __all__ = ["Overview"]

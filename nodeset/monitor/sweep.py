@@ -12,11 +12,11 @@ from twisted.internet.task import deferLater
 
 from nodeset.core.calls.callee import FIGURES
 from nodeset.core.calls.replies import Reply
+from nodeset.core.figures.reading import NodeFigures, Reading, readFigures, readStats
 from nodeset.core.node import Node
 from nodeset.core.presence.asking import NodeInfo
 from nodeset.errors import InvalidAddressing, ProtocolError
 from nodeset.monitor.labels import REST, Label, Row, Sight, sighted
-from nodeset.monitor.reading import NodeFigures, Reading, readFigures, readStats
 
 __all__ = ["PACE", "askFigures", "askNodes", "askStats"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from nodeset.monitor.reading import Spread
+from nodeset.core.figures.reading import Spread
 
 __all__ = ["OTHER", "SpreadTotal", "Tally", "quantile"]
 

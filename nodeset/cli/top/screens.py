@@ -12,8 +12,9 @@ import msgspec
 
 from nodeset.cli.shown import printable
 from nodeset.cli.top.keys import Keyboard
-from nodeset.cli.top.rates import Frame, Quantile, Row
+from nodeset.cli.top.rates import Frame, Row
 from nodeset.cli.top.table import View, arrange
+from nodeset.core.figures.rates import Quantile
 
 __all__ = ["JsonScreen", "PlainScreen", "Screen", "TerminalScreen", "asMapping"]
 

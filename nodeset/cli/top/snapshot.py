@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from nodeset.monitor.reading import Reading
+from nodeset.core.figures.reading import Reading
 
 __all__ = ["NodeSample", "Snapshot"]
 

@@ -10,7 +10,7 @@ from rich.cells import cell_len, set_cell_size
 
 from nodeset.cli.top.rates import Frame, Row
 from nodeset.cli.top.words import lasting, number, size, sparkline, took
-from nodeset.monitor.reading import plain
+from nodeset.core.figures.reading import plain
 
 __all__ = ["COLUMNS", "SORTS", "Line", "Order", "View", "arrange", "header", "table"]
 

@@ -16,9 +16,9 @@ from nodeset.cli.top.screens import Screen
 from nodeset.cli.top.snapshot import NodeSample, Snapshot
 from nodeset.cli.top.table import Order, View
 from nodeset.cli.top.words import lasting
+from nodeset.core.figures.reading import plain, readStats
 from nodeset.core.presence.asking import NodeInfo
 from nodeset.errors import LinkLost, ProtocolError, UnknownMethod
-from nodeset.monitor.reading import plain, readStats
 
 __all__ = ["Watch"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from nodeset.cli.top.rates import Quantile
+from nodeset.core.figures.rates import Quantile
 
 __all__ = ["lasting", "number", "size", "sparkline", "took"]
 
