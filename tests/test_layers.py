@@ -110,6 +110,9 @@ PURE = {
     "nodeset.web.api.media",
     "nodeset.web.api.memory",
     "nodeset.web.api.wishes",
+    "nodeset.web.figures.busiest",
+    "nodeset.web.figures.history",
+    "nodeset.web.figures.reading",
 }
 OUTSIDE = ("foolscap", "time", "os", "socket", "select", "selectors", "subprocess", "threading")
 #: D4: the stack of messages under construction is one per thread.

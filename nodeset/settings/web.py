@@ -89,3 +89,8 @@ class WebPart:
         converter=read.readRoom,
         metadata=about("Bytes that may wait for one slow client before it is cut", (WEB,), reloads=True),
     )
+    figures_interval: float = attrs.field(
+        default=2.0,
+        converter=read.readInterval,
+        metadata=about("Seconds between two figures of the dashboard, 0.5 or more", (WEB,)),
+    )

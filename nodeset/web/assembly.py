@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nodeset.web import api
+from nodeset.web import api, figures
 from nodeset.web.bridge import Bridge
 from nodeset.web.door import Door
 from nodeset.web.routes import Routes
@@ -16,3 +16,7 @@ def assemble(bridge: Bridge) -> BridgeSite:
     routes = Routes()
     api.install(routes, bridge)
     return BridgeSite(Door(bridge, routes), lambda: bridge.limits, bridge.clock, bridge.counters)
+    door = Door(bridge, routes)
+    figures.install(routes, bridge)
+    door.observers.append(bridge.tolls.took)
+    return BridgeSite(door, lambda: bridge.limits, bridge.clock, bridge.counters)

@@ -13,6 +13,8 @@ from nodeset.core.grants.rights import MEMBER, Rights
 from nodeset.web.agent import Agent
 from nodeset.web.anyone import Access, Anyone
 from nodeset.web.bridge_node import BridgeNode
+from nodeset.web.figures.tolls import Tolls
+from nodeset.web.figures.watch import Figures
 from nodeset.web.limits import Limits
 
 __all__ = ["Bridge"]
@@ -27,6 +29,8 @@ class Bridge(MultiService):
     :ivar own: who acts by the bridge's own grant.
     :ivar access: who is let in.
     :ivar counters: what happened how often.
+    :ivar tolls: requests, with what else `/metrics` shows.
+    :ivar figures: how the dispatcher is, how it was in the last ten minutes.
     :ivar draining: whether the bridge is about to stop.
     """
 
@@ -45,5 +49,8 @@ class Bridge(MultiService):
         self.own = Agent("anonymous", node, rights, is_anonymous=True)
         self.access: Access = Anyone(self.own)
         self.counters: Counter[str] = Counter()
+        self.tolls = Tolls()
+        self.figures = Figures(node, clock, wall, limits.figures_interval)
         self.draining = False
         node.setServiceParent(self)
+        self.figures.setServiceParent(self)

@@ -25,6 +25,7 @@ class Limits:
     stream_rate: float = 10.0
     stream_events: int = 1000
     stream_bytes: int = 1024 * 1024
+    figures_interval: float = 2.0
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
