@@ -106,6 +106,7 @@ PURE = {
     "nodeset.core.values",
     "nodeset.monitor.totals",
     "nodeset.shell.plain",
+    "nodeset.web.problem",
     "nodeset.web.api.batch",
     "nodeset.web.api.media",
     "nodeset.web.api.memory",

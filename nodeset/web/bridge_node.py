@@ -77,7 +77,8 @@ class BridgeNode(Node):
 
     def unwatchLink(self, watcher: Callable[[bool, str], object]) -> None:
         """Undo `watchLink`."""
-        self._watchers.remove(watcher)
+        if watcher in self._watchers:
+            self._watchers.remove(watcher)
 
     def linkOpened(self) -> None:
         """Tell who watches."""
