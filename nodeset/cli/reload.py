@@ -36,6 +36,8 @@ class Reload:
         self._reread: Callable[[], Settings] = lambda: self._found
         #: Called with the settings when some have changed; a setting that SIGHUP may change is of no use without one.
         self.takers: list[Callable[[Settings], object]] = []
+        #: Called at every SIGHUP, whatever became of the settings: they read files anew that have no settings in them.
+        self.readers: list[Callable[[], object]] = []
 
     def readBy(self, service: str, found: Settings, reread: Callable[[], Settings]) -> None:
         """The settings of this service were `found`; `reread` reads them again, BadSettings if they cannot be."""
@@ -49,9 +51,17 @@ class Reload:
                 self._observer.setLevel("info")  # whoever asks is answered, at whatever level the service logs
         try:
             self._read()
+            self._readOthers()
         finally:
             if self._observer is not None:
                 self._observer.setLevel(self._found.loglevel)
+
+    def _readOthers(self) -> None:
+        for read in self.readers:
+            try:
+                read()
+            except Exception:
+                self.log.failure("a file was not read again")
 
     def _read(self) -> None:
         if self._found.config is None:

@@ -11,6 +11,7 @@ from nodeset.cli.service import Daemon, naming, prepare
 from nodeset.errors import BadSettings, NotThere
 from nodeset.settings import Settings
 from nodeset.settings.schema import WEB
+from nodeset.settings.shown import helpOf
 
 __all__ = ["Options", "main", "makeService"]
 
@@ -38,6 +39,15 @@ class Options(CommonOptions):
     #: The original could do nothing without it.
     meaningful = ("web",)
 
+    def opt_allowed_origins(self, origin: str) -> None:
+        self.addTo("allowed_origins", origin)
+
+    def opt_allowed_hosts(self, name: str) -> None:
+        self.addTo("allowed_hosts", name)
+
+    opt_allowed_origins.__doc__ = helpOf(WEB, "allowed_origins")
+    opt_allowed_hosts.__doc__ = helpOf(WEB, "allowed_hosts")
+
     def readWords(self, words: list[str]) -> None:
         """Take the word of the original."""
         super().readWords(words[1:] if words[:1] == ["web"] else words)
@@ -59,7 +69,11 @@ def _build(found: Settings, twistd: Mapping[str, Any], reactor: Any, is_script: 
     from nodeset.cli.identity import findIdentity
     from nodeset.cli.listen import checkEndpoint, probe, readListen
     from nodeset.transport.default import findSource
+    from nodeset.transport.granted import Granted
+    from nodeset.transport.rendezvous import stateDirectory
     from nodeset.transport.tub import TubTransport
+    from nodeset.web.access.agents import Doorway
+    from nodeset.web.access.opening import openGate
     from nodeset.web.assembly import assemble
     from nodeset.web.bridge import Bridge
     from nodeset.web.bridge_node import BridgeNode
@@ -85,6 +99,14 @@ def _build(found: Settings, twistd: Mapping[str, Any], reactor: Any, is_script: 
     transport = TubTransport(source, reactor, (), findIdentity(found), found.host)
     node = BridgeNode(name=found.name or _NAME, host=found.host, settings=found, transport=transport, clock=reactor)
     bridge = Bridge(node, reactor, Limits.of(found))
+
+    def nodeFor(grant: str) -> BridgeNode:
+        # A Tub of its own: who is cut off by the dispatcher loses his connection, with all that goes over it.
+        there = TubTransport(Granted(source, grant), reactor, (), None, found.host)
+        return BridgeNode(name=f"{node.name}-guest", host=found.host, settings=found, transport=there, clock=reactor)
+
+    gate = openGate(bridge, found, stateDirectory(os.environ, found.state_dir), Doorway(transport.furl, nodeFor))
+    daemon.reload.readers.append(gate.reload)
     site = assemble(bridge)
     http = HttpService(site, serverFromString(reactor, listening.endpoint), "http", lambda error: daemon.end(1, str(error)))
     services: list[Any] = [bridge, http]

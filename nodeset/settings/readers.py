@@ -17,6 +17,7 @@ from nodeset.errors import BadSettings, InvalidAddressing
 __all__ = [
     "LOG_LEVELS",
     "hideFurls",
+    "readAnonymous",
     "readBytes",
     "readCount",
     "readFlag",
@@ -46,6 +47,7 @@ __all__ = [
 
 LOG_LEVELS: Final = ("debug", "info", "notice", "warn", "crit")
 _GC: Final = ("tuned", "default")
+_ANONYMOUS: Final = ("loopback", "allow", "refuse")
 _YES, _NO = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off", ""})
 _FURL = re.compile(r"pb:/.*", re.DOTALL)
 _QUOTES: Final = "'\""
@@ -242,6 +244,11 @@ def readLevel(value: object) -> str:
 def readGc(value: object) -> str:
     """How the garbage collector is set."""
     return _readWord(value, _GC)
+
+
+def readAnonymous(value: object) -> str:
+    """Who may act without credentials."""
+    return _readWord(value, _ANONYMOUS)
 
 
 def readList(value: object) -> tuple[str, ...]:

@@ -39,6 +39,48 @@ class WebPart:
         converter=read.readOptionalText,
         metadata=about("The PEM file with the key of --certificate", (WEB,), "in the file of --certificate"),
     )
+    keys: str | None = attrs.field(
+        default=None,
+        converter=read.readOptionalText,
+        metadata=about(
+            "A TOML file with the keys that sign requests, which only its user may read; without a signature or a grant nobody "
+            "is let in then. SIGHUP reads it again",
+            (WEB,),
+            "none",
+        ),
+    )
+    anonymous: str = attrs.field(
+        default="loopback",
+        converter=read.readAnonymous,
+        metadata=about(
+            "Who may act without credentials, as the bridge itself, where there are no keys: 'loopback' for this machine's "
+            "users if --interface is of this machine alone, 'allow' for everybody, 'refuse' for nobody",
+            (WEB,),
+        ),
+    )
+    allowed_origins: tuple[str, ...] = attrs.field(
+        default=(),
+        converter=read.readList,
+        metadata=about(
+            "Sites whose pages may use the bridge from a browser, such as https://shop.example; with commas for more of them",
+            (WEB,),
+            "its own alone",
+        ),
+    )
+    allowed_hosts: tuple[str, ...] = attrs.field(
+        default=(),
+        converter=read.readList,
+        metadata=about(
+            "Names by which requests may call the bridge, with commas; '*' is any",
+            (WEB,),
+            "on a loopback interface its names, else any",
+        ),
+    )
+    max_agents: int = attrs.field(
+        default=256,
+        converter=read.readNodes,
+        metadata=about("How many grants may be linked at a time, each by a node of its own", (WEB,), reloads=True),
+    )
     max_body: int = attrs.field(
         default=1024 * 1024,
         converter=read.readRoom,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from nodeset.web.inquiry import Reply
+from nodeset.web.problem import Problem
 from nodeset.web.routes import Route
 
 if TYPE_CHECKING:
@@ -29,6 +30,11 @@ class Access(Protocol):
     def headers(self, request: BridgeRequest) -> list[tuple[bytes, bytes]]:
         """What every answer to this request says beside."""
 
+    def issue(self, agent: Agent, path: str | None) -> tuple[str, float]:
+        """A ticket by which `agent` may open one stream, at `path` alone if that is given; with the Unix time at which it ends.
+        Raises `Problem`.
+        """
+
 
 class Anyone:
     """Lets everybody in, as the bridge itself."""
@@ -50,3 +56,7 @@ class Anyone:
     def headers(self, request: BridgeRequest) -> list[tuple[bytes, bytes]]:
         """See `Access`."""
         return []
+
+    def issue(self, agent: Agent, path: str | None) -> tuple[str, float]:
+        """See `Access`."""
+        raise Problem(404, "this bridge asks nobody who he is: go without a ticket")

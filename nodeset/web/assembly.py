@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nodeset.web import api, figures, legacy
+from nodeset.web import access, api, figures, legacy
 from nodeset.web.bridge import Bridge
 from nodeset.web.door import Door
 from nodeset.web.routes import Routes
@@ -18,5 +18,8 @@ def assemble(bridge: Bridge) -> BridgeSite:
     api.install(routes, bridge)
     figures.install(routes, bridge)
     legacy.install(routes, bridge)
+    for part in (access, api, figures, legacy):
+        part.install(routes, bridge)
+    door = Door(bridge, routes)
     door.observers.append(bridge.tolls.took)
     return BridgeSite(door, lambda: bridge.limits, bridge.clock, bridge.counters)

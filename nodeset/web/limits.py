@@ -20,6 +20,7 @@ class Limits:
     request_timeout: float = 30.0
     idle_timeout: float = 75.0
     max_connections: int = 10_000
+    max_agents: int = 256
     max_subscriptions: int = 100
     max_streams: int = 1000
     stream_rate: float = 10.0

@@ -1,0 +1,5 @@
+"""On whose behalf a request acts."""
+
+from nodeset.web.access.endpoints import install
+
+__all__ = ["install"]
