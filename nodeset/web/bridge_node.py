@@ -76,7 +76,7 @@ class BridgeNode(Node):
         self._watchers.append(watcher)
 
     def unwatchLink(self, watcher: Callable[[bool, str], object]) -> None:
-        """Undo `watchLink`."""
+        """Undo `watchLink`; again is fine."""
         if watcher in self._watchers:
             self._watchers.remove(watcher)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -114,7 +115,8 @@ class Door:
     def _answer(self, request: BridgeRequest, reply: Reply, route: Route | None, began: float) -> None:
         if request.finished or request._disconnected:
             return
-        request.setResponseCode(reply.status)
+        # Twisted knows no phrase for some, such as 421.
+        request.setResponseCode(reply.status, HTTPStatus(reply.status).phrase.encode())
         for name, value in self._headers(request, reply):
             request.responseHeaders.addRawHeader(name, value)
         if request.method != b"HEAD":
