@@ -59,6 +59,8 @@ if TYPE_CHECKING:
     from nodeset.errors import UnknownMethod as UnknownMethod
     from nodeset.errors import UnknownNode as UnknownNode
     from nodeset.shell.node import ShellNode as ShellNode
+    from nodeset.web.legacy.node import WebBridgeNode as WebBridgeNode
+    from nodeset.web.legacy.site import NodeSetSite as NodeSetSite
 
 __all__ = [
     "Attribute",
@@ -79,6 +81,7 @@ __all__ = [
     "NodeMessage",
     "NodePresence",
     "NodeSetError",
+    "NodeSetSite",
     "NotRunning",
     "OutcomeUnknown",
     "Overloaded",
@@ -95,6 +98,7 @@ __all__ = [
     "UnknownField",
     "UnknownMethod",
     "UnknownNode",
+    "WebBridgeNode",
     "__version__",
     "catch",
     "expose",
@@ -119,6 +123,7 @@ _HOMES = {
     "NodeMessage": "nodeset.core.message",
     "NodePresence": "nodeset.core.presence.standing",
     "NodeSetError": "nodeset.errors",
+    "NodeSetSite": "nodeset.web.legacy.site",
     "NotRunning": "nodeset.errors",
     "OutcomeUnknown": "nodeset.errors",
     "Overloaded": "nodeset.errors",
@@ -135,6 +140,7 @@ _HOMES = {
     "UnknownField": "nodeset.errors",
     "UnknownMethod": "nodeset.errors",
     "UnknownNode": "nodeset.errors",
+    "WebBridgeNode": "nodeset.web.legacy.node",
     "catch": "nodeset.core.utils",
     "expose": "nodeset.core.calls.expose",
 }

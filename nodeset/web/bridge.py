@@ -25,6 +25,7 @@ class Bridge(MultiService):
 
     :param node: the bridge's own; it starts and stops with the bridge.
     :param rights: what that one's grant allows, for quick refusals.
+    :param adopts: whether it does; else somebody else starts and stops the node.
     :param wall: the time of day in seconds since 1970.
     :ivar own: who acts by the bridge's own grant.
     :ivar access: who is let in.
@@ -41,6 +42,7 @@ class Bridge(MultiService):
         limits: Limits,
         *,
         rights: Rights = MEMBER,
+        adopts: bool = True,
         wall: Callable[[], float] = time.time,
     ) -> None:
         MultiService.__init__(self)
@@ -52,5 +54,6 @@ class Bridge(MultiService):
         self.tolls = Tolls()
         self.figures = Figures(node, clock, wall, limits.figures_interval)
         self.draining = False
-        node.setServiceParent(self)
+        if adopts:
+            node.setServiceParent(self)
         self.figures.setServiceParent(self)

@@ -81,6 +81,7 @@ class BridgeSite(Site):
         self.channels: set[Channel] = set()
         self._looking = LoopingCall(self._look)
         self._looking.clock = clock
+        self._listens = False
 
     @property
     def limits(self) -> Limits:
@@ -89,10 +90,13 @@ class BridgeSite(Site):
 
     def startFactory(self) -> None:
         """Begin to look at the clock."""
-        self._looking.start(_LOOK, now=False)
+        self._listens = True
+        if not self._looking.running:
+            self._looking.start(_LOOK, now=False)
 
     def stopFactory(self) -> None:
         """Nobody listens any more; connections go on until `cut`."""
+        self._listens = False
         if self._looking.running and not self.channels:
             self._looking.stop()
 
@@ -118,3 +122,5 @@ class BridgeSite(Site):
         now = self.clock.seconds()
         for channel in list(self.channels):
             channel.check(now)
+        if not self.channels and not self._listens:
+            self._looking.stop()

@@ -31,10 +31,7 @@ def install(routes: Routes, bridge: Bridge) -> None:
     """Serve the pages of the original."""
     pages = Pages(bridge)
     pages.setServiceParent(bridge)
-    for method in ("GET", "POST"):
-        # The original published by GET as well, so a page of somebody else's must not get that far.
-        routes.add(method, PUBLISH, pages.publish, "publish", changes=True)
-        routes.add(method, SUBSCRIBE, pages.subscribe, "subscribe", changes=False)
+    pages.addTo(routes)
 
 
 class Pages(Service):
@@ -47,9 +44,20 @@ class Pages(Service):
         #: Who is subscribed now.
         self.subscribers: set[Subscriber] = set()
 
+    def addTo(self, routes: Routes) -> None:
+        """Be served at their addresses."""
+        for method in ("GET", "POST"):
+            # The original published by GET as well, so a page of somebody else's must not get that far.
+            routes.add(method, PUBLISH, self.publish, "publish", changes=True)
+            routes.add(method, SUBSCRIBE, self.subscribe, "subscribe", changes=False)
+
     def stopService(self) -> None:
-        """End all answers, as whole ones."""
+        """End all answers."""
         Service.stopService(self)
+        self.end()
+
+    def end(self) -> None:
+        """End the answers that are under way, as whole ones."""
         for subscriber in list(self.subscribers):
             subscriber.end()
 
