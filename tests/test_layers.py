@@ -122,7 +122,6 @@ PURE = {
     "nodeset.web.figures.busiest",
     "nodeset.web.figures.history",
     "nodeset.web.figures.reading",
-    "nodeset.web.problem",
 }
 OUTSIDE = ("foolscap", "time", "os", "socket", "select", "selectors", "subprocess", "threading")
 #: D4: the stack of messages under construction is one per thread.

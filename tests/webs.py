@@ -175,4 +175,5 @@ class WebSite:
         for client in self._clients:
             client.leave()
         self.http.cut()
-        self.site.wait(self.bridge.stopService(), what="the bridge's stopService()")
+        if self.bridge.running:
+            self.site.wait(self.bridge.stopService(), what="the bridge's stopService()")

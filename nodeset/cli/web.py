@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from nodeset.cli.listen import Listening, checkEndpoint, probe, readListen
 from nodeset.cli.options import CommonOptions, flagsOf, parametersOf, twistdOptions
 from nodeset.cli.service import Daemon, naming, prepare
 from nodeset.errors import BadSettings, NotThere
 from nodeset.settings import Settings
 from nodeset.settings.schema import WEB
 from nodeset.settings.shown import helpOf
+
+if TYPE_CHECKING:
+    from nodeset.cli.https import Certificates
 
 __all__ = ["Options", "main", "makeService"]
 
@@ -67,37 +73,40 @@ def _build(found: Settings, twistd: Mapping[str, Any], reactor: Any, is_script: 
     from twisted.internet.endpoints import serverFromString
 
     from nodeset.cli.identity import findIdentity
-    from nodeset.cli.listen import checkEndpoint, probe, readListen
     from nodeset.transport.default import findSource
     from nodeset.transport.granted import Granted
     from nodeset.transport.rendezvous import stateDirectory
     from nodeset.transport.tub import TubTransport
-    from nodeset.web.access.agents import Doorway
-    from nodeset.web.access.opening import openGate
-    from nodeset.web.assembly import assemble
-    from nodeset.web.bridge import Bridge
-    from nodeset.web.bridge_node import BridgeNode
-    from nodeset.web.limits import Limits
-    from nodeset.web.listening import HttpService
 
-    host = f"[{found.interface}]" if ":" in found.interface else found.interface
-    with naming(found, "interface"):
-        try:
-            listening = readListen(f"{host}:{found.port}", advertises=False)
-            checkEndpoint(reactor, listening.endpoint)
-        except BadSettings as error:
-            raise BadSettings(str(error).replace("--listen", "--interface")) from None
-    probe(listening, "--port")
+    try:
+        from nodeset.web.access.agents import Doorway
+        from nodeset.web.access.opening import openGate
+        from nodeset.web.assembly import assemble
+        from nodeset.web.bridge import Bridge
+        from nodeset.web.bridge_node import BridgeNode
+        from nodeset.web.legacy.files import Files
+        from nodeset.web.legacy.node import WebBridgeNode
+        from nodeset.web.limits import Limits
+        from nodeset.web.listening import HttpService
+        from nodeset.web.serving import WebService
+    except ImportError as error:
+        raise BadSettings(f"it needs the extra 'web' ({error.name} cannot be imported): pip install 'nodeset[web]'") from None
+    listening = _readPlace(found, reactor)
+    tls = _findCertificate(found, reactor)
+    files = None if found.path is None else Files(_findDirectory(found))
     source = findSource(found, os.environ)
     try:
         source.read()
     except NotThere:
         pass  # it may start later
+    identity = findIdentity(found)
     daemon = Daemon(_NAME, found, twistd, reactor, is_script)
     if source.warning:
         daemon.log.warn("{warning}", warning=source.warning)
-    transport = TubTransport(source, reactor, (), findIdentity(found), found.host)
-    node = BridgeNode(name=found.name or _NAME, host=found.host, settings=found, transport=transport, clock=reactor)
+    if tls is None:
+        _warn(daemon, listening)
+    transport = TubTransport(source, reactor, (), identity, found.host)
+    node = WebBridgeNode(name=found.name or _NAME, host=found.host, settings=found, transport=transport, clock=reactor)
     bridge = Bridge(node, reactor, Limits.of(found))
 
     def nodeFor(grant: str) -> BridgeNode:
@@ -107,18 +116,79 @@ def _build(found: Settings, twistd: Mapping[str, Any], reactor: Any, is_script: 
 
     gate = openGate(bridge, found, stateDirectory(os.environ, found.state_dir), Doorway(transport.furl, nodeFor))
     daemon.reload.readers.append(gate.reload)
-    site = assemble(bridge)
-    http = HttpService(site, serverFromString(reactor, listening.endpoint), "http", lambda error: daemon.end(1, str(error)))
-    services: list[Any] = [bridge, http]
-    for service in services:
-        service.setServiceParent(daemon)
+    site = assemble(bridge, files)
+    endpoint = serverFromString(reactor, listening.endpoint)
+    http = HttpService(site, endpoint, lambda error: daemon.end(1, str(error)), tls)
+    kept = [found]
+    service: Any = WebService(bridge, http, lambda: kept[0].drain_timeout)
+    service.setServiceParent(daemon)
+    daemon.names["node"], daemon.names["bridge"] = node, bridge
 
     def adjust(settings: Settings) -> None:
+        kept[0] = settings
         node.adjust(settings)
         bridge.limits = Limits.of(settings)
 
     daemon.reload.takers.append(adjust)
     return daemon
+
+
+def _readPlace(found: Settings, reactor: Any) -> Listening:
+    """Where to listen for HTTP. Raises BadSettings, PortTaken."""
+    if not found.isDefault("listen"):
+        with naming(found, "listen"):
+            listening = readListen(found.listen, advertises=False)
+            checkEndpoint(reactor, listening.endpoint)
+        probe(listening)
+        return listening
+    host = f"[{found.interface}]" if ":" in found.interface else found.interface
+    try:
+        with naming(found, "interface"):
+            listening = readListen(f"{host}:{found.port}", advertises=False)
+            checkEndpoint(reactor, listening.endpoint)
+    except BadSettings as error:
+        raise BadSettings(str(error).replace("--listen", "--interface")) from None
+    probe(listening, "--port")
+    return listening
+
+
+def _findCertificate(found: Settings, reactor: Any) -> Certificates | None:
+    """What makes HTTPS of it, if anything. Raises BadSettings."""
+    if found.certificate is None:
+        if found.private_key is not None:
+            raise BadSettings("--private-key has no certificate: name its file by --certificate")
+        return None
+    from nodeset.cli.https import Certificates
+
+    key = None if found.private_key is None else Path(found.private_key)
+    return Certificates(Path(found.certificate), key, reactor.seconds)
+
+
+def _findDirectory(found: Settings) -> Path:
+    """What `--path` names. Raises BadSettings."""
+    path = Path(str(found.path)).expanduser().absolute()
+    try:
+        if path.is_dir() and os.access(path, os.R_OK | os.X_OK):
+            return path
+    except (OSError, ValueError):
+        pass  # a name that is too long, or with a NUL in it
+    raise BadSettings(f"--path {str(found.path)[:200]!r} is no directory that can be read: make it, or name another")
+
+
+def _warn(daemon: Daemon, listening: Listening) -> None:
+    if listening.address is None:
+        return  # of systemd's, of a socket's: who is behind it knows
+    host = listening.address[0]
+    try:
+        is_local = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_local = host.lower() == "localhost"
+    if not is_local:
+        daemon.log.warn(
+            "HTTP on {host} is not encrypted: who is on the way can read it, grants and tickets included: give --certificate, "
+            "or let a proxy with TLS stand before 127.0.0.1",
+            host=host or "every address",
+        )
 
 
 def main(in_front: bool = False) -> None:

@@ -94,9 +94,14 @@ class Settings(WebPart):
         converter=read.readText,
         metadata=about(
             "Where to listen for direct peers",
-            (DISPATCHER, NODE, MONITOR, SHELL),
+            DAEMONS,
             "localhost:5444, or any free port",
             but={
+                WEB: (
+                    "Where to listen for HTTP instead of --interface with --port: host:port, or an endpoint such as "
+                    "systemd:domain=INET:index=0",
+                    "--interface with --port",
+                ),
                 MONITOR: ("Where to listen for direct peers", "localhost:55430, or any free port"),
                 SHELL: (
                     "Where the shell is to be had, with commas: over SSH on PORT of 127.0.0.1 or ADDRESS:PORT, by a socket of "

@@ -17,7 +17,9 @@ class WebPart:
     path: str | None = attrs.field(
         default=None,
         converter=read.readOptionalText,
-        metadata=about("A directory whose files are served, whose .rpy files are run", (WEB,), "none"),
+        metadata=about(
+            "A directory whose files are served to everybody, whose .rpy files are run, which are Python", (WEB,), "none"
+        ),
     )
     port: int = attrs.field(
         default=8080,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
-from twisted.application.service import MultiService
+from twisted.application.service import MultiService, Service
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 
 from nodeset.core.grants.rights import MEMBER, Rights
@@ -57,3 +59,25 @@ class Bridge(MultiService):
         if adopts:
             node.setServiceParent(self)
         self.figures.setServiceParent(self)
+
+    def startService(self) -> None:
+        """Start all parts."""
+        self.draining = False
+        MultiService.startService(self)
+
+    async def endStreams(self) -> None:
+        """Stop all parts, so that open-ended answers end; the node alone goes on."""
+        self.draining = True
+        for part in reversed(list(self)):
+            if part is not self.node and part.running:
+                await maybeDeferred(part.stopService)
+
+    def stopService(self) -> Deferred[Any]:
+        """Stop all parts that run, the node last."""
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        Service.stopService(self)
+        await self.endStreams()
+        if self.node.running and self.node.parent is self:
+            await self.node.stopService()

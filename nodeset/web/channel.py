@@ -156,6 +156,11 @@ class Channel(HTTPChannel):
 
     # -- time
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether a request came whole that is not answered, and is no stream."""
+        return self._state == _ASKING and bool(self._handlingRequest and self.requests)
+
     def stream(self) -> None:
         """What is answered now ends when it likes."""
         if self._state == _ASKING:

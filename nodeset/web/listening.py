@@ -8,8 +8,9 @@ from typing import Any, Final
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.internet.interfaces import IListeningPort, IOpenSSLServerConnectionCreator, IStreamServerEndpoint
 from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
 from nodeset.errors import PortTaken
@@ -24,18 +25,22 @@ _WILD: Final = ("", "0.0.0.0", "::")  # noqa: S104  # nothing is bound by it her
 class HttpService(Service):
     """Listens for HTTP at one endpoint.
 
-    :param scheme: `http` or `https`, as the endpoint has it.
     :param failed: called with `PortTaken` when it cannot listen.
+    :param tls: makes HTTPS of it.
     :ivar url: where it is, once it listens; empty before.
     """
 
     log = Logger()
 
     def __init__(
-        self, site: BridgeSite, endpoint: IStreamServerEndpoint, scheme: str, failed: Callable[[PortTaken], object]
+        self,
+        site: BridgeSite,
+        endpoint: IStreamServerEndpoint,
+        failed: Callable[[PortTaken], object],
+        tls: IOpenSSLServerConnectionCreator | None = None,
     ) -> None:
         self.setName("nodeset-web-http")
-        self.site, self._endpoint, self._scheme, self._failed = site, endpoint, scheme, failed
+        self.site, self._endpoint, self._failed, self._tls = site, endpoint, failed, tls
         self._port: IListeningPort | None = None
         self._opening: Deferred[IListeningPort] | None = None
         self.url = ""
@@ -44,12 +49,14 @@ class HttpService(Service):
         """Listen."""
         Service.startService(self)
         factory: Any = self.site
+        if self._tls is not None:
+            factory = TLSMemoryBIOFactory(self._tls, False, factory, self.site.clock)
         self._opening = self._endpoint.listen(factory)
         self._opening.addCallbacks(self._listens, self._cannot)
 
     def _listens(self, port: IListeningPort) -> None:
         self._opening, self._port = None, port
-        self.url = urlOf(self._scheme, port.getHost())
+        self.url = urlOf("http" if self._tls is None else "https", port.getHost())
         self.log.info("HTTP is served at {url}", url=self.url)
 
     def _cannot(self, failure: Failure) -> None:
@@ -61,17 +68,17 @@ class HttpService(Service):
         elif self.running:
             self._failed(PortTaken(f"HTTP cannot be served: {failure.getErrorMessage()}"))
 
-    def stopService(self) -> Deferred[None]:
-        """Close the port, cut what is still connected."""
-        Service.stopService(self)
+    def close(self) -> Deferred[None]:
+        """Listen no more; what is connected stays so."""
         if self._opening is not None:
             self._opening.cancel()
         port, self._port = self._port, None
-        closed: Deferred[Any] = maybeDeferred(lambda: None if port is None else port.stopListening())
-        return closed.addBoth(self._over)
+        return maybeDeferred(lambda: None if port is None else port.stopListening()).addCallback(lambda result: None)
 
-    def _over(self, result: object) -> None:
-        self.site.cut()
+    def stopService(self) -> Deferred[None]:
+        """Close the port, cut what is still connected."""
+        Service.stopService(self)
+        return self.close().addBoth(lambda result: self.site.cut())
 
 
 def urlOf(scheme: str, host: Any) -> str:

@@ -65,6 +65,10 @@ class Routes:
             raise ValueError(f"{method} {template} is served already, by {known[method].name}")
         known[method] = route
 
+    def leave(self, template: str) -> None:
+        """Serve this address, which has no parameters, no more; one that was not served is fine."""
+        self._fixed.pop(template.encode(), None)
+
     def __iter__(self) -> Iterator[Route]:
         for known in (*self._fixed.values(), *self._shaped.values()):
             yield from known.values()

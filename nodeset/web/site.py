@@ -88,6 +88,11 @@ class BridgeSite(Site):
         """Those that hold now."""
         return self._limits()
 
+    @property
+    def answering(self) -> int:
+        """Requests that came whole, and are not answered yet, streams aside."""
+        return sum(channel.is_answering for channel in self.channels)
+
     def startFactory(self) -> None:
         """Begin to look at the clock."""
         self._listens = True
