@@ -3,6 +3,7 @@
 # make bench   NodeSet beside the brokers that one would pick else; QUICK=1 for two minutes of it, OPTIONS=--help for more
 # make bench-cli  what the commands for people cost, how true nodeset bench is; QUICK=1 for a minute of it
 # make faults  every fault scenario, half an hour; make faults QUICK=1 is the short version
+# make test-api  the web API tried with all that its openapi.json allows, or not; three minutes
 # make lint    ruff, mypy: the quick half of it
 # make docs    the documentation as a site, in docs/_build
 # make clean   back to a fresh clone, .venv included
@@ -10,7 +11,7 @@
 PYTHON ?= python3
 STAMP := .venv/.installed
 
-.PHONY: demo test bench bench-cli docs faults lint clean .venv
+.PHONY: demo test test-api bench bench-cli docs faults lint clean .venv
 .DEFAULT_GOAL := test
 
 demo: .venv
@@ -18,6 +19,10 @@ demo: .venv
 
 test: .venv
 	@.venv/bin/python tests/run.py
+
+test-api: .venv
+	@.venv/bin/python -m pip install --disable-pip-version-check --no-input -q -e '.[all,test,fuzz]'
+	@.venv/bin/python -m tests.tryapi
 
 bench: .venv
 	@.venv/bin/python -m benchmarks.run $(if $(QUICK),--quick) $(OPTIONS)

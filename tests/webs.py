@@ -140,12 +140,13 @@ def _unchunk(data: bytes) -> tuple[bytes, bytes]:
 class WebSite:
     """A site in memory with a bridge, both stopped after the test.
 
+    :param other: whose site it is one more bridge of.
     :param limits: fields of `Limits`.
     """
 
-    def __init__(self, case: SynchronousTestCase, **limits: Any) -> None:
-        self.site = Site.forTest(case)
-        node = self.site.node(BridgeNode, name="bridge")
+    def __init__(self, case: SynchronousTestCase, other: WebSite | None = None, **limits: Any) -> None:
+        self.site = Site.forTest(case) if other is None else other.site
+        node = self.site.node(BridgeNode, name="bridge" if other is None else "another")
         assert isinstance(node, BridgeNode)
         self.bridge = Bridge(node, self.site.clock, Limits(**limits), wall=lambda: TODAY + self.site.clock.seconds())
         self.http = assemble(self.bridge)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from io import BytesIO
-from typing import Any, Final, Protocol
+from typing import Any, AnyStr, Final, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -48,6 +48,16 @@ class BridgeRequest(Request):
     def process(self) -> None:
         """It came whole."""
         self.channel.site.entrance.enter(self)
+
+    def getHeader(self, key: AnyStr) -> AnyStr | None:
+        """The last value of a header, as text for a name that is text.
+
+        Byte for byte, whatever it is: twisted.web takes it for UTF-8, fails with what is none.
+        """
+        if isinstance(key, bytes):
+            return Request.getHeader(self, key)
+        values = self.requestHeaders.getRawHeaders(key.encode("ascii"))
+        return values[-1].decode("latin-1") if values else None
 
     def openEnded(self) -> None:
         """It will be answered for as long as the client likes: no deadline holds."""

@@ -8,18 +8,14 @@ from typing import Final
 
 import attrs
 
-from nodeset.core.lifetime import MOST
-
 __all__ = ["MAX_KEY", "BadWish", "CallWishes", "PublishWishes", "readCallWishes", "readKey", "readPublishWishes"]
 
 #: Characters of an idempotency key.
 MAX_KEY: Final = 255
-#: Seconds that anything may last.
-_MOST_SECONDS: Final = MOST / 1000
 
 _LEVELS: Final = ("accepted", "delivered", "handled")
 _DELIVERIES: Final = ("all", "one")
-_SECONDS: Final = re.compile(r"[0-9]{1,10}(\.[0-9]{1,6})?", re.ASCII)
+_SECONDS: Final = re.compile(r"[1-9][0-9]{0,8}(\.[0-9]{1,6})?|0\.[0-9]{0,5}[1-9]", re.ASCII)
 _KEY: Final = re.compile(r"[!-~]+( +[!-~]+)*", re.ASCII)
 
 Header = Callable[[str], str | None]
@@ -103,9 +99,9 @@ def _readWord(name: str, text: str | None, words: tuple[str, ...], usual: str) -
 def _readSeconds(name: str, text: str | None) -> float | None:
     if text is None:
         return None
-    if not _SECONDS.fullmatch(text) or not 0 < (seconds := float(text)) <= _MOST_SECONDS:
-        raise BadWish(f"{name} is {_show(text)}; it must be a number of seconds above 0, {_MOST_SECONDS:.0f} at most")
-    return seconds
+    if not _SECONDS.fullmatch(text):
+        raise BadWish(f"{name} is {_show(text)}; it must be a number of seconds, from 0.000001 to 999999999, such as 2.5")
+    return float(text)
 
 
 def _readBool(name: str, text: str | None) -> bool:
