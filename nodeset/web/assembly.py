@@ -15,6 +15,8 @@ __all__ = ["assemble"]
 def assemble(bridge: Bridge, files: Files | None = None) -> BridgeSite:
     """The site that serves all that `bridge` offers, with files at the addresses that are left."""
     routes = Routes()
+    api.install(routes, bridge)
+    installLegacy(routes, bridge)
     door = Door(bridge, routes)
     for part in (access, api, figures, legacy):
         part.install(routes, bridge)
