@@ -75,7 +75,7 @@ setup(
     package_dir={"": "."},
     # twisted/ and twisted/plugins/ have no __init__.py, which would overwrite Twisted's own.
     packages=[*find_packages(include=["nodeset", "nodeset.*"]), "twisted.plugins"],
-    package_data={"nodeset": ["py.typed"], "nodeset.web.api": ["openapi.json"]},
+    package_data={"nodeset": ["py.typed"], "nodeset.web.api": ["openapi.json"], "nodeset.web.sockets": ["asyncapi.json"]},
     zip_safe=False,
     install_requires=[
         "Twisted[tls]>=25.5",

@@ -122,6 +122,9 @@ PURE = {
     "nodeset.web.figures.busiest",
     "nodeset.web.figures.history",
     "nodeset.web.figures.reading",
+    "nodeset.web.sockets.frames",
+    "nodeset.web.sockets.outflow",
+    "nodeset.web.sockets.pulse",
 }
 OUTSIDE = ("foolscap", "time", "os", "socket", "select", "selectors", "subprocess", "threading")
 #: D4: the stack of messages under construction is one per thread.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nodeset.web import access, api, figures, legacy
+from nodeset.web import access, api, figures, legacy, sockets
 from nodeset.web.bridge import Bridge
 from nodeset.web.door import Door
 from nodeset.web.legacy.files import Files
@@ -19,6 +19,8 @@ def assemble(bridge: Bridge, files: Files | None = None) -> BridgeSite:
     installLegacy(routes, bridge)
     door = Door(bridge, routes)
     for part in (access, api, figures, legacy):
+    door = Door(bridge, routes)
+    for part in (access, api, figures, legacy, sockets):
         part.install(routes, bridge)
     door.observers.append(bridge.tolls.took)
     site = BridgeSite(door, lambda: bridge.limits, bridge.clock, bridge.counters)

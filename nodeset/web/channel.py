@@ -85,6 +85,9 @@ class Channel(HTTPChannel):
         """A part of a body, or of what comes after a request that is being answered."""
         if self._state == _ENDING:
             return
+        if self._upgraded is not None:
+            self._upgraded.dataReceived(data)
+            return
         if self._transferDecoder is not None:
             self._taken += len(data)
             most = self.site.limits.max_body
@@ -200,3 +203,11 @@ class Channel(HTTPChannel):
         transport: Any = self.transport
         transport.unregisterProducer()
         protocol.makeConnection(transport)
+        early, self._dataBuffer = b"".join(self._dataBuffer), []
+        if early:
+            protocol.dataReceived(early)
+
+    @property
+    def is_upgraded(self) -> bool:
+        """Whether another protocol has the connection, which ends it itself."""
+        return self._upgraded is not None

@@ -116,9 +116,10 @@ class BridgeSite(Site):
             self._looking.stop()
 
     def cut(self) -> None:
-        """End all connections at once."""
+        """End all connections of HTTP at once."""
         for channel in list(self.channels):
-            channel.abort()
+            if not channel.is_upgraded:
+                channel.abort()
         if self._looking.running:
             self._looking.stop()
 

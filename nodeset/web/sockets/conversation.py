@@ -1,0 +1,259 @@
+"""One client's side of the protocol `nodeset.v1`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from nodeset.errors import NodeSetError
+from nodeset.web.agent import Agent
+from nodeset.web.bridge import Bridge
+from nodeset.web.problem import Problem, judge
+from nodeset.web.sockets.errands import Errands
+from nodeset.web.sockets.frames import (
+    MAX_CREDIT,
+    SUBPROTOCOL,
+    Ack,
+    BadFrame,
+    Cancel,
+    Credit,
+    Error,
+    LinkFrame,
+    NoFrame,
+    Ping,
+    Pong,
+    Pub,
+    Req,
+    ServerFrame,
+    Sub,
+    Unsub,
+    Welcome,
+    read,
+    write,
+)
+from nodeset.web.sockets.outflow import NoCredit, Outflow
+from nodeset.web.sockets.pulse import PING, Beat, Pulse
+from nodeset.web.sockets.subscriptions import Subscriptions
+from nodeset.web.sockets.wire import Wire
+
+__all__ = ["ENVELOPE", "GOING", "UNAUTHORIZED", "Conversation"]
+
+#: Bytes that a frame may have beside the message that it carries.
+ENVELOPE: Final = 4096
+#: The code with which a connection ends whose grant does: 401 among those that are free for applications.
+UNAUTHORIZED: Final = 4401
+#: The code with which connections end when the bridge does: another one may take its place.
+GOING: Final = 1012
+
+
+class Conversation:
+    """Hears one `Wire`, answers on behalf of `agent`.
+
+    :param over: called once, when the connection is lost.
+    """
+
+    log = Logger()
+
+    def __init__(self, bridge: Bridge, agent: Agent, over: Callable[[Conversation], object]) -> None:
+        self._bridge, self._agent, self._over = bridge, agent, over
+        limits = bridge.limits
+        self._outflow = Outflow(limits.stream_events, limits.stream_bytes)
+        self._errands = Errands(bridge, agent, self)
+        self._subscriptions = Subscriptions(bridge, agent, self)
+        self._pulse = Pulse(bridge.clock.seconds())
+        self._wire: Wire | None = None
+        self._owed = 0
+        self._is_over = False
+        self._free: Callable[[], None] = lambda: None
+        self._verbs: dict[type, Callable[[Any], None]] = {
+            Sub: self._subscriptions.open,
+            Unsub: self._unsubscribe,
+            Credit: self._credit,
+            Ack: self._acknowledge,
+            Pub: self._errands.publish,
+            Req: self._errands.call,
+            Cancel: self._errands.cancel,
+            Ping: self._answerPing,
+        }
+
+    # -- the connection
+
+    def negotiationStarted(self, transport: Any) -> None:
+        """See `WebSocketProtocol`."""
+        self._wire = transport
+
+    def negotiationFinished(self) -> None:
+        """See `WebSocketProtocol`: both sides speak the protocol now."""
+        limits, agent = self._bridge.limits, self._agent
+        agent.node.watchLink(self._tellLink)
+        self.say(
+            Welcome(
+                SUBPROTOCOL,
+                agent.name,
+                agent.is_anonymous,
+                agent.node.is_linked,
+                limits.max_body,
+                limits.max_subscriptions,
+                MAX_CREDIT,
+                PING,
+            )
+        )
+        self._free = agent.hold(self._agentEnded)
+
+    def _agentEnded(self, reason: str) -> None:
+        if self._bridge.draining:
+            self.close(GOING, "draining: the bridge is stopping")
+        else:
+            self.close(UNAUTHORIZED, f"revoked: {reason}")
+
+    def close(self, code: int, reason: str) -> None:
+        """End the connection; `reason` begins with the word that it is counted under."""
+        wire = self._wire
+        if wire is not None and wire.ending is None:
+            self._bridge.counters[f"closed:{reason.partition(':')[0]}"] += 1
+            wire.loseConnection(code, reason)
+            self._release()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """See `WebSocketProtocol`."""
+        if self._wire is not None:
+            self._release()
+            self._wire = None
+            self._over(self)
+
+    def _release(self) -> None:
+        """Let go of all that was held for the client, once."""
+        if not self._is_over:
+            self._is_over = True
+            self._free()
+            self._agent.node.unwatchLink(self._tellLink)
+            self._subscriptions.end()
+            self._errands.end()
+            self._bridge.counters["dropped:socket"] += self._outflow.clear()
+
+    def beat(self, now: float) -> None:
+        """To be called every second."""
+        wire = self._wire
+        if wire is None or wire.ending is not None:
+            return
+        match self._pulse.beat(now):
+            case Beat.PING:
+                wire.ping()
+            case Beat.GONE:
+                self.close(1008, "silent: no pong came")
+
+    def heard(self) -> None:
+        """See `Listener`."""
+        self._pulse.heard()
+
+    def pongReceived(self, payload: bytes) -> None:
+        """See `WebSocketProtocol`: that it was heard says all."""
+
+    def writingPaused(self) -> None:
+        """See `Listener`: what may go waits with what may not."""
+
+    def writingResumed(self) -> None:
+        """See `Listener`."""
+        self._owed = 0
+        self.pump()
+
+    # -- what comes
+
+    def bytesMessageReceived(self, data: bytes | bytearray) -> None:
+        """See `WebSocketProtocol`; the wire lets none through."""
+
+    def textMessageReceived(self, message: str) -> None:
+        """See `WebSocketProtocol`: one frame."""
+        try:
+            frame = read(message)
+        except NoFrame as error:
+            self.close(1007, f"garbage: {error}")
+            return
+        except BadFrame as error:
+            self.complain(error.id, Problem(400, error.detail))
+            return
+        try:
+            self._verbs[type(frame)](frame)
+        except Exception as error:
+            self.complain(getattr(frame, "id", None), error)
+
+    def _unsubscribe(self, frame: Unsub) -> None:
+        self._subscriptions.close(frame)
+        self._outflow.forget(frame.id)
+
+    def _credit(self, frame: Credit) -> None:
+        self._outflow.grant(frame.n)
+        self.pump()
+
+    def _acknowledge(self, frame: Ack) -> None:
+        self._outflow.acknowledge(frame.n)
+        self.pump()
+
+    def _answerPing(self, frame: Ping) -> None:
+        self.say(Pong(frame.id))
+
+    # -- what goes
+
+    def say(self, frame: ServerFrame) -> None:
+        """Send an answer, for which no credit is needed."""
+        wire = self._wire
+        if wire is None or wire.ending is not None:
+            return
+        text = write(frame)
+        if wire.is_full:
+            # Nothing is read from who does not read; these are answers to what came before.
+            if self._owed > self._bridge.limits.stream_bytes:
+                self.close(1008, f"slow: {self._owed} bytes of answers were not read")
+                return
+            self._owed += len(text)
+        wire.sendTextMessage(text)
+
+    def complain(self, id: str | None, error: BaseException) -> None:
+        """Tell what went wrong with one frame; by a mistake of ours the log is told as well."""
+        problem: Problem
+        if isinstance(error, Problem):
+            problem = error
+        elif isinstance(error, NodeSetError):
+            problem = judge(error)
+        elif isinstance(error, NoCredit):
+            problem = Problem(400, str(error))
+        else:
+            self.log.failure("a frame of a WebSocket failed", Failure(error))
+            self._bridge.counters["failed"] += 1
+            problem = Problem(500, "the bridge failed: its log says how")
+        self._bridge.counters["socket_errors"] += 1
+        fields = {name: value for name, value in problem.fields().items() if name in Error.__struct_fields__}
+        retry = next((float(value) for name, value in problem.headers if name == b"Retry-After"), None)
+        if retry is not None:
+            fields["retry_after"] = retry
+        self.say(Error(id=id, **fields))
+
+    def emit(self, sub: str, text: str, is_free: bool = False) -> None:
+        """Send a frame of a subscription as soon as there is credit for it; too many that wait end the connection."""
+        wire = self._wire
+        if wire is None or wire.ending is not None:
+            return
+        if self._outflow.put(sub, text, is_free):
+            self.pump()
+        else:
+            self.close(1008, f"slow: {len(self._outflow)} events wait for credit, no more may")
+
+    def spend(self) -> bool:
+        """Take the credit of one event; whether there is any, and whether the client takes what is sent."""
+        return self._wire is not None and not self._wire.is_full and self._outflow.spend()
+
+    def pump(self) -> None:
+        """Send what may go now."""
+        wire = self._wire
+        while wire is not None and wire.ending is None and not wire.is_full:
+            text = self._outflow.take()
+            if text is None:
+                break
+            wire.sendTextMessage(text)
+        self._errands.wake()
+
+    def _tellLink(self, linked: bool, reason: str) -> None:
+        self.say(LinkFrame(linked, reason))

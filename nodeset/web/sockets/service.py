@@ -1,0 +1,89 @@
+"""The WebSockets that are open."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import LoopingCall
+
+from nodeset.web.bridge import Bridge
+from nodeset.web.inquiry import Inquiry
+from nodeset.web.problem import Problem
+from nodeset.web.sockets.conversation import ENVELOPE, GOING, Conversation
+from nodeset.web.sockets.frames import SUBPROTOCOL
+from nodeset.web.sockets.handshake import BadHandshake
+from nodeset.web.sockets.wire import upgrade
+
+__all__ = ["Sockets"]
+
+#: Seconds between two looks for who is silent.
+_LOOK: Final = 1.0
+
+
+class Sockets(Service):
+    """`GET /v1/ws`. When it stops, every client is told so, and has as long to answer as a close lasts."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self.setName("nodeset-web-sockets")
+        self._bridge = bridge
+        self._open: set[Conversation] = set()
+        self._looking = LoopingCall(self._look)
+        self._looking.clock = bridge.clock
+        self._stopped: Deferred[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    async def enter(self, inquiry: Inquiry) -> None:
+        """Make a WebSocket of it. Raises `Problem`: 400, 426 for another handshake, 429 and 503 when there is no room."""
+        bridge = self._bridge
+        most = bridge.limits.max_streams
+        if bridge.draining or not self.running:
+            raise Problem(503, "the bridge is stopping: come back", retry_after=1)
+        if len(self._open) >= most:
+            bridge.counters["refused:streams"] += 1
+            raise Problem(429, f"{most} WebSockets are open: come back", retry_after=1)
+        conversation = Conversation(bridge, inquiry.agent, self._over)
+        self._open.add(conversation)
+        try:
+            upgrade(inquiry.request, conversation, SUBPROTOCOL, bridge.limits.max_body + ENVELOPE, bridge.clock)
+        except BadHandshake as error:
+            self._open.discard(conversation)
+            headers = [(name.encode(), value.encode()) for name, value in error.headers]
+            raise Problem(error.status, error.detail, headers=headers) from None
+        bridge.counters["sockets"] += 1
+
+    def startService(self) -> None:
+        """Begin to look at the clock."""
+        Service.startService(self)
+        self._looking.start(_LOOK, now=False)
+
+    def stopService(self) -> Deferred[None]:
+        """Close all; fires when they are."""
+        Service.stopService(self)
+        for conversation in list(self._open):
+            conversation.close(GOING, "draining: the bridge is stopping")
+        if not self._open:
+            self._end()
+            return succeed(None)
+        self._stopped = Deferred()
+        return self._stopped
+
+    def _over(self, conversation: Conversation) -> None:
+        self._open.discard(conversation)
+        stopped = self._stopped
+        if stopped is not None and not self._open:
+            self._stopped = None
+            self._end()
+            stopped.callback(None)
+
+    def _end(self) -> None:
+        if self._looking.running:
+            self._looking.stop()
+
+    def _look(self) -> None:
+        now = self._bridge.clock.seconds()
+        for conversation in list(self._open):
+            conversation.beat(now)
