@@ -75,7 +75,12 @@ setup(
     package_dir={"": "."},
     # twisted/ and twisted/plugins/ have no __init__.py, which would overwrite Twisted's own.
     packages=[*find_packages(include=["nodeset", "nodeset.*"]), "twisted.plugins"],
-    package_data={"nodeset": ["py.typed"], "nodeset.web.api": ["openapi.json"], "nodeset.web.sockets": ["asyncapi.json"]},
+    package_data={
+        "nodeset": ["py.typed"],
+        "nodeset.web.api": ["openapi.json"],
+        "nodeset.web.sockets": ["asyncapi.json"],
+        "nodeset.web.dashboard": ["*.html", "*.js", "*.css", "*.svg", "panels/*.js", "vendor/*"],
+    },
     zip_safe=False,
     install_requires=[
         "Twisted[tls]>=25.5",

@@ -127,9 +127,9 @@ class Door:
             observer(route, reply.status, seconds)
 
     def _headers(self, request: BridgeRequest, reply: Reply) -> list[tuple[bytes, bytes]]:
-        ours = [(b"Date", datetimeToString()), (b"Content-Length", b"%d" % len(reply.body))]
-        if reply.body or reply.status != 204:
-            ours.append((b"Content-Type", reply.content_type))
+        ours = [(b"Date", datetimeToString())]
+        if reply.status not in (204, 304):
+            ours += [(b"Content-Length", b"%d" % len(reply.body)), (b"Content-Type", reply.content_type)]
         given = {name.lower() for name, _value in reply.headers}
         ours += [(name, value) for name, value in _ALWAYS if name.lower() not in given]
         return [*ours, *reply.headers, *self._bridge.access.headers(request)]
