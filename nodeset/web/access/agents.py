@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Final
 
 import attrs
-from twisted.application.service import MultiService
+from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -64,7 +64,7 @@ class _Tenant:
     waiting: list[Deferred[Agent]] = attrs.field(factory=list)
 
 
-class Agents(MultiService):
+class Agents(Service):
     """The agents that are here.
 
     :param most: returns how many there may be.
@@ -73,21 +73,25 @@ class Agents(MultiService):
     log = Logger()
 
     def __init__(self, doorway: Doorway, clock: IReactorTime, most: Callable[[], int]) -> None:
-        MultiService.__init__(self)
         self.setName("nodeset-web-agents")
         self._doorway, self._clock, self._most = doorway, clock, most
         self._tenants: OrderedDict[bytes, _Tenant] = OrderedDict()
+        self._stopping: set[Deferred[None]] = set()
         self._refusals: OrderedDict[bytes, tuple[float, str]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._tenants)
 
-    def stopService(self) -> Deferred[object]:
-        """Let all of them leave."""
+    def stopService(self) -> Deferred[None]:
+        """Let all of them leave; fires when they have."""
+        Service.stopService(self)
         for tenant in list(self._tenants.values()):
             self._forget(tenant, "the bridge is stopping")
-        stopped: Deferred[object] = MultiService.stopService(self)
-        return stopped
+        return Deferred.fromCoroutine(self._rest())
+
+    async def _rest(self) -> None:
+        for stopping in list(self._stopping):
+            await stopping
 
     def known(self, name: str, owner: str = "") -> Agent | None:
         """The agent of this grant if it is here and linked: whoever shows the grant again costs nothing."""
@@ -136,7 +140,7 @@ class Agents(MultiService):
                 self._await(tenant)  # it dials again; a grant that has ended is refused then
 
         node.watchLink(changed)
-        node.setServiceParent(self)
+        node.startService()  # it is no child of ours: children have names of their own, nodes need not
         self._await(tenant)
         return tenant
 
@@ -188,9 +192,16 @@ class Agents(MultiService):
         tenant.agent.end(reason)
         for each in waiting:
             each.errback(Problem(status, f"this grant cannot be used: {reason}", retry_after=1 if status == 503 else None))
-        stopped = tenant.agent.node.disownServiceParent()
-        if stopped is not None:
-            stopped.addErrback(lambda failure: self.log.failure("an agent could not be stopped", failure))
+        stopping: Deferred[None] = Deferred()
+        self._stopping.add(stopping)
+
+        def stopped(result: object) -> None:
+            if isinstance(result, Failure):
+                self.log.failure("an agent could not be stopped", result)
+            self._stopping.discard(stopping)
+            stopping.callback(None)
+
+        tenant.agent.node.stopService().addBoth(stopped)
 
     def drop(self, owner: str, reason: str) -> None:
         """The agents of this owner's leave now."""

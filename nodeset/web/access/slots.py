@@ -25,6 +25,7 @@ from nodeset.errors import StateUnusable
 from nodeset.transport.files import blaming, letGo, openQuick, readWhole, showPath, tryLock, writeWhole
 from nodeset.transport.rendezvous import prepareDirectory
 from nodeset.web.access.nonces import RECORD
+from nodeset.web.access.signature import WINDOW
 
 __all__ = ["SlotFiles", "bootId"]
 
@@ -102,11 +103,16 @@ class SlotFiles:
             try:
                 text = readWhole(self._state, 4096, []).decode("ascii", errors="replace")
             except FileNotFoundError:
-                return int(started) - 1  # never been here, or somebody removed it: nothing is known
+                if not any(self._directory.glob("*.nonces")):
+                    return int(started) - 1  # never been here, as far as anybody can tell
+                text = ""
         found = _STATE.fullmatch(text)
         if found is None:
-            self.log.warn("{path} is damaged: what was signed before now is refused", path=showPath(self._state))
-            return int(started) - 1
+            until = int(started) + WINDOW
+            self.log.warn(
+                "{path} is damaged: what was signed up to {until} is refused", path=showPath(self._state), until=until
+            )
+            return until
         ceiling, boot = int(found[1]), found[2]
         if boot == "" or (boot == self._boot and self._boot):
             return 0
