@@ -1,4 +1,4 @@
-# make demo    events between real processes, compared with their ledgers
+# make demo    events between real processes, compared with their ledgers; KEEP=1 leaves it up with a dashboard, until Ctrl-C
 # make test    all that a contributor must see pass
 # make bench   NodeSet beside the brokers that one would pick else; QUICK=1 for two minutes of it, OPTIONS=--help for more
 # make bench-cli  what the commands for people cost, how true nodeset bench is; QUICK=1 for a minute of it
@@ -15,7 +15,7 @@ STAMP := .venv/.installed
 .DEFAULT_GOAL := test
 
 demo: .venv
-	@.venv/bin/python examples/demo.py
+	@.venv/bin/python examples/demo.py $(if $(KEEP),--keep)
 
 test: .venv
 	@.venv/bin/python tests/run.py

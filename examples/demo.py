@@ -1,149 +1,40 @@
-"""What `make demo` runs: a dispatcher, two subscribers with a publisher, all of them processes, then their ledgers compared.
+"""What `make demo` runs: a dispatcher, two subscribers, a publisher, a web bridge, all of them processes; ledgers are compared.
 
 The last line sums up; the exit code is 1 if any event was lost, came twice, out of order or from nowhere. No process and no
-file stays behind. `python examples/demo.py 1000` publishes so many.
+file stays behind. `python examples/demo.py 1000` publishes so many. With `--keep` the dispatcher and the bridge stay up after
+that, with a steady load of events and calls, until Ctrl-C.
 """
 
 from __future__ import annotations
 
 import asyncio
-import importlib
-import os
 import signal
+import socket
 import sys
 import tempfile
 import time
-from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from examples.demo_children import Child, Children, DemoFailed, Screen
+
 EVENTS = 10_000
 SUBSCRIBERS = 2
-#: Seconds for all of it; for a process to end; for the last deliveries after the last receipt.
-PATIENCE, GRACE, LATE = 60.0, 5.0, 5.0
+#: Seconds for all of it; for the last deliveries after the last receipt.
+PATIENCE, LATE = 60.0, 5.0
+#: Where the dashboard is looked for, if that is free.
+PORT = 8080
 
 
-class DemoFailed(Exception):
-    """The demo could not run to its end."""
+class Demo(Children):
+    """All processes of one run."""
 
-
-@dataclass
-class Child:
-    """One process of the demo, with what it told so far."""
-
-    name: str
-    process: Process
-    tell: Callable[[str, str], None]
-    told: dict[str, asyncio.Event] = field(default_factory=dict)
-    last: list[str] = field(default_factory=list)
-
-    async def listen(self) -> None:
-        """Take its lines until it ends."""
-        assert self.process.stdout is not None
-        async for raw in self.process.stdout:
-            line = raw.decode("utf-8", "replace").rstrip()
-            self.last = [*self.last[-9:], line]
-            word, _blank, rest = line.partition(" ")
-            if word in ("ready", "done"):
-                self.event(word).set()
-            elif word in ("count", "event", "error"):
-                self.tell(word, rest)
-
-    def event(self, word: str) -> asyncio.Event:
-        """What is set when it says this word."""
-        return self.told.setdefault(word, asyncio.Event())
-
-    async def wait(self, word: str) -> None:
-        """Wait for a word; DemoFailed if it ends without."""
-        waiting = {asyncio.ensure_future(self.event(word).wait()), asyncio.ensure_future(self.process.wait())}
-        _done, pending = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        for each in pending:
-            each.cancel()
-        if not self.event(word).is_set():
-            said = "\n  ".join(self.last)
-            raise DemoFailed(f"{self.name} ended with {self.process.returncode} before it said {word!r}:\n  {said}")
-
-
-class Screen:
-    """Shows events with how far everything is: a bar on a terminal, lines anywhere else."""
-
-    def __init__(self, total: int) -> None:
-        self.total = total
-        self.counts: dict[str, int] = {}
-        self.errors = 0
-        self._shown = 0
-        self._bar: Any = None
-        self._task: Any = None
-        if sys.stdout.isatty():
-            try:
-                progress: Any = importlib.import_module("rich.progress")
-            except ImportError:
-                return
-            self._bar = progress.Progress()
-            self._task = self._bar.add_task("deliveries", total=total)
-            self._bar.start()
-
-    def say(self, line: str) -> None:
-        """Show a line."""
-        if self._bar is not None:
-            self._bar.console.print(line, markup=False, highlight=False)
-        else:
-            print(line, flush=True)
-
-    def tell(self, name: str, word: str, rest: str) -> None:
-        """A process told something."""
-        if word == "count":
-            self.counts[name] = int(rest)
-            self._progress(sum(self.counts.values()))
-        else:
-            self.errors += word == "error"
-            self.say(f"{name}: {rest}")
-
-    def _progress(self, count: int) -> None:
-        if self._bar is not None:
-            self._bar.update(self._task, completed=count)
-        elif count - self._shown >= self.total // 5:
-            self._shown = count
-            self.say(f"{count} of {self.total} deliveries")
-
-    def close(self) -> None:
-        """Leave the terminal as it was."""
-        if self._bar is not None:
-            self._bar.stop()
-
-
-class Demo:
-    """All processes of one run, in a directory of their own."""
-
-    def __init__(self, directory: Path, events: int, screen: Screen) -> None:
-        self.directory, self.events, self.screen = directory, events, screen
-        self.children: list[Child] = []
-        self._tasks: list[asyncio.Task[None]] = []
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("NODESET_")}
-        path = os.pathsep.join(filter(None, [str(ROOT), kept.get("PYTHONPATH")]))
-        self._environ = {**kept, "NODESET_HOME": str(directory / "state"), "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
-
-    async def spawn(self, name: str, *command: str) -> Child:
-        """Start `python -m command...`."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            *command,
-            cwd=self.directory,
-            env=self._environ,
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,  # a Ctrl-C is for us alone: we end them
-        )
-        child = Child(name, process, lambda word, rest: self.screen.tell(name, word, rest))
-        self.children.append(child)
-        self._tasks.append(asyncio.create_task(child.listen()))
-        return child
+    def __init__(self, directory: Path, events: int, screen: Screen, keep: bool) -> None:
+        super().__init__(directory, screen)
+        self.events, self.keep = events, keep
 
     def ledger(self, name: str) -> Path:
         """Where a process writes down what it published or got."""
@@ -157,8 +48,10 @@ class Demo:
             await self.spawn(name, "examples.demo_subscriber", str(self.ledger(name)), total) for name in self.subscribers()
         ]
         publisher = await self.spawn("publisher", "examples.demo_publisher", str(self.ledger("publisher")), total)
-        await asyncio.gather(*(child.wait("ready") for child in [publisher, *subscribers]))
-        self.screen.say(f"dispatcher, {len(subscribers)} subscribers and a publisher are running")
+        web = await self.spawn("web bridge", "nodeset", "web", "-n", "--port", str(freePort() if self.keep else 0))
+        await asyncio.gather(*(child.wait("ready") for child in [publisher, *subscribers]), web.wait("served"))
+        self.screen.say(f"dispatcher, {len(subscribers)} subscribers, a publisher and a web bridge are running")
+        self.screen.say(f"the dashboard is at {web.address}{'' if self.keep else ' (make demo KEEP=1 leaves it up)'}")
         start = time.monotonic()
         assert publisher.process.stdin is not None
         publisher.process.stdin.write(b"go\n")
@@ -169,21 +62,47 @@ class Demo:
             pass  # the ledgers will tell
         return time.monotonic() - start
 
+    async def stay(self) -> None:
+        """Keep the system up, under load, until this is cancelled. DemoFailed if a part of it ends by itself."""
+        staying = [child for child in self.children if child.name in ("dispatcher", "web bridge")]
+        for child in self.children:
+            if child not in staying:
+                child.process.terminate()
+        load = [await self.spawn("shop", "examples.demo_load"), await self.spawn("archive", "examples.demo_load", "archive")]
+        await asyncio.gather(*(child.wait("ready") for child in load))
+        (web,) = [child for child in staying if child.address]
+        print(f"the system stays up, under load: look at {web.address}", flush=True)
+        print(f"another terminal: NODESET_HOME={self.home} {nodesetCommand()} top", flush=True)
+        print("Ctrl-C ends it all", flush=True)
+        await asyncio.gather(*(endless(child) for child in [*staying, *load]))
+
     def subscribers(self) -> list[str]:
         """Their names."""
         return [f"subscriber {number + 1}" for number in range(SUBSCRIBERS)]
 
-    async def end(self) -> None:
-        """End every process, last started first, with KILL if it does not go."""
-        for child in reversed(self.children):
-            if child.process.returncode is None:
-                child.process.terminate()
-            try:
-                await asyncio.wait_for(child.process.wait(), GRACE)
-            except TimeoutError:
-                child.process.kill()
-                await child.process.wait()
-        await asyncio.gather(*self._tasks)
+
+async def endless(child: Child) -> None:
+    """Wait for ever; DemoFailed if it ends."""
+    code = await child.process.wait()
+    said = "\n  ".join(child.last)
+    raise DemoFailed(f"{child.name} ended with {code}:\n  {said}")
+
+
+def freePort() -> int:
+    """The usual port of the dashboard, or 0 for any when somebody else has it."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", PORT))
+        except OSError:
+            return 0
+    return PORT
+
+
+def nodesetCommand() -> str:
+    """The command for people, as it can be typed here."""
+    script = Path(sys.executable).with_name("nodeset")
+    return str(script) if script.exists() else f"{sys.executable} -m nodeset"
 
 
 def readLedger(path: Path) -> list[int]:
@@ -206,23 +125,40 @@ def compare(published: list[int], got: list[int]) -> dict[str, int]:
     }
 
 
-async def runDemo(directory: Path, events: int, screen: Screen) -> int:
-    """Run, compare, sum up. Returns the exit code."""
+async def runDemo(directory: Path, events: int, screen: Screen, keep: bool) -> int:
+    """Run, compare, sum up, stay if that is wanted. Returns the exit code."""
     loop, running = asyncio.get_running_loop(), asyncio.current_task()
     assert running is not None
-    loop.add_signal_handler(signal.SIGTERM, running.cancel)
-    demo = Demo(directory, events, screen)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, running.cancel)
+    demo = Demo(directory, events, screen, keep)
+    code: int | None = None
     try:
         spent = await asyncio.wait_for(demo.run(), PATIENCE)
+        if keep:
+            code = sumUp(demo, spent)
+            await demo.stay()
+    except asyncio.CancelledError:
+        if code is None:
+            raise
+        print("demo: ended", flush=True)  # by whoever had it stay
     finally:
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            loop.add_signal_handler(number, lambda: None)  # whoever is impatient would leave processes behind
         await demo.end()
+    return sumUp(demo, spent) if code is None else code
+
+
+def sumUp(demo: Demo, spent: float) -> int:
+    """Compare the ledgers, say what came of it. Returns the exit code."""
+    screen = demo.screen
     published = readLedger(demo.ledger("publisher"))
     ledgers = [readLedger(demo.ledger(name)) for name in demo.subscribers()]
     wrong = dict.fromkeys(compare([], []), 0)
     for got in ledgers:
         for kind, count in compare(published, got).items():
             wrong[kind] += count
-    unpublished = events - len(set(published))
+    unpublished = demo.events - len(set(published))
     screen.close()
     extra = "".join(
         f", {count} {kind}" for kind, count in [("unknown", wrong["unknown"]), ("unconfirmed", unpublished)] if count
@@ -237,11 +173,12 @@ async def runDemo(directory: Path, events: int, screen: Screen) -> int:
 
 def main() -> int:
     """Run the demo. Returns the exit code: 0 only if every event arrived once, in order."""
-    events = int(sys.argv[1]) if sys.argv[1:] else EVENTS
+    words = [word for word in sys.argv[1:] if word != "--keep"]
+    events = int(words[0]) if words else EVENTS
     screen = Screen(events * SUBSCRIBERS)
     try:
         with tempfile.TemporaryDirectory(prefix="nodeset-demo-") as directory:
-            return asyncio.run(runDemo(Path(directory), events, screen))
+            return asyncio.run(runDemo(Path(directory), events, screen, "--keep" in sys.argv[1:]))
     except DemoFailed as error:
         print(f"demo: {error}", file=sys.stderr)
     except TimeoutError:

@@ -303,6 +303,7 @@ class ChildTests(CommandCase):
         self.assertEqual((code, err), (0, ""), out)
         summed_up = r"^500 events published, 2 subscribers, 1000 deliveries, 0 lost, 0 duplicates, 0 reordered in [0-9.]+ s$"
         self.assertRegex(out.splitlines()[-1], summed_up)
+        self.assertRegex(out, r"the dashboard is at http://127.0.0.1:[0-9]+/ ")
         self.assertEqual(list(temp.iterdir()), [])
 
     def test_demoDiffers(self) -> None:
@@ -323,7 +324,7 @@ class ChildTests(CommandCase):
         demo = self.spawn(str(ROOT / "examples" / "demo.py"), "10000000", TMPDIR=str(temp))
         self.awaitLine(demo, "are running")
         children = Path(f"/proc/{demo.pid}/task/{demo.pid}/children").read_text().split()
-        self.assertEqual(len(children), 4)
+        self.assertEqual(len(children), 5)
         self.assertEqual(self.stop(demo), 1)
         self.assertEqual([pid for pid in children if Path(f"/proc/{pid}").exists()], [])
         self.assertEqual(list(temp.iterdir()), [])
