@@ -145,7 +145,7 @@ class WebSite:
     """
 
     def __init__(self, case: SynchronousTestCase, other: WebSite | None = None, **limits: Any) -> None:
-        self.site = Site.forTest(case) if other is None else other.site
+        self.site: Site = Site.forTest(case) if other is None else other.site
         node = self.site.node(BridgeNode, name="bridge" if other is None else "another")
         assert isinstance(node, BridgeNode)
         self.bridge = Bridge(node, self.site.clock, Limits(**limits), wall=lambda: TODAY + self.site.clock.seconds())
@@ -161,10 +161,8 @@ class WebSite:
         self._clients.append(client)
         return client
 
-    def ask(
-        self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes = b"", turns: float = 1.0
-    ) -> Answer:
-        """The answer to one request of its own connection, which has `turns` seconds of the site's time to come."""
+    def ask(self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes = b"") -> Answer:
+        """The answer to one request of its own connection."""
         client = self.client()
         client.ask(method, path, headers, body)
         self.site.until(lambda: bool(client.received) or client.is_closed, what=f"an answer to {method} {path}")

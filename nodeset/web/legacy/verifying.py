@@ -9,13 +9,12 @@ from twisted.logger import Logger
 
 from nodeset.core.patience import deferredOf
 from nodeset.web.agent import Agent
-from nodeset.web.inquiry import Reply
+from nodeset.web.anyone import Anyone
 from nodeset.web.legacy.words import Signature
 from nodeset.web.problem import Problem
 
 if TYPE_CHECKING:
     from nodeset.web.legacy.site import NodeSetSite
-    from nodeset.web.routes import Route
     from nodeset.web.site import BridgeRequest
 
 __all__ = ["Verifier", "Verifying"]
@@ -35,16 +34,14 @@ class Verifier(Protocol):
         """
 
 
-class Verifying:
+class Verifying(Anyone):
     """Lets in whom the site's verifier lets in; everybody, while it has none."""
 
     log = Logger()
 
     def __init__(self, site: NodeSetSite) -> None:
+        super().__init__(site.agent)
         self._site = site
-
-    def admit(self, request: BridgeRequest, route: Route) -> None:
-        """See `Access`."""
 
     async def identify(self, request: BridgeRequest, body: bytes) -> Agent:
         """See `Access`."""
@@ -65,14 +62,6 @@ class Verifying:
         except Exception:
             self.log.failure("the verifier failed, so nobody is let in")
             return False
-
-    def preflight(self, request: BridgeRequest, methods: list[str]) -> Reply:
-        """See `Access`."""
-        return Reply(204, headers=((b"Allow", ", ".join(methods).encode()),))
-
-    def headers(self, request: BridgeRequest) -> list[tuple[bytes, bytes]]:
-        """See `Access`."""
-        return []
 
 
 def _words(path: bytes, shown: Signature) -> tuple[str, str, str]:
