@@ -2,6 +2,7 @@
 # make test    all that a contributor must see pass
 # make bench   NodeSet beside the brokers that one would pick else; QUICK=1 for two minutes of it, OPTIONS=--help for more
 # make bench-cli  what the commands for people cost, how true nodeset bench is; QUICK=1 for a minute of it
+# make bench-http  nodeset-web beside other web servers that publish, fan out by SSE; QUICK=1 for a minute and a half of it
 # make faults  every fault scenario, half an hour; make faults QUICK=1 is the short version
 # make test-api  the web API tried with all that its openapi.json allows, or not; three minutes
 # make lint    ruff, mypy: the quick half of it
@@ -11,7 +12,7 @@
 PYTHON ?= python3
 STAMP := .venv/.installed
 
-.PHONY: demo test test-api bench bench-cli docs faults lint clean .venv
+.PHONY: demo test test-api bench bench-cli bench-http docs faults lint clean .venv
 .DEFAULT_GOAL := test
 
 demo: .venv
@@ -29,6 +30,9 @@ bench: .venv
 
 bench-cli: .venv
 	@.venv/bin/python -m benchmarks.cli $(if $(QUICK),--quick) $(OPTIONS)
+
+bench-http: .venv
+	@.venv/bin/python -m benchmarks.http $(if $(QUICK),--quick) $(OPTIONS)
 
 docs: .venv
 	@.venv/bin/python -m sphinx -q -W --keep-going -n -E -d docs/_build/doctrees docs docs/_build/html

@@ -45,8 +45,20 @@ extras["test"] = [
     "setuptools>=77",
     "types-simplejson",
 ]
-# What `make bench` compares NodeSet with, save Crossbar, which wants an environment of its own.
-extras["bench"] = [*extras["nats"], "matplotlib>=3.8", "paho-mqtt>=2", "pika>=1.3", "pyzmq>=26", "redis>=5"]
+# What `make bench` and `make bench-http` compare NodeSet with, save Crossbar, which wants an environment of its own.
+extras["bench"] = [
+    *extras["nats"],
+    "fastapi>=0.115",
+    "hiredis>=3",
+    "httptools>=0.6",
+    "matplotlib>=3.8",
+    "paho-mqtt>=2",
+    "pika>=1.3",
+    "pyzmq>=26",
+    "redis>=5",
+    "uvicorn>=0.30",
+    "uvloop>=0.20",
+]
 # What `make test-api` tries the web API with.
 extras["fuzz"] = ["schemathesis>=4"]
 # What `make docs` needs.

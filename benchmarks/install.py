@@ -14,7 +14,7 @@ from typing import Final
 
 from benchmarks.peers import CROSSBAR, KEPT, ROOT, findPeer
 
-__all__ = ["missing", "obtain"]
+__all__ = ["missing", "obtain", "run", "searchPath"]
 
 #: The module by which a distribution is known to be there.
 _MODULES: Final = {"nats-py": "nats", "pyzmq": "zmq", "redis": "redis", "paho-mqtt": "paho.mqtt", "pika": "pika"}
@@ -27,21 +27,21 @@ def obtain(systems: Iterable[str]) -> dict[str, str]:
     wanted = list(systems)
     packages = [findPeer(name).DEBIAN[0] for name in wanted if _lacksProgram(name)]
     if packages and os.geteuid() == 0 and shutil.which("apt-get"):
-        _run("Debian", ["apt-get", "update", "-qq"])
+        run("Debian", ["apt-get", "update", "-qq"])
         # RUNLEVEL keeps their services from being started: ours are children of our own.
         environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-        _run("Debian", ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages], environ)
+        run("Debian", ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages], environ)
     lacking = sorted({each for name in wanted if _lacksModule(name) for each in findPeer(name).PYTHON})
-    if lacking and not _run("pip", [*_pip(sys.executable), "--editable", f"{ROOT}[bench]"]):
+    if lacking and not run("pip", [*_pip(sys.executable), "--editable", f"{ROOT}[bench]"]):
         # One that cannot be had spoils the others.
         for distribution in lacking:
-            _run("pip", [*_pip(sys.executable), distribution])
+            run("pip", [*_pip(sys.executable), distribution])
     if "crossbar" in wanted and not _hasCrossbar():
         print("building an environment for Crossbar, a minute the first time ...", flush=True)
         venv.create(CROSSBAR, clear=True, with_pip=True)
         # A library of its own is built for the old numpy: it says so at length with the new one.
         wanted_there = ["crossbar", "autobahn", "msgspec", "numpy<2"]
-        _run("pip", [*_pip(str(CROSSBAR / "bin" / "python")), *wanted_there])
+        run("pip", [*_pip(str(CROSSBAR / "bin" / "python")), *wanted_there])
     return {name: why for name in wanted if (why := missing(name))}
 
 
@@ -87,7 +87,7 @@ def _hasCrossbar() -> bool:
     return (CROSSBAR / "bin" / "crossbar").exists()
 
 
-def _run(what: str, command: list[str], environ: dict[str, str] | None = None) -> bool:
+def run(what: str, command: list[str], environ: dict[str, str] | None = None) -> bool:
     """Whether it ran well; a failure leaves the peer out, with what the command said in a log."""
     with (KEPT / "install.log").open("ab") as log:
         done = subprocess.run(command, env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False)
