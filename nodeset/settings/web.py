@@ -133,6 +133,33 @@ class WebPart:
         converter=read.readRoom,
         metadata=about("Bytes that may wait for one slow client before it is cut", (WEB,), reloads=True),
     )
+    feed_events: int = attrs.field(
+        default=1000,
+        converter=read.readNodes,
+        metadata=about("Events of a set of patterns that are kept for clients who come back", (WEB,), reloads=True),
+    )
+    feed_bytes: int = attrs.field(
+        default=8 * 1024 * 1024,
+        converter=read.readRoom,
+        metadata=about("Bytes of a set of patterns that are kept for clients who come back", (WEB,), reloads=True),
+    )
+    feed_age: float = attrs.field(
+        default=600.0,
+        converter=read.readSeconds,
+        metadata=about(
+            "Seconds for which they are kept; so long patterns stay subscribed after their last client", (WEB,), reloads=True
+        ),
+    )
+    max_feeds: int = attrs.field(
+        default=1000,
+        converter=read.readNodes,
+        metadata=about("How many sets of patterns are kept at a time", (WEB,), reloads=True),
+    )
+    max_feeds_bytes: int = attrs.field(
+        default=64 * 1024 * 1024,
+        converter=read.readRoom,
+        metadata=about("Bytes of all sets of patterns together that are kept", (WEB,), reloads=True),
+    )
     figures_interval: float = attrs.field(
         default=2.0,
         converter=read.readInterval,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nodeset.web import access, api, dashboard, figures, legacy, sockets
+from nodeset.web import access, api, dashboard, figures, legacy, sockets, streams
 from nodeset.web.bridge import Bridge
 from nodeset.web.door import Door
 from nodeset.web.legacy.files import Files
@@ -15,7 +15,7 @@ __all__ = ["assemble"]
 def assemble(bridge: Bridge, files: Files | None = None) -> BridgeSite:
     """The site that serves all that `bridge` offers, with files at the addresses that are left."""
     routes = Routes()
-    for part in (access, api, dashboard, figures, legacy, sockets):
+    for part in (access, api, dashboard, figures, legacy, sockets, streams):
         part.install(routes, bridge)
     door = Door(bridge, routes)
     door.observers.append(bridge.tolls.took)

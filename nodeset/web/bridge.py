@@ -15,6 +15,7 @@ from nodeset.core.grants.rights import MEMBER, Rights
 from nodeset.web.agent import Agent
 from nodeset.web.anyone import Access, Anyone
 from nodeset.web.bridge_node import BridgeNode
+from nodeset.web.feeds.hub import Hub
 from nodeset.web.figures.tolls import Tolls
 from nodeset.web.figures.watch import Figures
 from nodeset.web.limits import Limits
@@ -34,6 +35,7 @@ class Bridge(MultiService):
     :ivar counters: what happened how often.
     :ivar tolls: requests, with what else `/metrics` shows.
     :ivar figures: how the dispatcher is, how it was in the last ten minutes.
+    :ivar hub: what was heard, for all who read it.
     :ivar draining: whether the bridge is about to stop.
     """
 
@@ -56,9 +58,11 @@ class Bridge(MultiService):
         self.tolls = Tolls()
         self.figures = Figures(node, clock, wall, limits.figures_interval)
         self.draining = False
+        self.hub = Hub(clock, wall, lambda: self.limits, self.counters)
         if adopts:
             node.setServiceParent(self)
         self.figures.setServiceParent(self)
+        self.hub.setServiceParent(self)
 
     def startService(self) -> None:
         """Start all parts."""

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
 
 from nodeset.core.address import matches, parse
 from nodeset.core.message import RawMessage
@@ -35,6 +36,8 @@ class BridgeNode(Node):
     def __init__(self, *args: Any, **about: Any) -> None:
         super().__init__(*args, **about)
         self._takers: dict[str, list[Taker]] = {}
+        #: Who waits beside the first one for the dispatcher's answer, by pattern.
+        self._asked: dict[str, list[Deferred[bool]]] = {}
         self._known: dict[str, tuple[Taker, ...]] = {}
         self._watchers: list[Callable[[bool, str], object]] = []
 
@@ -46,20 +49,33 @@ class BridgeNode(Node):
         :raise InvalidAddressing: for what is no name or pattern.
         """
         known = self._takers.get(pattern)
+        self._known.clear()
         if known is not None:
             known.append(taker)
-            self._known.clear()
-            return succeed(True)
-        subscribed = self.subscribe(pattern)
+            asked = self._asked.get(pattern)
+            if asked is None:
+                return succeed(True)
+            answer: Deferred[bool] = Deferred()
+            asked.append(answer)
+            return answer
         self._takers[pattern] = [taker]
-        self._known.clear()
+        asked = self._asked[pattern] = []
 
-        def refused(failure: Any) -> Any:
-            self._takers.pop(pattern, None)
-            self._known.clear()
-            return failure
+        def answered(result: Any) -> Any:
+            if isinstance(result, Failure) and self._asked.get(pattern) is asked:
+                self._takers.pop(pattern, None)
+                self._known.clear()
+            if self._asked.get(pattern) is asked:
+                del self._asked[pattern]
+            for each in asked:
+                each.callback(result)  # a failure as well
+            return result
 
-        return subscribed.addErrback(refused)
+        try:
+            return self.subscribe(pattern).addBoth(answered)
+        except BaseException:
+            del self._takers[pattern], self._asked[pattern]
+            raise
 
     def unlisten(self, pattern: str, taker: Taker) -> None:
         """Undo one `listen`; the last one unsubscribes."""
@@ -69,6 +85,7 @@ class BridgeNode(Node):
             self._known.clear()
             if not takers:
                 del self._takers[pattern]
+                self._asked.pop(pattern, None)
                 self.unsubscribe(pattern).addErrback(lambda failure: None)  # a node that stops has nothing left to undo
 
     def watchLink(self, watcher: Callable[[bool, str], object]) -> None:

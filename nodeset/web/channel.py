@@ -88,6 +88,8 @@ class Channel(HTTPChannel):
         if self._upgraded is not None:
             self._upgraded.dataReceived(data)
             return
+        if self._state == _STREAMING and not self.persistent:
+            return  # kept, it would fill a buffer, and with it full nobody would notice that the client has gone
         if self._transferDecoder is not None:
             self._taken += len(data)
             most = self.site.limits.max_body

@@ -26,6 +26,11 @@ class Limits:
     stream_rate: float = 10.0
     stream_events: int = 1000
     stream_bytes: int = 1024 * 1024
+    feed_events: int = 1000
+    feed_bytes: int = 8 * 1024 * 1024
+    feed_age: float = 600.0
+    max_feeds: int = 1000
+    max_feeds_bytes: int = 64 * 1024 * 1024
     figures_interval: float = 2.0
 
     @classmethod
