@@ -27,7 +27,7 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "Run": ("init", "dispatcher", "node", "monitor", "web"),
     "Talk": ("pub", "sub", "call"),
     "Look": ("nodes", "top", "doctor", "bench"),
-    "Share": ("grant", "revoke", "furl"),
+    "Share": ("grant", "revoke", "furl", "webkey"),
     "Shell": ("shell", "completion"),
 }
 _NAMES: Final = tuple(name for names in COMMANDS.values() for name in names)

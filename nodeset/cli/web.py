@@ -114,7 +114,9 @@ def _build(found: Settings, twistd: Mapping[str, Any], reactor: Any, is_script: 
         there = TubTransport(Granted(source, grant), reactor, (), None, found.host)
         return BridgeNode(name=f"{node.name}-guest", host=found.host, settings=found, transport=there, clock=reactor)
 
-    gate = openGate(bridge, found, stateDirectory(os.environ, found.state_dir), Doorway(transport.furl, nodeFor))
+    interface = "" if listening.address is None else listening.address[0]
+    doorway = Doorway(transport.furl, nodeFor)
+    gate = openGate(bridge, found, interface, stateDirectory(os.environ, found.state_dir), doorway)
     daemon.reload.readers.append(gate.reload)
     site = assemble(bridge, files)
     endpoint = serverFromString(reactor, listening.endpoint)

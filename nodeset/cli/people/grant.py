@@ -23,6 +23,7 @@ __all__ = ["grant"]
     "-o", "--output", type=click.Path(), metavar="FILE", help="Write the FURL to this new file, which only you can read."
 )
 @click.option("--force", is_flag=True, help="Replace FILE.")
+@click.option("--token", is_flag=True, help="Only the part that HTTP has, behind 'Authorization: Bearer', for nodeset-web.")
 @visiting
 def grant(
     publish: tuple[str, ...],
@@ -34,6 +35,7 @@ def grant(
     tub: str | None,
     output: str | None,
     force: bool,
+    token: bool,
     where: dict[str, Any],
 ) -> None:
     """Make a FURL that can do just this.
@@ -46,9 +48,10 @@ def grant(
       nodeset grant --publish 'orders.*' --expires 7d -o shop.furl
       nodeset grant --call kitchen/price --rate 10 | ssh shop 'umask 77; cat > kitchen.furl'
       nodeset grant -d @shop.furl --publish orders.created -o till.furl
+      nodeset grant --subscribe 'orders.*' --expires 1d --token -o page.token
     """
     from nodeset.cli.share.giving import Wish, give
     from nodeset.cli.visit import Where
 
     verbs = {"publish": publish, "subscribe": subscribe, "call": call, "answer": answer}
-    give(Where(**where), Wish(verbs, rate, expires, tub, output, force))
+    give(Where(**where), Wish(verbs, rate, expires, tub, output, force, token))

@@ -33,6 +33,7 @@ class Wish:
 
     :ivar output: the file for the FURL, None or `-` for stdout.
     :ivar force: whether that file is replaced.
+    :ivar token: whether only the grant in it is wanted, without the address.
     """
 
     verbs: Mapping[str, tuple[str, ...]]
@@ -41,6 +42,7 @@ class Wish:
     tub: str | None
     output: str | None
     force: bool
+    token: bool = False
 
     def arguments(self) -> dict[str, Any]:
         """Those of `Node.grant`. Raises `BadGrant` for an expiry that is none."""
@@ -141,12 +143,13 @@ class _Work:
             self._file.forget()
 
     def _hand(self, furl: str, back: str) -> int:
-        meaning = meaningOf(furl.rpartition("/")[2])
+        name = furl.rpartition("/")[2]
+        meaning, text = meaningOf(name), name if self._wish.token else furl
         if self._file is None:
-            sys.stdout.write(f"{furl}\n")
+            sys.stdout.write(f"{text}\n")
             sys.stdout.flush()
         else:
-            self._file.write(f"{furl}\n")
+            self._file.write(f"{text}\n")
         place = "" if self._file is None else f" in {self._wish.output}"
         ends = "" if meaning.expires is None else f", it ends {when(meaning.expires, time.time())}"
         complain("grant", f"made grant {meaning.id}{place}{ends}; {back.format(id=meaning.id)}")

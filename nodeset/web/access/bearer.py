@@ -76,8 +76,8 @@ def rightsIn(name: str) -> Rights:
 
 
 def labelOf(name: str) -> str:
-    """The grant as a log may have it: the beginning of the id by which it is revoked."""
-    return f"grant {idOf(name)[:8]}…"
+    """The grant as a log may have it: with its whole id, so that nobody can make another one that is called alike."""
+    return f"grant {idOf(name)}"
 
 
 @attrs.frozen

@@ -18,7 +18,7 @@ from nodeset.transport.files import blaming, readWhole, showPath
 from nodeset.transport.furl import LONGEST_FURL, parse
 from nodeset.web.access.keyring import LARGEST, WebKey, readKeys
 
-__all__ = ["KeyFile", "checkPrivate", "loadKeys"]
+__all__ = ["KeyFile", "checkPrivate", "checkText", "loadKeys", "readText"]
 
 
 def checkPrivate(path: Path, found: os.stat_result) -> None:
@@ -35,13 +35,22 @@ def loadKeys(path: Path) -> dict[str, WebKey]:
 
     Raises `StateUnusable` for a file that cannot be read or is not private, `BadSettings` for what it must not say.
     """
+    return checkText(path, readText(path))
+
+
+def readText(path: Path) -> str:
+    """What is in this file. Raises as `loadKeys`."""
     with blaming(path):
         data = readWhole(path, LARGEST, check=partial(checkPrivate, path))
     try:
-        text = data.decode("utf-8")
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise BadSettings(f"{showPath(path)}:{line}: byte {data[error.start]:#04x} is no UTF-8: save it as UTF-8") from None
+
+
+def checkText(path: Path, text: str) -> dict[str, WebKey]:
+    """The keys that this text would be in the file at `path`. Raises as `loadKeys`."""
     found = readKeys(text, showPath(path), locate)
     for name, key in found.items():
         if key.grant is not None:

@@ -21,7 +21,7 @@ import attrs
 
 from nodeset.errors import BadSettings
 
-__all__ = ["LARGEST", "MOST_KEYS", "SHORTEST", "WebKey", "readKeys"]
+__all__ = ["LARGEST", "MOST_KEYS", "NO_NAME", "SHORTEST", "WebKey", "isName", "readKeys"]
 
 #: Characters of the shortest secret, of the longest.
 SHORTEST, _LONGEST = 32, 512
@@ -51,6 +51,15 @@ class WebKey:
     def isOver(self, now: float) -> bool:
         """Whether it has ended; `now` is Unix time."""
         return self.not_after is not None and now >= self.not_after
+
+
+#: What to say of what is no name of a key.
+NO_NAME: Final = "is no name of a key: letters, digits, '.', '_', '@' or '-', 64 at most, a letter or digit first"
+
+
+def isName(text: str) -> bool:
+    """Whether a key may be called this."""
+    return _NAME.fullmatch(text) is not None
 
 
 #: The line of each key of a TOML text, by its path.
@@ -88,8 +97,8 @@ def readKeys(text: str, path: str, locate: Locate) -> dict[str, WebKey]:
 
 def _readKey(name: str, table: Mapping[str, Any], lines: _Lines) -> WebKey:
     at = ("keys", name)
-    if not _NAME.fullmatch(name):
-        lines.refuse(at, f"{_shown(name)} is no name of a key: letters, digits, '.', '_', '@' or '-', 64 at most")
+    if not isName(name):
+        lines.refuse(at, f"{_shown(name)} {NO_NAME}")
     for field in table:
         if field not in _FIELDS:
             near = difflib.get_close_matches(field[:40], _FIELDS, 1)
@@ -99,7 +108,7 @@ def _readKey(name: str, table: Mapping[str, Any], lines: _Lines) -> WebKey:
     if not isinstance(secret, str) or not SHORTEST <= len(secret) <= _LONGEST or not _SECRET.fullmatch(secret):
         where = (*at, "secret") if "secret" in table else at
         lines.refuse(
-            where, f"key {name!r}: its secret is {SHORTEST} to {_LONGEST} visible ASCII characters: nodeset web-key makes one"
+            where, f"key {name!r}: its secret is {SHORTEST} to {_LONGEST} visible ASCII characters: nodeset webkey makes one"
         )
     grant = table.get("grant")
     if grant is not None and not (isinstance(grant, str) and grant.startswith(("@", "pb://", "g1."))):

@@ -34,16 +34,17 @@ def _naming(found: Settings, name: str) -> Iterator[None]:
         raise type(error)(f"{found.origins.get(name) or f'--{dashed(name)}'}: {error}") from None
 
 
-def isOpen(found: Settings) -> bool:
-    """Whether who shows no credentials may act as the bridge itself."""
+def isOpen(found: Settings, interface: str) -> bool:
+    """Whether who shows no credentials may act as the bridge itself, which listens on `interface`."""
     if found.keys is not None or found.anonymous == "refuse":
         return False
-    return found.anonymous == "allow" or isLoopback(found.interface)
+    return found.anonymous == "allow" or isLoopback(interface)
 
 
-def openGate(bridge: Bridge, found: Settings, directory: Path, doorway: Doorway | None) -> Gate:
+def openGate(bridge: Bridge, found: Settings, interface: str, directory: Path, doorway: Doorway | None) -> Gate:
     """Put a gate before `bridge`, which starts and stops with it.
 
+    :param interface: the address that is listened on; empty for all of them, or where nobody can tell.
     :param directory: the state directory.
     :raise BadSettings: for what cannot be, or a file of keys that says what it must not.
     :raise StateUnusable: when the keys cannot be read or are not private, or the memory of what was signed cannot be kept.
@@ -51,14 +52,14 @@ def openGate(bridge: Bridge, found: Settings, directory: Path, doorway: Doorway 
     with _naming(found, "allowed_origins"):
         origins = Origins(found.allowed_origins)
     with _naming(found, "allowed_hosts"):
-        hosts = Hosts(found.interface, found.allowed_hosts)
+        hosts = Hosts(interface, found.allowed_hosts)
     signers = None
     if found.keys is not None:
         with _naming(found, "keys"):
             keys = KeyFile(Path(found.keys))
         files = SlotFiles(directory / _NONCES, bridge.wall())
         signers = Signers(keys, Nonces(files, bridge.wall()), files)
-    gate = Gate(bridge, Policy(origins, hosts, signers, isOpen(found)), doorway)
+    gate = Gate(bridge, Policy(origins, hosts, signers, isOpen(found, interface)), doorway)
     bridge.access = gate
     gate.setServiceParent(bridge)
     return gate

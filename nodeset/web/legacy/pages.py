@@ -83,6 +83,7 @@ class Pages(Service):
             request, inquiry.agent.node, events, self._lines, limits, self._bridge.counters, self.subscribers.discard
         )
         self.subscribers.add(subscriber)
+        subscriber.liveBy(inquiry.agent)
         await subscriber.open([*_HEADERS, *self._bridge.access.headers(request)])
 
     def _check(self, inquiry: Inquiry) -> None:

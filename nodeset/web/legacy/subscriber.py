@@ -12,6 +12,7 @@ from zope.interface import implementer
 
 from nodeset.core.message import RawMessage
 from nodeset.errors import BadMessage
+from nodeset.web.agent import Agent
 from nodeset.web.bridge_node import BridgeNode
 from nodeset.web.legacy.builder import Lines
 from nodeset.web.limits import Limits
@@ -27,7 +28,7 @@ class Subscriber:
     What comes while the client does not read waits, within `stream_events` and `stream_bytes`; one more, and the client is
     cut. With HTTP/1.0 the first event ends it.
 
-    :param counters: gets `cut:slow`, with `dropped:slow` and `dropped:unreadable` in events.
+    :param counters: gets `cut:slow`, `cut:revoked`, with `dropped:slow` and `dropped:unreadable` in events.
     :param over: called once, when it is closed.
     """
 
@@ -48,6 +49,17 @@ class Subscriber:
         self._paused, self._closed = True, False
         self._latest: RawMessage | None = None
         self._listened: list[str] = []
+        self._release: Callable[[], None] = lambda: None
+
+    def liveBy(self, agent: Agent) -> None:
+        """End with `agent`: what he may do no longer is not to go on."""
+        self._release = agent.hold(self._cut)
+
+    def _cut(self, reason: str) -> None:
+        if not self._closed:
+            self._counters["cut:revoked"] += 1
+            self.close()
+            self._request.channel.abort()
 
     async def open(self, headers: list[tuple[bytes, bytes]]) -> None:
         """Subscribe, then begin the answer with these headers. Raises `Refused`, then nothing stands."""
@@ -113,6 +125,7 @@ class Subscriber:
         if self._closed:
             return
         self._closed = True
+        self._release()
         self._waiting.clear()
         for event in self._listened:
             self._node.unlisten(event, self.take)
