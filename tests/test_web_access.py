@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from nodeset import Node, expose
 from nodeset.core.grants.chain import Caveat, narrow
+from nodeset.errors import StateUnusable
+from nodeset.settings import Settings
 from nodeset.web.access.agents import IDLE
 from nodeset.web.access.nonces import Nonces
+from nodeset.web.access.opening import isOpen
+from nodeset.web.access.slots import SlotFiles
 from tests.gates import SECRET, GateCase
 
 ALICE = f'[keys.alice]\nsecret = "{SECRET}"\n'
@@ -95,6 +99,20 @@ class SignatureTests(GateCase):
         gate.policy.signers.nonces = Nonces(ledger, self.bridge.wall(), 2)
         statuses = [self.ask("GET", "/t/look", self.signed("GET", "/t/look")).status for _ in range(4)]
         self.assertEqual(statuses, [200, 200, 503, 503])
+
+    def test_diskFull(self) -> None:
+        """What cannot be remembered is not let in; where it would be kept is nobody's business."""
+        self.open(ALICE)
+
+        def fails(*args: object) -> None:
+            raise StateUnusable("/var/lib/secret-place is full")
+
+        patched = self.patch(SlotFiles, "write", fails)
+        answer = self.ask("GET", "/t/look", self.signed("GET", "/t/look"))
+        self.assertEqual((answer.status, answer.headers["retry-after"]), (503, "5"))
+        self.assertNotIn("secret-place", answer.json()["detail"])
+        patched.restore()
+        self.assertEqual(self.ask("GET", "/t/look", self.signed("GET", "/t/look")).status, 200)
 
     def test_noKeys(self) -> None:
         """Where there are no keys nobody is let in by a signature, rather than as anybody."""
@@ -325,6 +343,19 @@ class WhoTests(GateCase):
         self.open(anonymous=False)
         self.assertEqual(self.ask("GET", "/v1/whoami").status, 401)
         self.assertEqual(self.asBearer(self.token(subscribe=["a"])).status, 200)
+
+    def test_where(self) -> None:
+        """Without a word about it, only this machine's users are let in without credentials; with keys nobody is."""
+        for found, interface, expected in (
+            (Settings(), "127.0.0.1", True),
+            (Settings(), "::1", True),
+            (Settings(), "0.0.0.0", False),
+            (Settings(), "", False),
+            (Settings(anonymous="allow"), "0.0.0.0", True),
+            (Settings(anonymous="refuse"), "127.0.0.1", False),
+            (Settings(anonymous="allow", keys="k"), "127.0.0.1", False),
+        ):
+            self.assertEqual(isOpen(found, interface), expected, (found.anonymous, found.keys, interface))
 
     def test_open(self) -> None:
         """What is open to everybody asks nobody."""
