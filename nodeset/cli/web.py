@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from nodeset.cli.listen import Listening, checkEndpoint, probe, readListen
 from nodeset.cli.options import CommonOptions, flagsOf, parametersOf, twistdOptions
 from nodeset.cli.service import Daemon, naming, prepare
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["Options", "main", "makeService"]
 
 _NAME = "nodeset-web"
+#: Connections that may wait to be accepted. Of a thousand at once Twisted's 50 would leave most to try again, seconds later.
+_BACKLOG = 1024
 
 
 class Options(CommonOptions):
@@ -151,7 +155,7 @@ def _readPlace(found: Settings, reactor: Any) -> Listening:
     except BadSettings as error:
         raise BadSettings(str(error).replace("--listen", "--interface")) from None
     probe(listening, "--port")
-    return listening
+    return attrs.evolve(listening, endpoint=f"{listening.endpoint}:backlog={_BACKLOG}")
 
 
 def _findCertificate(found: Settings, reactor: Any) -> Certificates | None:
