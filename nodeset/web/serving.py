@@ -17,6 +17,8 @@ __all__ = ["WebService"]
 
 #: Seconds between two looks for who is still served.
 _LOOK: Final = 0.05
+#: Seconds for what was answered to reach who asked.
+_FAREWELL: Final = 1.0
 
 
 class WebService(Service):
@@ -48,12 +50,20 @@ class WebService(Service):
     async def _stop(self) -> None:
         bridge, site = self.bridge, self.http.site
         bridge.draining = True
+        # What was sent before we were told to stop may still be on its way from the kernel.
+        await deferLater(bridge.clock, _LOOK)
         await self.http.close()
         await bridge.endStreams()
-        end = bridge.clock.seconds() + self._patience()
-        while (waiting := site.answering) and bridge.clock.seconds() < end:
-            await deferLater(bridge.clock, _LOOK)
-        if waiting:
-            self.log.warn("{count} requests were not answered in time, so they are cut", count=waiting)
+        await self._wait(lambda: site.answering, self._patience())
+        if site.answering:
+            self.log.warn("{count} requests were not answered in time, so they are cut", count=site.answering)
         await bridge.stopService()
+        site.hangUp()
+        await self._wait(lambda: len(site.channels), _FAREWELL)
         await self.http.stopService()
+
+    async def _wait(self, busy: Callable[[], int], patience: float) -> None:
+        clock = self.bridge.clock
+        end = clock.seconds() + patience
+        while busy() and clock.seconds() < end:
+            await deferLater(clock, _LOOK)

@@ -115,6 +115,11 @@ class BridgeSite(Site):
         if self._looking.running and not self.channels:
             self._looking.stop()
 
+    def hangUp(self) -> None:
+        """End all connections, once what was written to them is sent."""
+        for channel in list(self.channels):
+            channel.loseConnection()
+
     def cut(self) -> None:
         """End all connections of HTTP at once."""
         for channel in list(self.channels):
