@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 from unittest import mock
 
+import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from nodeset.core.grants.chain import Caveat, Chain, Link
@@ -199,6 +200,23 @@ class LookTests(FiguresCase):
         self.assertTrue(client.wire.is_over)
         self.assertEqual(self.bridge.counters["cut:slow"], 1)
 
+    def test_stops(self) -> None:
+        """When the bridge stops its streams end as whole ones; no new one begins."""
+        client = self.follow()
+        self.site.wait(self.bridge.endStreams())
+        self.assertTrue(client.received.endswith(b"0\r\n\r\n"), client.received[-20:])
+        late = self.follow()
+        self.assertEqual((late.answers()[0].status, late.answers()[0].headers["retry-after"]), (503, "1"))
+
+    def test_many(self) -> None:
+        """No more streams than are allowed; one that ends makes room."""
+        self.bridge.limits = attrs.evolve(self.bridge.limits, max_streams=2)
+        first, second, third = self.follow(), self.follow(), self.follow()
+        self.assertEqual([client.answers()[0].status for client in (first, second, third)], [200, 200, 429])
+        first.leave()
+        self.assertEqual(self.follow().answers()[0].status, 200)
+        self.assertFalse(second.is_closed)
+
     def test_notAllowed(self) -> None:
         """A bridge whose own grant does not let it ask says so, with what it needs; it is not that the dispatcher is gone."""
         furl = self.site.grant(call=["calc"])
@@ -259,6 +277,17 @@ class RightsTests(FiguresCase):
         self.assertFalse(client.is_closed)
         self.site.advance(4)
         self.assertTrue(client.is_closed)
+
+    def test_ends(self) -> None:
+        """A stream ends with the grant by which it was opened, whoever took it back; the bridge may be asked again."""
+        self.actAs(Rights())
+        client = self.follow()
+        assert isinstance(self.bridge.access, Anyone)
+        agent = self.site.wait(self.bridge.access.identify(client.channel, b""))
+        self.assertTrue(agent.is_held)
+        agent.end("its grant was revoked")
+        self.assertTrue(client.is_closed)
+        self.assertEqual((agent.is_held, self.bridge.counters["cut:ended"]), (False, 1))
 
     def test_ownNode(self) -> None:
         """The nodes are asked for by the node of who asks, so that the dispatcher has the last word."""

@@ -20,6 +20,7 @@ def assemble(bridge: Bridge, files: Files | None = None) -> BridgeSite:
     door = Door(bridge, routes)
     door.observers.append(bridge.tolls.took)
     site = BridgeSite(door, lambda: bridge.limits, bridge.clock, bridge.counters)
+    bridge.tolls.gauges["channels"] = lambda: len(site.channels)
     if files is not None:
         files.serveAt(site, door, bridge)
     return site

@@ -31,6 +31,7 @@ class ItemLines:
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
         self._open = 0
+        bridge.tolls.gauges["streams:items"] = lambda: self._open
 
     async def send(self, request: BridgeRequest, items: Items) -> None:
         """Send all of them, end the request; what the method raises before the first is raised here.

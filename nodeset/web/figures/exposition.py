@@ -20,6 +20,8 @@ _FRESH: Final = 1.0
 _LABELLED: Final = {
     "refused": ("refusals", "reason", "Requests, or connections, that were not served."),
     "cut": ("cuts", "reason", "Streams that were cut."),
+    "closed": ("closes", "reason", "WebSockets that the bridge closed."),
+    "dropped": ("drops", "reason", "Events that clients did not get."),
     "opened": ("streams_opened", "kind", "Streams that were opened."),
 }
 #: Counters that have a metric of their own: what it is.

@@ -57,6 +57,7 @@ class _Desk:
         self._exposition: Any = None
         bridge.tolls.gauges |= {
             f"streams:{KIND}": lambda: len(self._live()),
+            "agents": lambda: getattr(bridge.access, "agents", 0),
             "linked": lambda: float(bridge.node.is_linked),
             "uptime_seconds": self._uptime,
         }
@@ -79,11 +80,13 @@ class _Desk:
         return Reply.json({"interval": figures.interval, "history": list(figures.history), "now": now})
 
     def _stream(self, inquiry: Inquiry, whole: bool) -> None:
+        if self._bridge.draining:
+            raise Problem(503, "the bridge is stopping: come back", retry_after=1)
         most = self._bridge.limits.max_streams
         streams = self._live()
         if len(streams) >= most:
             self._bridge.counters["refused:streams"] += 1
-            raise Problem(503, f"{most} pages follow the figures: come back", retry_after=5)
+            raise Problem(429, f"{most} pages follow the figures: come back", retry_after=5)
         stream = FiguresStream(inquiry.request, self._bridge, inquiry.agent, self._bridge.figures, whole)
         streams.add(stream)
         stream.begin()
@@ -99,7 +102,7 @@ class _Desk:
         after, name = _one(inquiry, "after"), _one(inquiry, "name")
         limit = _limit(_one(inquiry, "limit"))
         if not agent.node.is_linked:
-            raise Problem(503, f"the dispatcher is not linked: {agent.node.trouble or 'not yet'}", retry_after=1)
+            raise Problem(503, "there is no link to the dispatcher: try again", retry_after=1)
         timeout = min(_TIMEOUT, self._bridge.limits.request_timeout)
         page = readPage(await agent.node.call("", "nodes", after, name, timeout=timeout, idempotent=True))
         shown, following = page.nodes[:limit], page.next
@@ -117,7 +120,7 @@ class _Desk:
         """Whether the bridge can do its work."""
         bridge = self._bridge
         if bridge.draining:
-            raise Problem(503, "the bridge is stopping", retry_after=5)
+            raise Problem(503, "the bridge is stopping", retry_after=1)
         if not bridge.node.is_linked:
             # Where the dispatcher is, and what is wrong with it, is nothing for strangers.
             why = f": {bridge.node.trouble}" if bridge.node.trouble and isNear(inquiry.request) else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.interfaces import IPushProducer
@@ -42,6 +43,7 @@ class FiguresStream:
         self._request, self._bridge, self._agent, self._figures, self._whole = request, bridge, agent, figures, whole
         self._waiting: Update | None = None
         self._full_since: float | None = None
+        self._release: Callable[[], None] = lambda: None
         self.over = False
 
     def begin(self) -> None:
@@ -51,6 +53,8 @@ class FiguresStream:
             request.responseHeaders.addRawHeader(name, value)
         request.openEnded()
         request.notifyFinish().addBoth(self._gone)
+        if request.channel._waitingForTransport:  # an earlier answer on this connection has filled it, which nobody repeats
+            self.pauseProducing()
         request.registerProducer(self, True)
         request.write(_RETRY)
         bridge.counters[f"opened:{KIND}"] += 1
@@ -58,10 +62,12 @@ class FiguresStream:
         if newest is not None:
             self.take(newest)
         self._figures.follow(self)
+        self._release = self._agent.hold(lambda reason: self._cut("ended"))
 
     def take(self, update: Update) -> None:
         """Write it, now or once there is room."""
         now = self._bridge.clock.seconds()
+        # What is told is asked for by the bridge's own node, so no dispatcher sees that this grant is over.
         expires = self._agent.rights.expires
         if expires is not None and self._bridge.wall() >= expires:
             self._cut("expired")
@@ -90,6 +96,7 @@ class FiguresStream:
     def _gone(self, result: Any) -> None:
         self.over = True
         self._waiting = None
+        self._release()
         self._figures.unfollow(self)
 
     # -- as the transport wants it

@@ -43,6 +43,7 @@ class Pages(Service):
         self._lines = Lines()
         #: Who is subscribed now.
         self.subscribers: set[Subscriber] = set()
+        bridge.tolls.gauges["streams:subscribe"] = lambda: len(self.subscribers)
 
     def addTo(self, routes: Routes) -> None:
         """Be served at their addresses."""

@@ -32,6 +32,7 @@ class Sockets(Service):
         self._looking = LoopingCall(self._look)
         self._looking.clock = bridge.clock
         self._stopped: Deferred[None] | None = None
+        bridge.tolls.gauges["streams:socket"] = lambda: len(self._open)
 
     def __len__(self) -> int:
         return len(self._open)
@@ -53,7 +54,7 @@ class Sockets(Service):
             self._open.discard(conversation)
             headers = [(name.encode(), value.encode()) for name, value in error.headers]
             raise Problem(error.status, error.detail, headers=headers) from None
-        bridge.counters["sockets"] += 1
+        bridge.counters["opened:socket"] += 1
 
     def startService(self) -> None:
         """Begin to look at the clock."""
