@@ -5,10 +5,15 @@ from __future__ import annotations
 import sys
 from unittest import mock
 
+import msgspec
+
 from nodeset.core.grants.rights import Rights
 from nodeset.errors import TimedOut
 from nodeset.web.agent import Agent
 from nodeset.web.anyone import Anyone
+from nodeset.web.api.document import readDocument
+from nodeset.web.figures.busiest import NodeTold
+from nodeset.web.figures.reading import Sample, Snapshot
 from tests.test_web_figures import FiguresCase
 
 
@@ -34,6 +39,34 @@ class HealthTests(FiguresCase):
         far = self.web.ask("GET", "/v1/ready", {"X-Forwarded-For": "192.0.2.1"})
         self.assertEqual((near.status, far.status), (503, 503))
         self.assertTrue(near.json()["detail"].startswith(f"{far.json()['detail']}: "), near.body)
+
+
+class DocumentTests(FiguresCase):
+    """What openapi.json says of figures."""
+
+    def test_schemas(self) -> None:
+        """It describes samples, snapshots, nodes as the code has them, field by field."""
+        described = msgspec.json.decode(readDocument())["components"]["schemas"]
+        _told, schemas = msgspec.json.schema_components(
+            (Sample, Snapshot, NodeTold), ref_template="#/components/schemas/{name}"
+        )
+        self.assertEqual({name: described[name] for name in schemas}, schemas)
+
+    def test_answers(self) -> None:
+        """What is answered has the members that it describes, no other ones."""
+        self.site.advance(20)
+        described = msgspec.json.decode(readDocument())["components"]["schemas"]
+        figures, nodes = self.figures(), self.web.ask("GET", "/v1/nodes").json()
+        parts = {
+            "Figures": figures,
+            "Sample": figures["history"][0],
+            "Snapshot": figures["now"],
+            "NodeRow": figures["now"]["nodes"][0],
+            "Nodes": nodes,
+            "NodeTold": nodes["nodes"][0],
+        }
+        for name, part in parts.items():
+            self.assertEqual(set(part), set(described[name]["properties"]), name)
 
 
 class _Nobody(Anyone):

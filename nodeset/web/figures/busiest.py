@@ -11,7 +11,7 @@ import msgspec
 from nodeset.core.figures.reading import plain
 from nodeset.errors import ProtocolError
 
-__all__ = ["MOST_KNOWN", "MOST_ROWS", "Busiest", "Page", "Row", "Sight", "infoOf", "readPage"]
+__all__ = ["MOST_KNOWN", "MOST_ROWS", "Busiest", "NodeRow", "Page", "Sight", "infoOf", "readPage"]
 
 #: Nodes that are listed.
 MOST_ROWS: Final = 200
@@ -27,7 +27,7 @@ _Natural = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 _Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 
 
-class Told(msgspec.Struct, frozen=True):
+class NodeTold(msgspec.Struct, frozen=True):
     """A node as the dispatcher tells of it; see `NodeInfo`. What an older one does not tell has these defaults."""
 
     name: _Text
@@ -56,11 +56,11 @@ class Told(msgspec.Struct, frozen=True):
 class Page(msgspec.Struct, frozen=True):
     """One page of nodes; `next` is from where on to ask for more, empty when that is all."""
 
-    nodes: list[Told]
+    nodes: list[NodeTold]
     next: str = ""
 
 
-class Row(msgspec.Struct, frozen=True):
+class NodeRow(msgspec.Struct, frozen=True):
     """A node as a page shows it: `published` and `delivered` are events a second, None until it was seen twice."""
 
     name: str
@@ -92,7 +92,7 @@ def readPage(told: Any) -> Page:
         raise ProtocolError(f"the dispatcher's answer about its nodes makes no sense: {error}") from None
 
 
-def infoOf(told: Told) -> dict[str, Any]:
+def infoOf(told: NodeTold) -> dict[str, Any]:
     """All that was told of a node, as JSON has it; see `NodeInfo`."""
     return {name: _shown(getattr(told, name)) for name in told.__struct_fields__}
 
@@ -118,7 +118,7 @@ class Sight:
     :ivar whole: whether all of them were looked at; if not, the sums are of a part.
     """
 
-    rows: list[Row]
+    rows: list[NodeRow]
     count: int
     queued_events: int
     queued_bytes: int
@@ -136,7 +136,7 @@ class Busiest:
         """The first page is to come; what came of other pages before is of no use."""
         self._seen: dict[str, tuple[float, int, int]] = {}
         # The number, which no two share, keeps rows from being compared.
-        self._top: list[tuple[float, int, int, Row]] = []
+        self._top: list[tuple[float, int, int, NodeRow]] = []
         self._count = self._queued_events = self._queued_bytes = 0
 
     def forget(self) -> None:
@@ -164,7 +164,7 @@ class Busiest:
             elif (busy, waiting, -self._count) > self._top[0][:3]:
                 heapq.heapreplace(self._top, (busy, waiting, -self._count, _rowOf(told, published, delivered)))
 
-    def _rates(self, told: Told, at: float) -> tuple[float | None, float | None]:
+    def _rates(self, told: NodeTold, at: float) -> tuple[float | None, float | None]:
         then, published, delivered = self._before.get(told.stream, (at, 0, 0))
         if at <= then or told.published < published or told.delivered < delivered:
             return None, None
@@ -181,8 +181,8 @@ class Busiest:
         return sight
 
 
-def _rowOf(told: Told, published: float | None, delivered: float | None) -> Row:
-    return Row(
+def _rowOf(told: NodeTold, published: float | None, delivered: float | None) -> NodeRow:
+    return NodeRow(
         plain(told.name),
         plain(told.host),
         plain(told.tub_id),

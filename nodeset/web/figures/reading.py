@@ -8,7 +8,7 @@ import msgspec
 
 from nodeset.core.figures.rates import Quantile, continues, gained, quantileOf, subtract
 from nodeset.core.figures.reading import Reading, plain
-from nodeset.web.figures.busiest import Row, Sight
+from nodeset.web.figures.busiest import NodeRow, Sight
 
 __all__ = ["Sample", "Snapshot", "sampleOf", "snapshotOf"]
 
@@ -57,7 +57,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     uptime: float | None = None
     drops: dict[str, int] = {}
     more_nodes: int = 0
-    nodes: list[Row] = []
+    nodes: list[NodeRow] = []
 
 
 def sampleOf(at: float, before: Reading | None, now: Reading, sight: Sight | None) -> Sample:
