@@ -1,5 +1,6 @@
 # make demo    events between real processes, compared with their ledgers; KEEP=1 leaves it up with a dashboard, until Ctrl-C
 # make test    all that a contributor must see pass
+# make test-browser  the dashboard in Chromium, which it installs where it may
 # make bench   NodeSet beside the brokers that one would pick else; QUICK=1 for two minutes of it, OPTIONS=--help for more
 # make bench-cli  what the commands for people cost, how true nodeset bench is; QUICK=1 for a minute of it
 # make bench-http  nodeset-web beside other web servers that publish, fan out by SSE; QUICK=1 for a minute and a half of it
@@ -12,11 +13,14 @@
 PYTHON ?= python3
 STAMP := .venv/.installed
 
-.PHONY: demo test test-api bench bench-cli bench-http docs faults lint clean .venv
+.PHONY: demo test test-browser test-api bench bench-cli bench-http docs faults lint clean .venv
 .DEFAULT_GOAL := test
 
 demo: .venv
 	@.venv/bin/python examples/demo.py $(if $(KEEP),--keep)
+
+test-browser: .venv
+	@.venv/bin/python -m tests.browser.run
 
 test: .venv
 	@.venv/bin/python tests/run.py

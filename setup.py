@@ -63,6 +63,8 @@ extras["bench"] = [
 extras["fuzz"] = ["schemathesis>=4"]
 # What `make docs` needs.
 extras["docs"] = ["furo>=2024.8", "myst-parser>=4", "sphinx>=8", "sphinx-click>=6"]
+# What `make test-browser` drives Debian's Chromium with; axe-playwright-python brings axe-core.
+extras["browser"] = ["axe-playwright-python>=0.1.7", "playwright>=1.50"]
 extras["dev"] = [*extras["test"], *extras["docs"], "pre-commit>=4"]
 
 setup(

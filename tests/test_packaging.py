@@ -37,7 +37,22 @@ ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = ("nodeset-dispatcher", "nodeset-monitor", "nodeset-node", "nodeset-shell", "nodeset-web")
 #: The design, D15. Versions are asked for where an older one is known not to do.
 HARD = {"Twisted[tls]>=25.5", "foolscap>=24.9", "zope.interface", "simplejson", "attrs", "msgspec"}
-EXTRAS = {"bench", "web", "cli", "docs", "nats", "otel", "metrics", "processes", "shell", "all", "test", "dev", "fuzz"}
+EXTRAS = {
+    "bench",
+    "browser",
+    "cli",
+    "dev",
+    "docs",
+    "fuzz",
+    "metrics",
+    "nats",
+    "otel",
+    "processes",
+    "shell",
+    "test",
+    "web",
+    "all",
+}
 MOST_IGNORES = 20
 
 

@@ -80,8 +80,10 @@ function parse(text) {
   }
 }
 
-/** A ticket for one stream: an EventSource can send no header. Null without a grant, where none is needed. */
-export async function buyTicket() {
+/** A ticket for the stream at `path` alone: an EventSource can send no header. Null without a grant, where none is needed. */
+export async function buyTicket(path) {
   if (readGrant() === null) return null;
-  return (await ask("POST", "v1/tickets", { json: "{}" })).value.ticket;
+  // As the bridge sees the path, whatever prefix a proxy puts before it.
+  const wanted = { path: new URL(path, "http://bridge/").pathname };
+  return (await ask("POST", "v1/tickets", { json: JSON.stringify(wanted) })).value.ticket;
 }

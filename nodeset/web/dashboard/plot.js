@@ -25,8 +25,8 @@ function fade(colour, share) {
 /**
  * A plot below `body`.
  *
- * `series` is a list of {field, label, colour, fill, dash}; `show(value)` says a value with its unit; `scale` picks the
- * numbers that the axis is labelled with: "decimal" or "seconds". Gives a function to be called with each state.
+ * `series` is a list of {field, label, colour, fill, dash}; `show(value)` says a value with its unit, `axis(value)`
+ * what the axis is labelled with; the axis reaches up to `floor` at least. Gives a function to be called with each state.
  */
 export function plot(body, { name, series, show, axis = show, floor = 1 }) {
   const legend = el("ul", { class: "legend" });
@@ -71,7 +71,7 @@ export function plot(body, { name, series, show, axis = show, floor = 1 }) {
     chart = new uPlot({
       width: Math.max(200, frame.clientWidth),
       height: HEIGHT,
-      padding: [8, 4, 0, 0],
+      padding: [8, 18, 0, 0],
       legend: { show: false },
       cursor: { sync: { key: SYNC.key }, drag: { x: false, y: false }, points: { size: 7 }, y: false },
       scales: { x: { time: true, range: () => frameOf(data[0]) }, y: { range: (_, low, high) => [0, Math.max(floor, (high || 0) * 1.12)] } },
@@ -100,11 +100,11 @@ export function plot(body, { name, series, show, axis = show, floor = 1 }) {
   addEventListener("nodeset-theme", make);
 
   let newest = null;
-  return ({ history }) => {
+  return ({ history, interval }) => {
     const last = history.length ? history[history.length - 1].at : 0;
     if (chart && last === newest) return;
     newest = last;
-    const wanted = history.map((each) => each);
+    const wanted = withGaps(history, interval);
     data = [wanted.map((each) => each.at), ...series.map(({ field }) => wanted.map((each) => each[field] ?? null))];
     breaks = findBreaks(history);
     if (chart) chart.setData(data);
@@ -112,6 +112,17 @@ export function plot(body, { name, series, show, axis = show, floor = 1 }) {
     sayValues();
     mark(frame, "aria-label", describe(name, series, data, show));
   };
+}
+
+/** The samples, with an empty one where some are missing: a line over minutes of which nobody knows would be a lie. */
+function withGaps(history, interval) {
+  const found = [];
+  for (const each of history) {
+    const before = found[found.length - 1];
+    if (before && each.at - before.at > 4 * interval) found.push({ at: before.at + interval });
+    found.push(each);
+  }
+  return found;
 }
 
 function shadeBelow(u, stroke) {

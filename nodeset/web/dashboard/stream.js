@@ -43,7 +43,7 @@ export function follow(path, { query = {}, names = [], onEvent, onState, silence
     drop();
     const mine = turn;
     try {
-      const ticket = await buyTicket();
+      const ticket = await buyTicket(path);
       if (over || mine !== turn) return;
       source = new EventSource(address(path, { ...query, ticket, last_event_id: last }));
     } catch (error) {

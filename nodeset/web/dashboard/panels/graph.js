@@ -4,7 +4,10 @@ import { el, empty, keyed, mark, say, svg } from "../dom.js";
 import { many, rate, shorten } from "../format.js";
 import { plan, signature } from "../graph-plan.js";
 
-const ROW = 32;
+const LEAST_ROW = 32;
+const MOST_ROW = 52;
+const BOX = 26;
+const ROOM = 400; // The height that few rows spread over.
 const TOP = 34;
 const FEW_ROWS = 14;
 const LETTER = 7.3; // The width of a letter of the drawing's font, which is monospaced.
@@ -91,7 +94,8 @@ function build(body, { head }) {
 function draw(drawing, planned, width) {
   const is_narrow = width < NARROW;
   const tallest = Math.max(1, is_narrow ? 0 : rowsOf(planned, "publishers"), rowsOf(planned, "patterns"), rowsOf(planned, "subscribers"));
-  const height = TOP + tallest * ROW + 8;
+  const row = Math.min(MOST_ROW, Math.max(LEAST_ROW, Math.floor(ROOM / tallest)));
+  const height = TOP + tallest * row + 8;
   mark(drawing, "viewBox", `0 0 ${width} ${height}`);
   mark(drawing, "width", width);
   mark(drawing, "height", height);
@@ -105,18 +109,18 @@ function draw(drawing, planned, width) {
   const places = {};
   for (const column of ["publishers", "patterns", "subscribers"]) {
     if (lefts[column] === null) continue;
-    const offset = TOP + ((tallest - Math.max(1, rowsOf(planned, column))) * ROW) / 2;
+    const offset = TOP + ((tallest - Math.max(1, rowsOf(planned, column))) * row) / 2;
     boxes.append(svg("text", { class: "graph-title", x: lefts[column], y: 16 }, titles[column]));
     places[column] = new Map();
     planned[column].forEach((each, place) => {
-      const y = offset + place * ROW;
-      places[column].set(each.key, y + (ROW - 6) / 2);
+      const y = offset + place * row + (row - LEAST_ROW) / 2;
+      places[column].set(each.key, y + BOX / 2);
       const shape = drawBox(each, column, lefts[column], y, box_width);
       shapes.boxes.set(`${column}:${each.key}`, shape);
       boxes.append(shape.element);
     });
     if (planned.more[column]) {
-      boxes.append(svg("text", { class: "graph-more", x: lefts[column] + 10, y: offset + planned[column].length * ROW + 18 }, `and ${planned.more[column]} more`));
+      boxes.append(svg("text", { class: "graph-more", x: lefts[column] + 10, y: offset + planned[column].length * row + 18 }, `and ${planned.more[column]} more`));
     }
   }
   if (bus !== null) {
@@ -153,8 +157,8 @@ function drawBox(each, column, x, y, width) {
   const room = Math.floor((width - (is_pattern ? 20 : 74)) / LETTER);
   const element = svg("g", { class: `box ${is_pattern ? "pattern" : "node"}` },
     svg("title", {}, is_pattern ? `${each.label}: ${many(each.nodes, "node")}` : each.label),
-    svg("rect", { class: "box-ground", x, y, width, height: ROW - 6, rx: is_pattern ? 13 : 6 }),
-    is_pattern ? null : svg("circle", { class: "box-dot", cx: x + 12, cy: y + (ROW - 6) / 2, r: 3.5 }),
+    svg("rect", { class: "box-ground", x, y, width, height: BOX, rx: is_pattern ? 13 : 6 }),
+    is_pattern ? null : svg("circle", { class: "box-dot", cx: x + 12, cy: y + BOX / 2, r: 3.5 }),
     svg("text", { class: "graph-label", x: x + (is_pattern ? 12 : 22), y: y + 17 }, shorten(each.label, Math.max(4, room))),
     speed);
   return { element, speed, column, label: each.label, names: is_pattern ? [each.label] : each.nodes.map((node) => node.name) };

@@ -75,7 +75,27 @@ function build(body, { head }) {
     while (list.childElementCount > MOST) list.lastElementChild.remove();
     none.hidden = list.childElementCount > 0;
     frame.hidden = list.childElementCount === 0;
+    if (!list.contains(document.activeElement)) rove(list.querySelector("summary"));
   }
+
+  // One stop for Tab, not two hundred: within the list the arrow keys go from event to event.
+  function rove(summary) {
+    for (const each of list.querySelectorAll('summary[tabindex="0"]')) if (each !== summary) mark(each, "tabindex", "-1");
+    if (summary) mark(summary, "tabindex", "0");
+  }
+
+  list.addEventListener("keydown", (event) => {
+    const all_of = [...list.querySelectorAll("summary")];
+    const place = all_of.indexOf(document.activeElement);
+    const wanted = { ArrowDown: place + 1, ArrowUp: place - 1, Home: 0, End: all_of.length - 1 }[event.key];
+    if (place < 0 || wanted === undefined || !all_of[wanted]) return;
+    event.preventDefault();
+    rove(all_of[wanted]);
+    all_of[wanted].focus();
+  });
+  list.addEventListener("focusin", (event) => {
+    if (event.target.tagName === "SUMMARY") rove(event.target);
+  });
 
   function tell() {
     recent.push([Date.now(), all]);
@@ -127,7 +147,7 @@ function makeItem(item) {
   if (item.notice) return el("li", { class: "tail-notice" }, item.notice);
   const is_text = "message" in item;
   const compact = is_text ? JSON.stringify(item.message) : "base64" in item ? `base64 ${item.base64}` : String(item.text ?? "");
-  const summary = el("summary", {}, el("time", { class: "tail-time" }, clockMillis(item.at)),
+  const summary = el("summary", { tabindex: "-1" }, el("time", { class: "tail-time" }, clockMillis(item.at)),
     el("span", { class: "tail-event" }, shorten(String(item.event ?? ""), 200)), el("code", { class: "tail-payload" }, shorten(compact, PREVIEW)));
   const details = el("details", {}, summary);
   // The whole payload is laid out only for who opens it.
