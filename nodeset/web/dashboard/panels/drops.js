@@ -9,6 +9,7 @@ const BACK = 15; // Samples over which "now" is counted.
 function build(body) {
   const list = el("ul", { class: "bars" });
   const none = empty("Nothing was dropped", "Each event got where it was wanted.");
+  none.hidden = true;
   body.append(list, none);
   const before = [];
   return {

@@ -27,6 +27,7 @@ function build(body, { head }) {
       el("th", { scope: "col" }, "Pattern"), el("th", { scope: "col", class: "num" }, "Nodes"), el("th", { scope: "col" }, "Subscribed"))), rows));
   const none = empty("Nobody is subscribed", "Patterns stand here as soon as a node subscribes to one.");
   const aside = el("p", { class: "aside muted" });
+  none.hidden = true;
   body.append(frame, table, none, aside);
 
   let state = null;
@@ -49,7 +50,7 @@ function build(body, { head }) {
     const is_table = as_table.getAttribute("aria-pressed") === "true";
     const is_all = all.getAttribute("aria-pressed") === "true";
     const is_none = !now.nodes.some((each) => each.subscriptions.length || each.published > 0.01);
-    none.hidden = !is_none;
+    none.hidden = !is_none || !now.linked;
     frame.hidden = is_table || is_none;
     table.hidden = !is_table || is_none;
     const idle = now.nodes.filter((each) => !each.subscriptions.length && !(each.published > 0.01)).length;

@@ -36,6 +36,7 @@ function build(body, { head }) {
   const none = empty("No node is linked", "A node stands here as soon as the dispatcher knows it: nodeset-node starts one.");
   const more = el("p", { class: "aside muted" });
   const card = makeCard();
+  none.hidden = true;
   body.append(chips, table, none, more, card.dialog);
 
   let state = null;
@@ -85,7 +86,7 @@ function build(body, { head }) {
     const sign = order.is_down ? -1 : 1;
     found.sort((one, other) => sign * compare(read(one), read(other)) || compare(one.name, other.name));
     for (const [key, title] of sorters) mark(title, "aria-sort", key !== order.key ? null : order.is_down ? "descending" : "ascending");
-    none.hidden = now.nodes.length > 0;
+    none.hidden = !now.linked || now.nodes.length > 0;
     table.hidden = chips.hidden = now.nodes.length === 0;
     keyed(rows, found.slice(0, MOST_ROWS), keyOf, makeRow, fillRow);
     const left = found.length - MOST_ROWS;

@@ -15,6 +15,7 @@ function build(body) {
   });
   const list = el("ol", { class: "longest", "aria-label": "Longest queues" });
   const none = empty("No queue", "Every node keeps up.");
+  none.hidden = true;
   body.append(list, none);
   return {
     update(state) {
@@ -23,7 +24,7 @@ function build(body) {
         .filter((each) => each.queued_events > 0)
         .sort((one, other) => other.queued_events - one.queued_events)
         .slice(0, MOST);
-      none.hidden = longest.length > 0;
+      none.hidden = !state.now?.linked || longest.length > 0;
       list.hidden = longest.length === 0;
       keyed(list, longest, (each) => each.name, () => {
         const row = el("li", {}, el("span", { class: "mono cut" }), el("span", { class: "num" }), el("span", { class: "num muted" }));
