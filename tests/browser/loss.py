@@ -55,7 +55,7 @@ class LossTests(WindowCase):
         self.shows(page, "#banner", "This bridge wants a grant.")
         self.assertEqual(page.locator("#nodes tbody tr").count(), 0)
         page.get_by_role("button", name="Use a grant").click()
-        page.fill("#grant-token", self.house.grant())
+        page.fill("#grant-token", self.house.grant("--expires", "1h"))
         page.get_by_role("button", name="Use it").click()
         self.shows(page, "#status-text", "Live")
         self.shows(page, ".tail li", "shop.ticked")
