@@ -20,6 +20,7 @@ __all__ = ["BridgeRequest", "BridgeSite", "Entrance"]
 
 #: Seconds between two looks for who takes too long.
 _LOOK: Final = 0.5
+_JSON: Final = [b"application/json"]
 
 
 class Entrance(Protocol):
@@ -44,6 +45,9 @@ class BridgeRequest(Request):
     def gotLength(self, length: int | None) -> None:
         """A body comes. Not to the disk, as twisted.web has it: the channel keeps it small."""
         self.content = BytesIO()
+        if self.requestHeaders.getRawHeaders(b"content-type") == _JSON:
+            # To find out that this is no form, twisted.web has it parsed as the header of a mail: a third of a small request.
+            self._parsePOSTFormSubmission = False
 
     def process(self) -> None:
         """It came whole."""
