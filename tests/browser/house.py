@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -97,7 +98,7 @@ class House:
     def publish(self, event: str, message: Any) -> None:
         """By the bridge, as a program without NodeSet does."""
         request = urllib.request.Request(
-            f"{self.address}/v1/events/{urllib.request.quote(event, safe='')}",
+            f"{self.address}/v1/events/{urllib.parse.quote(event, safe='')}",
             json.dumps(message).encode(),
             {"Content-Type": "application/json"},
             method="POST",

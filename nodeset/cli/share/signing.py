@@ -32,7 +32,7 @@ def makeKey(name: str, keys: str, grant: str | None, expires: str | None, show: 
     except ImportError as error:
         raise GaveUp(f"it needs the extra 'web' ({error.name} cannot be imported): pip install 'nodeset[web]'") from None
     if not isName(name):
-        raise GaveUp(f"{ascii(name[:40])} {NO_NAME}", Exit.USAGE)
+        raise GaveUp(f"{name[:40]!a} {NO_NAME}", Exit.USAGE)
     path = Path(keys).absolute()
     text = readText(path) if os.path.lexists(path) else ""
     if name in checkText(path, text):
