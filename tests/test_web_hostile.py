@@ -7,6 +7,9 @@ from collections.abc import Iterable
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from nodeset.web.access.gate import Gate, Policy
+from nodeset.web.access.hosts import Hosts
+from nodeset.web.access.origins import Origins
 from tests.webs import Client, WebSite
 
 POST = b"POST /v1/events/a HTTP/1.1\r\nHost: localhost:8080\r\nContent-Type: application/json\r\n"
@@ -223,6 +226,18 @@ class HostileTests(SynchronousTestCase):
                 head = b"".join(b"%s: %s\r\n" % line for line in lines.items())
                 answers = self.says(b"POST /v1/events/a HTTP/1.1\r\n" + head + b"\r\n{}").answers()
                 self.assertIn(answers[0].status, (200, 400, 403, 415), (name, value))
+
+    def test_headersAtTheGate(self) -> None:
+        """Nor are they where somebody looks who asks."""
+        gate = self.web.bridge.access = Gate(self.web.bridge, Policy(Origins(), Hosts("127.0.0.1")))
+        for name in ("Host", "Origin", "Sec-Fetch-Site", "Authorization", "x-verify-key", "x-verify-signature", "Upgrade"):
+            for value in (b"\xff\xfe", b"\xd7", b"", b"x" * 8000):
+                lines = {b"Host": b"localhost:8080", b"Content-Type": b"application/json", b"Content-Length": b"2"}
+                lines[name.encode()] = value
+                head = b"".join(b"%s: %s\r\n" % line for line in lines.items())
+                answers = self.says(b"POST /v1/events/a HTTP/1.1\r\n" + head + b"\r\n{}").answers()
+                self.assertIn(answers[0].status, (200, 400, 401, 403, 421, 429), (name, value))
+        self.assertEqual(gate.agents, 0)
 
     def test_leaving(self) -> None:
         """5,000 connections that come and leave, at any point of a request, leave nothing behind."""

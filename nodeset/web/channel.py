@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel, datetimeToString
+from twisted.web.http_headers import Headers
 
 from nodeset.web.problem import PROBLEM_TYPE, Problem
 
@@ -115,6 +116,13 @@ class Channel(HTTPChannel):
             self.refuse(Problem(400, "this is no HTTP request: see RFC 9112"), "garbage")
 
     # -- what it is told
+
+    def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
+        """Write the head of an answer in one piece, where twisted.web writes forty."""
+        lines = [b"%s %s %s" % (version, code, reason)]
+        lines += [b"%s: %s" % (name, value) for name, values in headers.getAllRawHeaders() for value in values]
+        transport: Any = self.transport
+        transport.write(b"\r\n".join(lines) + b"\r\n\r\n")
 
     def refuse(self, problem: Problem, why: str) -> None:
         """Say what is wrong, then hang up; `why` is what it is counted as."""

@@ -19,6 +19,9 @@ __all__ = ["ACCESS", "Endpoint", "Route", "Routes"]
 Endpoint = Callable[["Inquiry"], Awaitable["Reply | None"]]
 #: Who may use a route: whoever the bridge lets in, or everybody, without being asked who he is.
 ACCESS: Final = ("credentials", "open")
+#: Requests whose route is remembered, if their paths are no longer than so many bytes.
+_REMEMBERED: Final = 1024
+_SHORT: Final = 200
 
 
 @attrs.frozen
@@ -44,6 +47,7 @@ class Routes:
     def __init__(self) -> None:
         self._fixed: dict[bytes, dict[str, Route]] = {}
         self._shaped: dict[tuple[str | None, ...], dict[str, Route]] = {}
+        self._remembered: dict[tuple[bytes, bytes], tuple[Route, dict[str, str]]] = {}
 
     def add(
         self,
@@ -64,10 +68,12 @@ class Routes:
         if method in known:
             raise ValueError(f"{method} {template} is served already, by {known[method].name}")
         known[method] = route
+        self._remembered.clear()
 
     def leave(self, template: str) -> None:
         """Serve this address, which has no parameters, no more; one that was not served is fine."""
         self._fixed.pop(template.encode(), None)
+        self._remembered.clear()
 
     def __iter__(self) -> Iterator[Route]:
         for known in (*self._fixed.values(), *self._shaped.values()):
@@ -79,7 +85,21 @@ class Routes:
         return sorted({*known, "OPTIONS", *(["HEAD"] if "GET" in known else [])}) if known else []
 
     def find(self, method: bytes, path: bytes) -> tuple[Route, dict[str, str]]:
-        """The route with its parameters. Raises `Problem`: 404, or 405 with what is allowed, or 400 for what is no text."""
+        """The route with its parameters, which nobody changes.
+
+        Raises `Problem`: 404, or 405 with what is allowed, or 400 for what is no text.
+        """
+        remembered = self._remembered.get((method, path))
+        if remembered is not None:
+            return remembered
+        found = self._find(method, path)
+        if len(path) <= _SHORT:
+            if len(self._remembered) >= _REMEMBERED:
+                self._remembered.clear()
+            self._remembered[method, path] = found
+        return found
+
+    def _find(self, method: bytes, path: bytes) -> tuple[Route, dict[str, str]]:
         known, parts = self._known(path)
         if not known:
             raise Problem(404, f"there is nothing at {_shown(path)}: see /openapi.json for what there is")

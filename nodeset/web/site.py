@@ -20,7 +20,6 @@ __all__ = ["BridgeRequest", "BridgeSite", "Entrance"]
 
 #: Seconds between two looks for who takes too long.
 _LOOK: Final = 0.5
-_JSON: Final = [b"application/json"]
 
 
 class Entrance(Protocol):
@@ -41,27 +40,36 @@ class BridgeRequest(Request):
 
     channel: Channel
     under_way: Deferred[Any] | None = None
+    _given: dict[str, str] | None = None
 
     def gotLength(self, length: int | None) -> None:
         """A body comes. Not to the disk, as twisted.web has it: the channel keeps it small."""
         self.content = BytesIO()
-        if self.requestHeaders.getRawHeaders(b"content-type") == _JSON:
-            # To find out that this is no form, twisted.web has it parsed as the header of a mail: a third of a small request.
-            self._parsePOSTFormSubmission = False
 
     def process(self) -> None:
         """It came whole."""
         self.channel.site.entrance.enter(self)
 
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """It came whole, as bytes."""
+        # To find out that it is no form, twisted.web has its type parsed as the header of a mail: a third of a small request.
+        kind = self.getHeader("content-type")
+        self._parsePOSTFormSubmission = kind is not None and "form" in kind.lower()
+        Request.requestReceived(self, command, path, version)
+
     def getHeader(self, key: AnyStr) -> AnyStr | None:
         """The last value of a header, as text for a name that is text.
 
-        Byte for byte, whatever it is: twisted.web takes it for UTF-8, fails with what is none.
+        Byte for byte, whatever it is: twisted.web takes it for UTF-8, fails with what is none. Of the score of headers for
+        which a request is looked through it has a handful.
         """
         if isinstance(key, bytes):
             return Request.getHeader(self, key)
-        values = self.requestHeaders.getRawHeaders(key.encode("ascii"))
-        return values[-1].decode("latin-1") if values else None
+        given = self._given
+        if given is None:
+            every = self.requestHeaders.getAllRawHeaders()
+            given = self._given = {name.decode("latin-1").lower(): values[-1].decode("latin-1") for name, values in every}
+        return given.get(key.lower())
 
     def openEnded(self) -> None:
         """It will be answered for as long as the client likes: no deadline holds."""

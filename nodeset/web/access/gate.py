@@ -109,8 +109,8 @@ class Gate(MultiService):
                 self._refuse("stream_rate", _tooMany(wait, f"more than {self._streams.rate:g} new streams a second"))
 
     def _checkHost(self, request: BridgeRequest) -> None:
-        hosts = request.requestHeaders.getRawHeaders("host") or []
-        host = hosts[0] if hosts else None
+        hosts = request.requestHeaders.getRawHeaders(b"host") or []
+        host = request.getHeader("host")
         if len(hosts) > 1 or not self.policy.hosts.mayBe(host):
             shown = ascii(str(host)[:80])
             self._refuse("host", Problem(421, f"this bridge is not called {shown}: --allowed-hosts is the list of its names"))
@@ -148,7 +148,7 @@ class Gate(MultiService):
     async def identify(self, request: BridgeRequest, body: bytes) -> Agent:
         """See `Access`."""
         ticket = _ticketOf(request)
-        signed = any(request.getHeader(name) is not None for name in HEADERS)
+        signed = _isSigned(request)
         bearer = request.getHeader("authorization")
         if sum((ticket is not None, signed, bearer is not None)) > 1:
             self._fail(request, "credentials", Problem(400, "show one of: a signature, Authorization, a ticket"))
@@ -295,7 +295,12 @@ class Gate(MultiService):
 
 def _hasCredentials(request: BridgeRequest) -> bool:
     """Whether it shows any: no page can make a browser send these to another site that has not allowed it."""
-    return any(request.getHeader(name) is not None for name in ("authorization", *HEADERS))
+    return request.getHeader("authorization") is not None or _isSigned(request)
+
+
+def _isSigned(request: BridgeRequest) -> bool:
+    get = request.getHeader
+    return any(get(name) is not None for name in HEADERS)
 
 
 def _ticketOf(request: BridgeRequest) -> str | None:

@@ -49,12 +49,18 @@ class Hosts:
         # On an interface that others reach, any name may be ours as long as nobody lists them.
         self._any = "*" in self._named or (not names and not isLoopback(interface))
 
+        #: The last one that was ours: most requests say the same.
+        self._last: str | None = None
+
     def mayBe(self, host: str | None) -> bool:
         """Whether a request with this Host is meant for us; None is one of HTTP/1.0, which no browser sends."""
-        if host is None or self._any:
+        if host is None or self._any or host == self._last:
             return True
         found = readHost(host)
         if found is None:
             return False
         name = found[0].strip("[]")
-        return name in self._named or name == self._interface or isLoopback(name) or name.endswith(".localhost")
+        ours = name in self._named or name == self._interface or isLoopback(name) or name.endswith(".localhost")
+        if ours:
+            self._last = host
+        return ours

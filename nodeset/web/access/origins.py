@@ -12,10 +12,11 @@ __all__ = ["REQUEST_HEADERS", "Origins", "readHost", "readOrigin"]
 
 #: Headers that a page of an allowed origin may send, with those that it may read.
 REQUEST_HEADERS: Final = (
-    "Accept, Authorization, Content-Type, Idempotency-Key, Last-Event-ID, NodeSet-Confirm, NodeSet-Delivery, NodeSet-TTL, "
-    "traceparent, x-verify-key, x-verify-nonce, x-verify-signature, x-verify-timestamp"
+    "Accept, Authorization, Content-Type, Idempotency-Key, Last-Event-ID, NodeSet-Confirm, NodeSet-Delivery, "
+    "NodeSet-Idempotent, NodeSet-Retain, NodeSet-TTL, NodeSet-Timeout, traceparent, "
+    "x-verify-key, x-verify-nonce, x-verify-signature, x-verify-timestamp"
 )
-RESPONSE_HEADERS: Final = "Allow, Retry-After, WWW-Authenticate"
+RESPONSE_HEADERS: Final = "Allow, Idempotency-Replayed, Retry-After, WWW-Authenticate"
 #: Seconds for which a browser need not ask again.
 _REMEMBER: Final = 600
 

@@ -63,7 +63,7 @@ class Signers(Service):
         Raises `Problem`: 401 without a whole set of headers, 400 for what is none, 403 for a wrong signature or a timestamp
         outside the window, 409 for a replay, 503 when it cannot be remembered.
         """
-        if any(len(request.requestHeaders.getRawHeaders(name) or ()) > 1 for name in HEADERS):
+        if any(len(request.requestHeaders.getRawHeaders(name.encode()) or ()) > 1 for name in HEADERS):
             raise Problem(400, f"each of {', '.join(HEADERS)} comes once")
         try:
             signed = readSigned(request.getHeader)
