@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -356,3 +356,17 @@ class SiteTests(SynchronousTestCase):
         client.leave()
         self.site.advance(1)
         self.assertFalse(self.http._looking.running)
+
+    def test_crossSite(self) -> None:
+        """A page of somebody else's cannot publish, by GET either; one of ours, a program, a typed address can."""
+        path = f"/publish?event=x&message={quote('{}')}"
+        for headers in (
+            {"Sec-Fetch-Site": "cross-site"},
+            {"Sec-Fetch-Site": "same-site"},
+            {"Origin": "http://evil.example"},
+            {"Origin": "null"},
+        ):
+            for method in ("GET", "POST"):
+                self.assertEqual(self.ask(path, method, headers).status, 403, headers)
+        for headers in ({}, {"Sec-Fetch-Site": "none"}, {"Sec-Fetch-Site": "same-origin", "Origin": "http://localhost:8080"}):
+            self.assertEqual(self.ask(path, headers=headers).status, 200, headers)

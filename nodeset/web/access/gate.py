@@ -29,9 +29,11 @@ from nodeset.web.access.signers import OVER, WITHDRAWN, Signers
 from nodeset.web.access.tickets import LIFETIME, NoRoom, Tickets
 from nodeset.web.agent import Agent
 from nodeset.web.inquiry import Reply
+from nodeset.web.legacy.signing import isOld
 from nodeset.web.problem import Problem
 
 if TYPE_CHECKING:
+    from nodeset.web.access.keyring import WebKey
     from nodeset.web.bridge import Bridge
     from nodeset.web.routes import Route
     from nodeset.web.site import BridgeRequest
@@ -148,6 +150,8 @@ class Gate(MultiService):
     async def identify(self, request: BridgeRequest, body: bytes) -> Agent:
         """See `Access`."""
         ticket = _ticketOf(request)
+        if isOld(request) and ticket is None and request.getHeader("authorization") is None:
+            return await self._byOldSignature(request)
         signed = _isSigned(request)
         bearer = request.getHeader("authorization")
         if sum((ticket is not None, signed, bearer is not None)) > 1:
@@ -171,6 +175,23 @@ class Gate(MultiService):
             key = signers.check(request, body, self._bridge.wall())
         except Problem as problem:
             self._fail(request, f"signature_{problem.status}", problem)
+        return await self._byKey(request, signers, key)
+
+    async def _byOldSignature(self, request: BridgeRequest) -> Agent:
+        signers = self.policy.signers
+        if signers is None:
+            if self.policy.anonymous:
+                return self._bridge.own  # the original, too, looked at no signature without a verifier
+            self._fail(request, "signature", Problem(403, "this bridge takes no signatures: it has no --keys"))
+        try:
+            key = signers.checkOld(request, self._bridge.wall())
+        except Problem as problem:
+            if problem.status == 401:
+                problem.headers.append((b"WWW-Authenticate", CHALLENGE))
+            self._fail(request, f"signature_{problem.status}", problem)
+        return await self._byKey(request, signers, key)
+
+    async def _byKey(self, request: BridgeRequest, signers: Signers, key: WebKey) -> Agent:
         if key.grant is None:
             return signers.agentOf(key, self._bridge.own)
         name = self._nameIn(request, key.grant)

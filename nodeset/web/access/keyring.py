@@ -6,6 +6,7 @@
     secret = "R0-2Yp..."            # 32 characters or more, the key of the HMAC as it stands
     grant = "@alice.furl"           # what it may do: a file beside this one, a FURL, or its name, g1....; else as the bridge
     not-after = 2027-01-31          # the moment, or the day, after which it counts no longer
+    legacy = true                   # it may sign /publish and /subscribe in the original's way too
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ LARGEST: Final = 1 << 23
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", re.ASCII)
 _SECRET: Final = re.compile(r"[\x21-\x7e]+", re.ASCII)
 _AT: Final = re.compile(r" \((?:at line (\d+), column \d+|at end of document)\)\Z")
-_FIELDS: Final = ("secret", "grant", "not-after")
+_FIELDS: Final = ("secret", "grant", "not-after", "legacy")
 
 
 @attrs.frozen
@@ -41,12 +42,14 @@ class WebKey:
 
     :ivar grant: what its holder may do: `@FILE`, a FURL or its name; None for what the bridge itself may.
     :ivar not_after: Unix time at which it ends, None for never.
+    :ivar legacy: whether it may sign in the original's way, see `nodeset.web.legacy.signing`.
     """
 
     name: str
     secret: str = attrs.field(repr=False)
     grant: str | None = attrs.field(default=None, repr=False)
     not_after: float | None = None
+    legacy: bool = False
 
     def isOver(self, now: float) -> bool:
         """Whether it has ended; `now` is Unix time."""
@@ -115,7 +118,10 @@ def _readKey(name: str, table: Mapping[str, Any], lines: _Lines) -> WebKey:
         lines.refuse(
             (*at, "grant"), f"key {name!r}: its grant is a file with a FURL (@FILE), a FURL, or the name in one (g1....)"
         )
-    return WebKey(name, secret, grant, _readEnd(name, table, lines))
+    legacy = table.get("legacy", False)
+    if not isinstance(legacy, bool):
+        lines.refuse((*at, "legacy"), f"key {name!r}: legacy is true or false")
+    return WebKey(name, secret, grant, _readEnd(name, table, lines), legacy)
 
 
 def _readEnd(name: str, table: Mapping[str, Any], lines: _Lines) -> float | None:

@@ -23,6 +23,7 @@ from nodeset.web.access.signature import (
 )
 from nodeset.web.access.slots import SlotFiles
 from nodeset.web.agent import Agent
+from nodeset.web.legacy.signing import checkOld
 from nodeset.web.problem import Problem
 
 if TYPE_CHECKING:
@@ -97,6 +98,10 @@ class Signers(Service):
             # Where that is, is for our log, which has it.
             raise Problem(503, "the bridge cannot remember signed requests now, so takes none", retry_after=5) from None
         return key
+
+    def checkOld(self, request: BridgeRequest, now: float) -> WebKey:
+        """The same for a request that is signed in the original's way."""
+        return checkOld(self._keys, self.nonces, request, now)
 
     def agentOf(self, key: WebKey, own: Agent) -> Agent:
         """Who acts by a key without a grant of its own: the bridge itself, by another name."""

@@ -80,9 +80,8 @@ class Pages(Service):
         if len(self.subscribers) >= limits.max_streams:
             raise Problem(503, f"{limits.max_streams} streams are open: come back", retry_after=1)
         self._findLink(inquiry)
-        subscriber = Subscriber(
-            request, inquiry.agent.node, events, self._lines, limits, self._bridge.counters, self.subscribers.discard
-        )
+        node, counters = inquiry.agent.node, self._bridge.counters
+        subscriber = Subscriber(request, node, events, self._lines, limits, counters, self.subscribers.discard)
         self.subscribers.add(subscriber)
         subscriber.liveBy(inquiry.agent)
         await subscriber.open([*_HEADERS, *self._bridge.access.headers(request)])

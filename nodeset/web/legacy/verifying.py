@@ -8,6 +8,7 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from nodeset.core.patience import deferredOf
+from nodeset.web.access.origins import Origins
 from nodeset.web.agent import Agent
 from nodeset.web.anyone import Anyone
 from nodeset.web.legacy.words import Signature
@@ -15,6 +16,7 @@ from nodeset.web.problem import Problem
 
 if TYPE_CHECKING:
     from nodeset.web.legacy.site import NodeSetSite
+    from nodeset.web.routes import Route
     from nodeset.web.site import BridgeRequest
 
 __all__ = ["Verifier", "Verifying"]
@@ -42,6 +44,13 @@ class Verifying(Anyone):
     def __init__(self, site: NodeSetSite) -> None:
         super().__init__(site.agent)
         self._site = site
+        self._origins = Origins()
+
+    def admit(self, request: BridgeRequest, route: Route) -> None:
+        """See `Access`. No page of somebody else's may publish on behalf of its reader, by GET neither."""
+        header = request.getHeader
+        if route.changes and not self._origins.mayAct(header("origin"), header("sec-fetch-site"), header("host")):
+            raise Problem(403, "a page of another site may not do this: only this site's own pages, or programs")
 
     async def identify(self, request: BridgeRequest, body: bytes) -> Agent:
         """See `Access`."""
