@@ -6,6 +6,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from nodeset.web.dashboard.pages import readPages
 from nodeset.web.door import Door
 from nodeset.web.legacy.files import Files
 from tests.webs import Answer, Client, WebSite
@@ -16,7 +17,7 @@ from twisted.web.resource import Resource
 class Page(Resource):
     isLeaf = True
     def render(self, request):
-        return b"I am " + request.site.__class__.__name__.encode() + b", " + request.method
+        return b"I am " + request.site.getNode().name.encode() + b", " + request.method
 
 resource = Page()
 """
@@ -41,10 +42,11 @@ class FileTests(SynchronousTestCase):
 
     def open(self) -> None:
         """Serve it."""
-        self.http = self.web.http
-        door = self.http.entrance
+        door = self.web.http.entrance
         assert isinstance(door, Door)
-        Files(self.root).serveAt(self.http, door, self.web.bridge)
+        self.http = Files(self.root).openSite(door, self.web.bridge)
+        self.http.startFactory()
+        self.addCleanup(self.http.cut)
 
     def ask(self, path: str, method: str = "GET", headers: dict[str, str] | None = None) -> Answer:
         """The answer to one request."""
@@ -58,8 +60,8 @@ class FileTests(SynchronousTestCase):
         """A script is run, under its name with or without .rpy, by any method; its text is never sent."""
         self.open()
         for path in ("/who.rpy", "/who", "/who?x=y"):
-            self.assertEqual(self.ask(path).body, b"I am BridgeSite, GET")
-        self.assertEqual(self.ask("/who", "POST").body, b"I am BridgeSite, POST")
+            self.assertEqual(self.ask(path).body, b"I am bridge, GET")
+        self.assertEqual(self.ask("/who", "POST").body, b"I am bridge, POST")
 
     def test_badScript(self) -> None:
         """A script that fails is a 500 without its reason, which is in the log."""
@@ -111,12 +113,17 @@ class FileTests(SynchronousTestCase):
         self.assertEqual(self.ask("/publish").status, 400)
 
     def test_index(self) -> None:
-        """With an index `/` is that; without one, what the bridge has there."""
+        """With an index `/` is that, and the dashboard is at /dashboard; without one, `/` is the dashboard."""
         self.assertFalse(Files(self.root).has_index)
+        self.assertEqual(self.web.ask("GET", "/").body, readPages()["index.html"].body)
         (self.root / "index.rpy").write_text(SCRIPT)
         self.open()
         self.assertTrue(Files(self.root).has_index)
-        self.assertEqual(self.ask("/").body, b"I am BridgeSite, GET")
+        self.assertEqual(self.ask("/").body, b"I am bridge, GET")
+        page = self.ask("/dashboard")
+        self.assertEqual((page.status, page.body), (200, readPages()["index.html"].body))
+        moved = self.ask("/dashboard/")
+        self.assertEqual((moved.status, moved.headers["location"]), (308, "../dashboard"))
 
     def test_noPath(self) -> None:
         """Without --path no file is served, no script is run."""

@@ -34,7 +34,7 @@ class Options(CommonOptions):
     synopsis = "Usage: nodeset-web [web] [options]"
     longdesc = (
         "Bridges a dispatcher to HTTP: publish, subscribe, call by HTTP, server-sent events, WebSocket; a live dashboard is at "
-        "its root. Logs to stderr."
+        "its root."
     )
     daemon = "Without -n it becomes a daemon."
     example = (

@@ -19,8 +19,6 @@ def assemble(bridge: Bridge, files: Files | None = None) -> BridgeSite:
         part.install(routes, bridge)
     door = Door(bridge, routes)
     door.observers.append(bridge.tolls.took)
-    site = BridgeSite(door, lambda: bridge.limits, bridge.clock, bridge.counters)
-    bridge.tolls.gauges["channels"] = lambda: len(site.channels)
     if files is not None:
-        files.serveAt(site, door, bridge)
-    return site
+        return files.openSite(door, bridge)
+    return BridgeSite(door, lambda: bridge.limits, bridge.clock, bridge.counters)

@@ -70,10 +70,10 @@ class Routes:
         known[method] = route
         self._remembered.clear()
 
-    def leave(self, template: str) -> None:
-        """Serve this address, which has no parameters, no more; one that was not served is fine."""
-        self._fixed.pop(template.encode(), None)
+    def leave(self, template: str) -> list[Route]:
+        """Serve this address, which has no parameters, no more; returns what was there."""
         self._remembered.clear()
+        return list(self._fixed.pop(template.encode(), {}).values())
 
     def __iter__(self) -> Iterator[Route]:
         for known in (*self._fixed.values(), *self._shaped.values()):

@@ -13,6 +13,7 @@ from twisted.web.server import Request
 from twisted.web.static import File
 
 from nodeset.web.bridge import Bridge
+from nodeset.web.bridge_node import BridgeNode
 from nodeset.web.door import Door
 from nodeset.web.inquiry import Inquiry, Reply
 from nodeset.web.routes import Route
@@ -22,6 +23,8 @@ __all__ = ["Files"]
 
 #: What runs instead of being sent.
 _SCRIPT: Final = ".rpy"
+#: Where the dashboard is when its place is taken.
+_DASHBOARD: Final = "/dashboard"
 #: Parts of a file that one request may ask for; who asks for more gets all of it, once.
 _RANGES: Final = 8
 
@@ -40,8 +43,9 @@ class Files:
         """Whether there is anything at `/`."""
         return any(self._root.child(name).isfile() for name in self._root.indexNames)
 
-    def serveAt(self, site: BridgeSite, door: Door, bridge: Bridge) -> None:
-        """Answer what `door` has no route for; `/` too, if there is an index."""
+    def openSite(self, door: Door, bridge: Bridge) -> BridgeSite:
+        """The site of a bridge with these files where `door` has no route; at `/` too, if there is an index."""
+        site = _ScriptSite(door, bridge)
         root: IResource = self._root
         site.resource = root
 
@@ -57,11 +61,34 @@ class Files:
 
         door.elsewhere = serve
         if self.has_index:
-            door.routes.leave("/")  # the dashboard is at /dashboard/ as well
+            for route in door.routes.leave("/"):
+                # The page names its files from there as it does from the root.
+                door.routes.add(route.method, _DASHBOARD, route.endpoint, route.name, route.access, route.changes)
+                door.routes.add(route.method, f"{_DASHBOARD}/", _toDashboard, route.name, route.access, route.changes)
+        return site
+
+
+async def _toDashboard(inquiry: Inquiry) -> Reply:
+    return Reply(308, headers=((b"Location", b"../dashboard"),))
 
 
 async def _never(inquiry: Inquiry) -> Reply | None:
     raise AssertionError("files have no endpoint")
+
+
+class _ScriptSite(BridgeSite):
+    """A site that scripts can ask for its node, as the original's."""
+
+    def __init__(self, door: Door, bridge: Bridge) -> None:
+        super().__init__(door, lambda: bridge.limits, bridge.clock, bridge.counters)
+        self._node = bridge.node
+
+    def getNode(self) -> BridgeNode:
+        """The bridge's own node."""
+        return self._node
+
+    def getVerifier(self) -> None:
+        """None: who is let in, the bridge itself says."""
 
 
 class _Directory(File):
