@@ -61,7 +61,7 @@ class UnitTests(SynchronousTestCase):
     def test_promises(self) -> None:
         """Each service comes back when it ended, may write to its own directory alone, is reloaded by SIGHUP."""
         services = [path for path in UNITS if path.suffix == ".service"]
-        self.assertEqual(len(services), 3)
+        self.assertEqual(len(services), 4)
         for path in services:
             text = path.read_text("utf-8")
             for line in ("Type=exec", "Restart=always", "NoNewPrivileges=yes", "ProtectSystem=strict", "DynamicUser=yes"):
@@ -90,7 +90,7 @@ class FileTests(SynchronousTestCase):
             found = load({}, {"config": path}, service)
             self.assertEqual(found.warnings, ())
         tables = readFile(path, "--config").values
-        self.assertEqual(set(tables), {"", "dispatcher", "node", "monitor"})
+        self.assertEqual(set(tables), {"", "dispatcher", "node", "monitor", "web"})
         # The descriptors that the unit allows are enough for the nodes that the file allows.
         unit = (DEPLOY / "nodeset-dispatcher.service").read_text("utf-8")
         limit, patience = (
@@ -99,6 +99,9 @@ class FileTests(SynchronousTestCase):
         found = load({}, {"config": path}, "dispatcher")
         self.assertGreater(limit, found.max_nodes + 100)
         self.assertGreater(patience, found.drain_timeout + 5)
+        unit = (DEPLOY / "nodeset-web.service").read_text("utf-8")
+        [limit] = map(int, re.findall(r"^LimitNOFILE=(\d+)$", unit, re.MULTILINE))
+        self.assertGreater(limit, load({}, {"config": path}, "web").max_connections + 1000)
 
     def test_readme(self) -> None:
         """Every command of ours in the README is one that exists, every file is there."""
