@@ -26,9 +26,9 @@ EXAMPLES = [
 ]
 SERVED: list[frames.ServerFrame] = [
     frames.Welcome("nodeset.v1", "anonymous", True, True, 1, 100, 10, 25.0),
-    frames.Subscribed("s", "orders.*"),
-    frames.Unsubscribed("s"),
-    frames.Gap("s", "epoch", None),
+    frames.Subscribed("s", "orders.*", "e-1"),
+    frames.Unsubscribed("s", ""),
+    frames.Gap("s", "e-1", "epoch"),
     frames.Receipt("p", 1, 1, 0),
     frames.Result("r", [1, None]),
     frames.Item("r", {}),
@@ -86,7 +86,7 @@ class AsyncApiTests(SynchronousTestCase):
     def test_examples(self) -> None:
         """What the code takes, what it writes, is valid by the schema of its kind."""
         written = [frames.write(frame) for frame in SERVED]
-        written.append(frames.writeEvent("s", b'{"id":"e-1","event":"orders.new","at":1.5,"message":{"a":1}}'))
+        written.append(frames.splice("event", "s", b'{"id":"e-1","event":"orders.new","at":1.5,"message":{"a":1}}'))
         kinds = {message["name"]: name for name, message in self.components["messages"].items()}
         for text in [*EXAMPLES, *written]:
             value = msgspec.json.decode(text)

@@ -100,10 +100,12 @@ class HandshakeTests(SocketCase):
             },
         )
 
-    def test_noSubprotocol(self) -> None:
-        """Who does not offer the subprotocol is told to, by a 400."""
-        for protocols in ((), ("nodeset.v2",)):
-            self.assertEqual(SocketClient(self.web, protocols=protocols).rejected, 400)
+    def test_otherSubprotocols(self) -> None:
+        """Who offers others alone is refused by a 400; who offers none, as many libraries do, is let in."""
+        self.assertEqual(SocketClient(self.web, protocols=("nodeset.v2", "mqtt")).rejected, 400)
+        client = SocketClient(self.web, protocols=())
+        client.next("welcome")
+        self.assertIsNone(client.protocol)
 
     def test_badHandshakes(self) -> None:
         """What is no handshake is answered like any request: 426 with what to upgrade to, or 400."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from nodeset.web.sockets import frames
-from nodeset.web.sockets.frames import BadFrame, NoFrame, read, write, writeEvent
+from nodeset.web.sockets.frames import BadFrame, NoFrame, read, splice, write
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -76,7 +76,7 @@ class FrameTests(SynchronousTestCase):
     def test_event(self, sub: str, message: dict[str, Any]) -> None:
         """An event's own JSON stands in its frame as it is."""
         event = {"id": "e-1", "event": "a", "at": 1.5, "message": message}
-        text = writeEvent(sub, msgspec.json.encode(event))
+        text = splice("event", sub, msgspec.json.encode(event))
         self.assertEqual(json.loads(text), {"op": "event", "sub": sub, **event})
 
     def test_table(self) -> None:

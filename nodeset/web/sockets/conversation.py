@@ -34,9 +34,9 @@ from nodeset.web.sockets.frames import (
     read,
     write,
 )
-from nodeset.web.sockets.outflow import NoCredit, Outflow
+from nodeset.web.sockets.outflow import NoCredit
 from nodeset.web.sockets.pulse import PING, Beat, Pulse
-from nodeset.web.sockets.subscriptions import Subscriptions
+from nodeset.web.sockets.subscriptions import Flow, Subscriptions, textOf
 from nodeset.web.sockets.wire import Wire
 
 __all__ = ["ENVELOPE", "GOING", "UNAUTHORIZED", "Conversation"]
@@ -60,9 +60,9 @@ class Conversation:
     def __init__(self, bridge: Bridge, agent: Agent, over: Callable[[Conversation], object]) -> None:
         self._bridge, self._agent, self._over = bridge, agent, over
         limits = bridge.limits
-        self._outflow = Outflow(limits.stream_events, limits.stream_bytes)
+        self._outflow = Flow(limits.stream_events, limits.stream_bytes, limits.feed_bytes)
         self._errands = Errands(bridge, agent, self)
-        self._subscriptions = Subscriptions(bridge, agent, self)
+        self._subscriptions = Subscriptions(bridge, agent, self._outflow, self)
         self._pulse = Pulse(bridge.clock.seconds())
         self._wire: Wire | None = None
         self._owed = 0
@@ -70,7 +70,7 @@ class Conversation:
         self._free: Callable[[], None] = lambda: None
         self._verbs: dict[type, Callable[[Any], None]] = {
             Sub: self._subscriptions.open,
-            Unsub: self._unsubscribe,
+            Unsub: self._subscriptions.close,
             Credit: self._credit,
             Ack: self._acknowledge,
             Pub: self._errands.publish,
@@ -180,10 +180,6 @@ class Conversation:
         except Exception as error:
             self.complain(getattr(frame, "id", None), error)
 
-    def _unsubscribe(self, frame: Unsub) -> None:
-        self._subscriptions.close(frame)
-        self._outflow.forget(frame.id)
-
     def _credit(self, frame: Credit) -> None:
         self._outflow.grant(frame.n)
         self.pump()
@@ -231,15 +227,9 @@ class Conversation:
             fields["retry_after"] = retry
         self.say(Error(id=id, **fields))
 
-    def emit(self, sub: str, text: str, is_free: bool = False) -> None:
-        """Send a frame of a subscription as soon as there is credit for it; too many that wait end the connection."""
-        wire = self._wire
-        if wire is None or wire.ending is not None:
-            return
-        if self._outflow.put(sub, text, is_free):
-            self.pump()
-        else:
-            self.close(1008, f"slow: {len(self._outflow)} events wait for credit, no more may")
+    def overflow(self) -> None:
+        """More waits for him than may: end it."""
+        self.close(1008, f"slow: {len(self._outflow)} events wait for credit, no more may")
 
     def spend(self) -> bool:
         """Take the credit of one event; whether there is any, and whether the client takes what is sent."""
@@ -249,10 +239,10 @@ class Conversation:
         """Send what may go now."""
         wire = self._wire
         while wire is not None and wire.ending is None and not wire.is_full:
-            text = self._outflow.take()
-            if text is None:
+            taken = self._outflow.take()
+            if taken is None:
                 break
-            wire.sendTextMessage(text)
+            wire.sendTextMessage(textOf(*taken))
         self._errands.wake()
 
     def _tellLink(self, linked: bool, reason: str) -> None:

@@ -5,13 +5,13 @@ characters that the client chooses, and names what is answered:
 
     <- welcome     protocol, name, anonymous, linked, max_message, max_subscriptions, max_credit, ping
     -> sub         id, pattern, last_id?              subscribe; `last_id` is of the last event that one had
-    <- subscribed  id, pattern
+    <- subscribed  id, pattern, last_id               come back with this one if nothing else was heard
     -> unsub       id                                 the id of the `sub`
-    <- unsubscribed  id
+    <- unsubscribed  id, reason                       why the bridge ended it, empty when one was asked to
     -> credit      n                                  so many events more may come
     -> ack         n                                  so many events were dealt with: their credit is given anew
     <- event       sub, id, event, at, message | base64
-    <- gap         sub, reason, last_id?              events before the next one are missing
+    <- gap         sub, id, reason                    events before the next one may be missing
     -> pub         id?, event, message | base64, confirm?, delivery?, ttl?, retain?, key?
     <- receipt     id, matched, delivered, dropped    for a `pub` with an id
     -> req         id, node, method, args?, kwargs?, timeout?, idempotent?      call a method
@@ -66,8 +66,8 @@ __all__ = [
     "Unsubscribed",
     "Welcome",
     "read",
+    "splice",
     "write",
-    "writeEvent",
 ]
 
 SUBPROTOCOL: Final = "nodeset.v1"
@@ -185,16 +185,18 @@ class Welcome(_FromServer, tag="welcome"):
 
 
 class Subscribed(_FromServer, tag="subscribed"):
-    """The subscription `id` is in force."""
+    """The subscription `id` is in force; `last_id` is its place before anything else is heard."""
 
     id: Id
     pattern: str
+    last_id: str
 
 
 class Unsubscribed(_FromServer, tag="unsubscribed"):
-    """The subscription `id` is over: no event of it follows."""
+    """The subscription `id` is over, no event of it follows; with a `reason` the bridge, or its dispatcher, ended it."""
 
     id: Id
+    reason: str
 
 
 class Event(_FromServer, tag="event"):
@@ -209,11 +211,11 @@ class Event(_FromServer, tag="event"):
 
 
 class Gap(_FromServer, tag="gap"):
-    """Events of the subscription `sub` are missing before the next one; `last_id` is from where on none are."""
+    """Events of the subscription `sub` may be missing before the next one; `id` is for `last_id`."""
 
     sub: Id
+    id: str
     reason: str
-    last_id: str | None = None
 
 
 class Receipt(_FromServer, tag="receipt"):
@@ -321,6 +323,6 @@ def write(frame: ServerFrame) -> str:
     return _encoder.encode(frame).decode()
 
 
-def writeEvent(sub: str, event: bytes) -> str:
-    """The text of an `event` frame, of the JSON object that tells the event; it is taken as it is."""
-    return f'{{"op":"event","sub":{_encoder.encode(sub).decode()},{event.decode()[1:]}'
+def splice(op: str, sub: str, data: bytes) -> str:
+    """The text of an `event` or `gap`, of the JSON object that tells the rest of it, which is taken as it is."""
+    return f'{{"op":"{op}","sub":{_encoder.encode(sub).decode()},{data[1:].decode()}'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Generic, TypeVar
 
 import attrs
 
@@ -10,29 +11,38 @@ from nodeset.web.sockets.frames import MAX_CREDIT
 
 __all__ = ["NoCredit", "Outflow"]
 
+T = TypeVar("T")
+
 
 class NoCredit(ValueError):
     """More was granted, or acknowledged, than can be."""
 
 
 @attrs.frozen
-class _Waiting:
+class _Waiting(Generic[T]):
     sub: str
-    text: str
+    item: T
+    size: int
     is_free: bool
+    is_old: bool
 
 
-class Outflow:
-    """Frames in order, each sent when there is credit for it; one that is free, when those before it were.
+class Outflow(Generic[T]):
+    """Items in order, each sent when there is credit for it; one that is free, when those before it were.
 
-    :param max_events: how many may wait.
-    :param max_bytes: characters that may wait, which are bytes but for what is no ASCII.
+    What a client asked for that was kept for it, the *old*, is counted by itself: it is bounded by what is kept, and held in
+    common with who keeps it.
+
+    :param max_events: how many may wait beside the old.
+    :param max_bytes: bytes that may wait beside the old.
+    :param max_old: bytes of the old that may wait.
+    :ivar credit: how many may go.
     """
 
-    def __init__(self, max_events: int, max_bytes: int) -> None:
-        self._max_events, self._max_bytes = max_events, max_bytes
-        self._waiting: deque[_Waiting] = deque()
-        self._bytes = self._unacknowledged = 0
+    def __init__(self, max_events: int, max_bytes: int, max_old: int) -> None:
+        self._max_events, self._max_bytes, self._max_old = max_events, max_bytes, max_old
+        self._waiting: deque[_Waiting[T]] = deque()
+        self._events = self._bytes = self._old = self._unacknowledged = 0
         self.credit = 0
 
     def __len__(self) -> int:
@@ -47,7 +57,7 @@ class Outflow:
     def acknowledge(self, count: int) -> None:
         """So many that went are dealt with: as many may go anew. Raises `NoCredit`."""
         if count > self._unacknowledged:
-            raise NoCredit(f"{count} events cannot be acknowledged: {self._unacknowledged} were sent since the last ack")
+            raise NoCredit(f"{count} events cannot be acknowledged: {self._unacknowledged} of those that were sent are not yet")
         self.grant(count)
         self._unacknowledged -= count
 
@@ -63,34 +73,54 @@ class Outflow:
         # Of a client that never acknowledges no number is kept that grows for ever.
         self._unacknowledged = min(self._unacknowledged + 1, MAX_CREDIT)
 
-    def put(self, sub: str, text: str, is_free: bool = False) -> bool:
-        """Add one; False, with nothing changed, when no more may wait. What can go at once does not count."""
-        if (len(self._waiting) >= self._max_events or self._bytes + len(text) > self._max_bytes) and not (
-            self.credit and not self._waiting
-        ):
-            return False
-        self._waiting.append(_Waiting(sub, text, is_free))
-        self._bytes += len(text)
-        return True
+    def hasRoom(self, size: int) -> bool:
+        """Whether so many bytes of the old may come."""
+        return not self._old or self._old + size <= self._max_old
 
-    def take(self) -> str | None:
-        """The next that may go."""
+    def put(self, sub: str, item: T, size: int, is_free: bool = False, is_old: bool = False) -> bool:
+        """Add one of `size` bytes for the subscription `sub`; whether that is within the bounds."""
+        self._waiting.append(_Waiting(sub, item, size, is_free, is_old))
+        if is_old:
+            self._old += size
+            return True
+        self._events += 1
+        self._bytes += size
+        return self.isWithin()
+
+    def isWithin(self) -> bool:
+        """Whether no more waits than may; one alone may be as large as it is."""
+        return self._events <= 1 or (self._events <= self._max_events and self._bytes <= self._max_bytes)
+
+    def take(self) -> tuple[str, T] | None:
+        """The next that may go, with its subscription."""
         if not self._waiting or not (self.credit or self._waiting[0].is_free):
             return None
         first = self._waiting.popleft()
-        self._bytes -= len(first.text)
+        self._subtract(first)
         if not first.is_free:
             self._spend()
-        return first.text
+        return first.sub, first.item
+
+    def _subtract(self, one: _Waiting[T]) -> None:
+        if one.is_old:
+            self._old -= one.size
+        else:
+            self._events -= 1
+            self._bytes -= one.size
 
     def forget(self, sub: str) -> None:
         """Throw away what waits for this subscription."""
-        self._waiting = deque(one for one in self._waiting if one.sub != sub)
-        self._bytes = sum(len(one.text) for one in self._waiting)
+        kept: deque[_Waiting[T]] = deque()
+        for one in self._waiting:
+            if one.sub == sub:
+                self._subtract(one)
+            else:
+                kept.append(one)
+        self._waiting = kept
 
     def clear(self) -> int:
         """Throw all away, return how many events that were."""
         count = sum(not one.is_free for one in self._waiting)
         self._waiting.clear()
-        self._bytes = 0
+        self._events = self._bytes = self._old = 0
         return count

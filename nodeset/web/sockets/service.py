@@ -38,20 +38,17 @@ class Sockets(Service):
         return len(self._open)
 
     async def enter(self, inquiry: Inquiry) -> None:
-        """Make a WebSocket of it. Raises `Problem`: 400, 426 for another handshake, 429 and 503 when there is no room."""
+        """Make a WebSocket of it. Raises `Problem`: 400, 426 for another handshake, 503 when there is no room."""
         bridge = self._bridge
-        most = bridge.limits.max_streams
         if bridge.draining or not self.running:
             raise Problem(503, "the bridge is stopping: come back", retry_after=1)
-        if len(self._open) >= most:
-            bridge.counters["refused:streams"] += 1
-            raise Problem(429, f"{most} WebSockets are open: come back", retry_after=1)
+        bridge.hub.places.enter()
         conversation = Conversation(bridge, inquiry.agent, self._over)
         self._open.add(conversation)
         try:
             upgrade(inquiry.request, conversation, SUBPROTOCOL, bridge.limits.max_body + ENVELOPE, bridge.clock)
         except BadHandshake as error:
-            self._open.discard(conversation)
+            self._over(conversation)
             headers = [(name.encode(), value.encode()) for name, value in error.headers]
             raise Problem(error.status, error.detail, headers=headers) from None
         bridge.counters["opened:socket"] += 1
@@ -74,6 +71,7 @@ class Sockets(Service):
 
     def _over(self, conversation: Conversation) -> None:
         self._open.discard(conversation)
+        self._bridge.hub.places.leave()
         stopped = self._stopped
         if stopped is not None and not self._open:
             self._stopped = None

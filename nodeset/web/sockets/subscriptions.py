@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 import attrs
@@ -10,10 +10,20 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from nodeset.web.agent import Agent
 from nodeset.web.bridge import Bridge
+from nodeset.web.feeds import Batch, Entry, Tap
 from nodeset.web.problem import Problem
-from nodeset.web.sockets.frames import Gap, ServerFrame, Sub, Subscribed, Unsub, Unsubscribed, write, writeEvent
+from nodeset.web.sockets.frames import Gap, ServerFrame, Sub, Subscribed, Unsub, Unsubscribed, splice, write
+from nodeset.web.sockets.outflow import Outflow
 
-__all__ = ["Feed", "Hub", "Reader", "Sink", "Subscriptions"]
+__all__ = ["Flow", "Reader", "Subscriptions", "textOf"]
+
+#: What waits: an entry, which all who read it have in common, so that nobody who waits holds a copy; or a text of one's own.
+Flow = Outflow[Entry | str]
+
+
+def textOf(sub: str, item: Entry | str) -> str:
+    """The frame of an item for the subscription `sub`."""
+    return item if isinstance(item, str) else splice("gap" if item.gap else "event", sub, item.json)
 
 
 class Reader(Protocol):
@@ -25,78 +35,71 @@ class Reader(Protocol):
     def complain(self, id: str | None, error: BaseException) -> None:
         """Tell him what went wrong with what he named `id`."""
 
-    def emit(self, sub: str, text: str, is_free: bool = False) -> None:
-        """Send it to him as soon as he grants credit, one that is free behind what waits."""
+    def pump(self) -> None:
+        """Something waits for him that may go."""
 
-
-class Feed(Protocol):
-    """A subscription at the hub."""
-
-    def close(self) -> None:
-        """Let nothing come any more."""
-
-
-class Hub(Protocol):
-    """Where events come from."""
-
-    def open(self, agent: Agent, patterns: Sequence[str], last_id: str | None, sink: Sink) -> Awaitable[Feed]:
-        """Give `sink` the events of these patterns, from the one after `last_id` on."""
-
-
-@attrs.define(eq=False)
-class Sink:
-    """Where the hub puts the events of the subscription `id`."""
-
-    id: str
-    _pattern: str
-    _reader: Reader
-    _has_begun: bool = False
-    _is_over: bool = False
-
-    def begin(self) -> None:
-        """It is in force; what came before is told first."""
-        if not self._has_begun:
-            self._has_begun = True
-            self._reader.say(Subscribed(self.id, self._pattern))
-
-    def end(self) -> None:
-        """Nothing is let through any more."""
-        self._is_over = True
-
-    def event(self, text: bytes) -> None:
-        """One event, a JSON object."""
-        if not self._is_over:
-            self.begin()
-            self._reader.emit(self.id, writeEvent(self.id, text))
-
-    def gap(self, reason: str, last_id: str | None) -> None:
-        """Events before the next one are missing."""
-        if not self._is_over:
-            self.begin()
-            self._reader.emit(self.id, write(Gap(self.id, reason, last_id)), True)
+    def overflow(self) -> None:
+        """More waits for him than may."""
 
 
 @attrs.define(eq=False)
 class _Subscription:
-    sink: Sink
+    """One of them: a sink of the hub."""
+
+    id: str
+    _flow: Flow
+    _reader: Reader
+    _forget: Callable[[str], object]
     opening: Deferred[None] | None = None
-    feed: Feed | None = None
+    tap: Tap | None = None
+
+    def begin(self, tap: Tap, pattern: str) -> None:
+        """It is in force: tell what comes first."""
+        self.opening, self.tap = None, tap
+        opening = tap.opening
+        size = sum(entry.size for entry in opening.entries)
+        if not self._flow.hasRoom(size):
+            raise Problem(429, "too much that was kept waits for credit already: grant some, then subscribe", retry_after=1)
+        self._reader.say(Subscribed(self.id, pattern, opening.gap_id if opening.gap else opening.id))
+        if opening.gap:
+            self._flow.put(self.id, write(Gap(self.id, opening.gap_id, opening.gap)), 0, True, True)
+        for entry in opening.entries:
+            self._flow.put(self.id, entry, entry.size, bool(entry.gap), True)
+        self._reader.pump()
+
+    def take(self, batch: Batch) -> None:
+        """See `Sink`."""
+        for entry in batch.entries:
+            if not self._flow.put(self.id, entry, entry.size, bool(entry.gap)):
+                # What there is credit for goes first.
+                self._reader.pump()
+                if not self._flow.isWithin():
+                    self._reader.overflow()
+                    return
+        self._reader.pump()
+
+    def linked(self, is_linked: bool) -> None:
+        """See `Sink`; every client hears of the link, whatever it subscribes to."""
+
+    def ended(self, reason: str) -> None:
+        """See `Sink`."""
+        self._forget(self.id)
+        self._reader.say(Unsubscribed(self.id, reason))
 
     def end(self) -> None:
-        self.sink.end()
+        """Let nothing come any more."""
         opening, self.opening = self.opening, None
         if opening is not None:
             opening.cancel()
-        feed, self.feed = self.feed, None
-        if feed is not None:
-            feed.close()
+        if self.tap is not None:
+            self.tap.close()
 
 
 class Subscriptions:
-    """Subscribes as `agent`, for `reader`. What is asked for wrongly raises `Problem` or `NodeSetError`."""
+    """Subscribes as `agent`, for `reader`, into `flow`. What is asked for wrongly raises `Problem` or `NodeSetError`."""
 
-    def __init__(self, bridge: Bridge, agent: Agent, reader: Reader) -> None:
-        self._bridge, self._agent, self._reader = bridge, agent, reader
+    def __init__(self, bridge: Bridge, agent: Agent, flow: Flow, reader: Reader) -> None:
+        self._bridge, self._agent, self._flow, self._reader = bridge, agent, flow, reader
         self._all: dict[str, _Subscription] = {}
 
     def __len__(self) -> int:
@@ -108,41 +111,40 @@ class Subscriptions:
         if frame.id in self._all:
             raise Problem(409, f"the subscription {frame.id!r} is there already: name this one otherwise")
         if len(self._all) >= most:
-            raise Problem(429, f"{most} subscriptions are open, no more may be: end one of them")
-        refusal = self._agent.rights.maySubscribe(frame.pattern)
-        if refusal:
-            raise Problem(403, refusal)
-        subscription = self._all[frame.id] = _Subscription(Sink(frame.id, frame.pattern, self._reader))
+            raise Problem(429, f"{most} subscriptions are open, no more may be (max-subscriptions): end one of them")
+        subscription = _Subscription(frame.id, self._flow, self._reader, self._forget)
+        self._all[frame.id] = subscription
         opening = Deferred.fromCoroutine(self._open(frame, subscription))
         if not opening.called:
             subscription.opening = opening
-        opening.addErrback(lambda failure: None if failure.check(CancelledError) else failure)
+        opening.addErrback(lambda failure: failure.trap(CancelledError) and None)
 
     async def _open(self, frame: Sub, subscription: _Subscription) -> None:
-        hub: Hub = getattr(self._bridge, "hub")  # noqa: B009
         try:
-            feed = await hub.open(self._agent, [frame.pattern], frame.last_id, subscription.sink)
+            tap = await self._bridge.hub.open(self._agent, [frame.pattern], frame.last_id, subscription)
+            if self._all.get(frame.id) is not subscription:
+                tap.close()
+                return
+            subscription.begin(tap, frame.pattern)
         except CancelledError:
             raise
         except Exception as error:
             if self._all.get(frame.id) is subscription:
                 del self._all[frame.id]
+                subscription.end()
                 self._reader.complain(frame.id, error)
-            return
-        subscription.opening = None
-        if self._all.get(frame.id) is subscription:
-            subscription.feed = feed
-            subscription.sink.begin()
-        else:
-            feed.close()
+
+    def _forget(self, id: str) -> None:
+        self._all.pop(id, None)
 
     def close(self, frame: Unsub) -> None:
-        """End one."""
+        """End one; what waits of it is thrown away."""
         subscription = self._all.pop(frame.id, None)
         if subscription is None:
             raise Problem(404, f"there is no subscription {frame.id!r}: it was ended, or refused")
         subscription.end()
-        self._reader.say(Unsubscribed(frame.id))
+        self._flow.forget(frame.id)
+        self._reader.say(Unsubscribed(frame.id, ""))
 
     def end(self) -> None:
         """End all; again is fine."""
