@@ -55,6 +55,11 @@ class SocketClient:
         )
         self.read()
 
+    @property
+    def producer(self) -> Any:
+        """Who is told when the connection is full, or no longer: the bridge's side."""
+        return self.client.wire.producer
+
     def read(self) -> None:
         """Take in what the bridge has written."""
         data = self.client.received[self._read :]

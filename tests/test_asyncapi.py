@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -104,3 +105,10 @@ class AsyncApiTests(SynchronousTestCase):
         web = WebSite(self)
         answer = web.ask("GET", "/asyncapi.json")
         self.assertEqual((answer.status, answer.json()), (200, self.document))
+
+    def test_addresses(self) -> None:
+        """Each of its addresses is a route."""
+        door: Any = WebSite(self).http.entrance
+        routes = {re.sub(r"\{\w+\}", "{}", route.template) for route in door.routes if route.method == "GET"}
+        for channel in self.document["channels"].values():
+            self.assertIn(re.sub(r"\{\w+\}", "{}", channel["address"]), routes)

@@ -101,7 +101,7 @@ class SlowTests(EventCase):
         self.settle(quick)
         self.assertEqual(numbers(quick.frames), list(range(16)))
         self.assertEqual(self.web.bridge.counters["closed:slow"], 1)
-        self.assertEqual(self.web.bridge.counters["dropped:socket"], 11)
+        self.assertEqual(self.web.bridge.counters["dropped:slow"], 11)
 
     def test_tooLarge(self) -> None:
         """So it is with bytes; one event alone may be larger than all that may wait."""
@@ -117,16 +117,16 @@ class SlowTests(EventCase):
         """A client that has credit, but does not read, is cut the same way; what it sends is not read meanwhile."""
         client = self.open()
         self.subscribe(client, "orders.*", credit=1000)
-        client.client.wire.producer.pauseProducing()
+        client.producer.pauseProducing()
         self.assertEqual(client.client.wire.producerState, "paused")
         self.publish(0, 5)
         self.settle(client)
         self.assertEqual(client.frames, [])
-        client.client.wire.producer.resumeProducing()
+        client.producer.resumeProducing()
         self.assertEqual(client.client.wire.producerState, "producing")
         self.settle(client)
         self.assertEqual(len(numbers(client.frames)), 5)
-        client.client.wire.producer.pauseProducing()
+        client.producer.pauseProducing()
         self.publish(5, 11)
         self.assertEqual(client.ended()[0], 1008)
         self.site.advance(6)
@@ -135,7 +135,7 @@ class SlowTests(EventCase):
     def test_answers(self) -> None:
         """Answers that are not read are bounded as well."""
         client = self.open()
-        client.client.wire.producer.pauseProducing()
+        client.producer.pauseProducing()
         ping = '{"op":"ping","id":"%s"}' % ("x" * 64)
         for _ in range(40):
             client.client.send(client._ws.send(TextMessage(ping)))
@@ -217,10 +217,6 @@ class ResumeTests(EventCase):
 class SubscriptionTests(EventCase):
     limits = {"max_subscriptions": 3}
 
-    def patterns(self) -> set[str]:
-        """What the dispatcher knows the bridge to want."""
-        return set(self.web.bridge.node.subscriptions())
-
     def test_many(self) -> None:
         """One connection has many subscriptions, each event for each; so many, no more, none twice under one id."""
         client = self.open()
@@ -295,6 +291,22 @@ class SubscriptionTests(EventCase):
         self.site.advance(6)
         self.assertTrue(stubborn.client.wire.is_over)
         stubborn.leave()
+        self.site.wait(stopped)
+
+    def test_drainBusy(self) -> None:
+        """What is under way when the bridge stops is answered first, unless it takes for ever; nothing is begun."""
+        quick, endless = self.open(), self.open()
+        quick.say("pub", id="p", event="orders.new", message={})
+        endless.say("req", id="r", node="calc", method="wait")
+        stopped = self.web.bridge.stopService()
+        endless.say("pub", id="p", event="orders.new", message={})
+        self.assertEqual(endless.next("error", id="p")["status"], 503)
+        quick.next("receipt", id="p")
+        self.assertEqual(quick.ended()[0], 1012)
+        self.assertIsNone(endless.closed)
+        self.assertEqual(endless.ended()[0], 1012)
+        quick.leave()
+        endless.leave()
         self.site.wait(stopped)
 
     def test_ended(self) -> None:

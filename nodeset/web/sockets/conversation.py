@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -39,7 +40,7 @@ from nodeset.web.sockets.pulse import PING, Beat, Pulse
 from nodeset.web.sockets.subscriptions import Flow, Subscriptions, textOf
 from nodeset.web.sockets.wire import Wire
 
-__all__ = ["ENVELOPE", "GOING", "UNAUTHORIZED", "Conversation"]
+__all__ = ["ENVELOPE", "GOING", "PATIENCE", "UNAUTHORIZED", "Conversation"]
 
 #: Bytes that a frame may have beside the message that it carries.
 ENVELOPE: Final = 4096
@@ -47,6 +48,8 @@ ENVELOPE: Final = 4096
 UNAUTHORIZED: Final = 4401
 #: The code with which connections end when the bridge does: another one may take its place.
 GOING: Final = 1012
+#: Seconds that what is under way gets then.
+PATIENCE: Final = 5.0
 
 
 class Conversation:
@@ -67,6 +70,7 @@ class Conversation:
         self._wire: Wire | None = None
         self._owed = 0
         self._is_over = False
+        self._draining: IDelayedCall | None = None
         self._free: Callable[[], None] = lambda: None
         self._verbs: dict[type, Callable[[Any], None]] = {
             Sub: self._subscriptions.open,
@@ -105,34 +109,57 @@ class Conversation:
 
     def _agentEnded(self, reason: str) -> None:
         if self._bridge.draining:
-            self.close(GOING, "draining: the bridge is stopping")
+            self._go()
         else:
             self.close(UNAUTHORIZED, f"revoked: {reason}")
 
     def close(self, code: int, reason: str) -> None:
         """End the connection; `reason` begins with the word that it is counted under."""
-        wire = self._wire
+        wire, word = self._wire, reason.partition(":")[0]
         if wire is not None and wire.ending is None:
-            self._bridge.counters[f"closed:{reason.partition(':')[0]}"] += 1
+            self._bridge.counters[f"closed:{word}"] += 1
             wire.loseConnection(code, reason)
-            self._release()
+            self._release(word)
+
+    def drain(self) -> None:
+        """End it once what is under way is answered, or `PATIENCE` seconds later; nothing new is begun."""
+        self._subscriptions.end()
+        if self._errands.is_busy:
+            self._draining = self._bridge.clock.callLater(PATIENCE, self._go)
+        else:
+            self._go()
+
+    def _go(self) -> None:
+        self.close(GOING, "draining: the bridge is stopping")
+
+    def rested(self) -> None:
+        """Nothing is under way any more."""
+        if self._draining is not None:
+            self._go()
 
     def connectionLost(self, reason: Failure) -> None:
         """See `WebSocketProtocol`."""
-        if self._wire is not None:
-            self._release()
-            self._wire = None
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            if not self._is_over and wire.ending is not None and wire.ending.by_us:
+                self._bridge.counters[f"closed:{wire.ending.code}"] += 1  # by the wire, for what is no frame
+            self._release("gone")
             self._over(self)
 
-    def _release(self) -> None:
-        """Let go of all that was held for the client, once."""
+    def _release(self, why: str) -> None:
+        """Let go of all that was held for the client, once; `why` is what the events are counted as that he did not get."""
+        timer, self._draining = self._draining, None
+        if timer is not None and timer.active():
+            timer.cancel()
         if not self._is_over:
             self._is_over = True
             self._free()
             self._agent.node.unwatchLink(self._tellLink)
             self._subscriptions.end()
             self._errands.end()
-            self._bridge.counters["dropped:socket"] += self._outflow.clear()
+            dropped = self._outflow.clear()
+            if dropped:
+                self._bridge.counters[f"dropped:{why}"] += dropped
 
     def beat(self, now: float) -> None:
         """To be called every second."""
@@ -176,6 +203,8 @@ class Conversation:
             self.complain(error.id, Problem(400, error.detail))
             return
         try:
+            if self._draining is not None and isinstance(frame, (Sub, Pub, Req)):
+                raise Problem(503, "the bridge is stopping: come back", retry_after=1)
             self._verbs[type(frame)](frame)
         except Exception as error:
             self.complain(getattr(frame, "id", None), error)

@@ -41,6 +41,9 @@ class Client(Protocol):
     def spend(self) -> bool:
         """Take the credit of one event; whether there is any, and whether he takes what is sent."""
 
+    def rested(self) -> None:
+        """Nothing that he asked for is under way any more."""
+
 
 class Errands:
     """Publishes, calls as `agent`, answers `client`. What is asked for wrongly raises `Problem` or `NodeSetError`."""
@@ -51,6 +54,15 @@ class Errands:
         self._calls: dict[str, Deferred[None]] = {}
         self._waiting: list[Deferred[None]] = []
         self._is_over = False
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything is under way."""
+        return bool(self._publishes or self._calls)
+
+    def _rest(self) -> None:
+        if not self._is_over and not self.is_busy:
+            self._client.rested()
 
     # -- publishing
 
@@ -72,6 +84,7 @@ class Errands:
         self._bytes += len(payload)
         published.addBoth(self._published, len(payload))
         published.addCallbacks(partial(self._confirm, frame.id), partial(self._deny, frame.id))
+        published.addCallback(lambda done: self._rest())
 
     def _published(self, result: Any, size: int) -> Any:
         self._publishes -= 1
@@ -120,6 +133,7 @@ class Errands:
                 self._client.complain(id, error)
         finally:
             self._calls.pop(id, None)
+            self._rest()
 
     async def _passOn(self, id: str, items: Items) -> None:
         try:

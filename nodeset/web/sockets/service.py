@@ -11,7 +11,7 @@ from twisted.internet.task import LoopingCall
 from nodeset.web.bridge import Bridge
 from nodeset.web.inquiry import Inquiry
 from nodeset.web.problem import Problem
-from nodeset.web.sockets.conversation import ENVELOPE, GOING, Conversation
+from nodeset.web.sockets.conversation import ENVELOPE, Conversation
 from nodeset.web.sockets.frames import SUBPROTOCOL
 from nodeset.web.sockets.handshake import BadHandshake
 from nodeset.web.sockets.wire import upgrade
@@ -23,7 +23,7 @@ _LOOK: Final = 1.0
 
 
 class Sockets(Service):
-    """`GET /v1/ws`. When it stops, every client is told so, and has as long to answer as a close lasts."""
+    """`GET /v1/ws`. When it stops, every client is told so, and gets the answers that are due."""
 
     def __init__(self, bridge: Bridge) -> None:
         self.setName("nodeset-web-sockets")
@@ -62,7 +62,7 @@ class Sockets(Service):
         """Close all; fires when they are."""
         Service.stopService(self)
         for conversation in list(self._open):
-            conversation.close(GOING, "draining: the bridge is stopping")
+            conversation.drain()
         if not self._open:
             self._end()
             return succeed(None)

@@ -81,10 +81,10 @@ class _Subscription:
     def linked(self, is_linked: bool) -> None:
         """See `Sink`; every client hears of the link, whatever it subscribes to."""
 
-    def ended(self, reason: str) -> None:
+    def ended(self, reason: str, detail: str) -> None:
         """See `Sink`."""
         self._forget(self.id)
-        self._reader.say(Unsubscribed(self.id, reason))
+        self._reader.say(Unsubscribed(self.id, f"{reason}: {detail}" if detail else reason))
 
     def end(self) -> None:
         """Let nothing come any more."""
