@@ -21,9 +21,16 @@ class PageTests(WindowCase):
         self.shows(page, "#nodes tbody tr", "Up")
         self.shows(page, "#graph svg", "shop.opened")
         self.shows(page, "[data-tile=published] .tile-value", "4")
-        self.shows(page, "#queues", "Every node keeps up")
+        self.shows(page, "#queues", "No event waits for a node")
         self.assertGreaterEqual(page.locator(".plot canvas").count(), 3)
         self.assertEqual(page.locator("#publish:visible, #call:visible").count(), 0)
+
+    def test_twins(self) -> None:
+        """Nodes of one name in one process have a row each; in the drawing they share a box."""
+        page = self.open()
+        self.shows(page, "#nodes tbody tr", "till")
+        self.assertEqual(page.locator("#nodes tbody tr", has_text="till").count(), 2)
+        self.shows(page, "#graph svg", "till ×2")
 
     def test_tail(self) -> None:
         """An event is in the tail at most a second after it was published; its payload opens."""

@@ -46,16 +46,21 @@ def main() -> None:
     reactor: Any = installed
     utils.setDefaultOptions()
     shop = Shop(name="shop")
+    tills = [nodeset.Node(name="till") for _ in range(2)]
 
     async def open_() -> None:
         await shop.start()
         await shop.subscribe("shop.opened")
+        for till in tills:
+            await till.start()
+            await till.subscribe("shop.closed")
         print("ready", flush=True)
         LoopingCall(shop.tick).start(0.25)
 
     Deferred.fromCoroutine(open_()).addErrback(lambda failure: print("error", failure.getErrorMessage(), flush=True))
-    shop.startService()
-    reactor.addSystemEventTrigger("before", "shutdown", shop.stopService)
+    for each in (shop, *tills):
+        each.startService()
+        reactor.addSystemEventTrigger("before", "shutdown", each.stopService)
     reactor.run()
 
 

@@ -16,8 +16,10 @@ export function group(nodes, roleOf) {
   }
   const boxes = [];
   for (const [key, { stem, nodes: alike }] of groups) {
-    if (alike.length >= ALIKE || (alike.length > 1 && nodes.length <= FEW)) boxes.push(box(key, `${stem || "node"} ×${alike.length}`, alike));
-    else for (const node of alike) boxes.push(box(node.name, node.name, [node]));
+    const names = new Set(alike.map((each) => each.name));
+    if (names.size === 1) boxes.push(box(key, alike.length > 1 ? `${alike[0].name} ×${alike.length}` : alike[0].name, alike));
+    else if (alike.length >= ALIKE) boxes.push(box(key, `${stem || "node"} ×${alike.length}`, alike));
+    else for (const node of alike) boxes.push(box(JSON.stringify([key, node.name]), node.name, [node]));
   }
   return boxes;
 }

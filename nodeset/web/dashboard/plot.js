@@ -5,6 +5,7 @@ import { clock, isKnown } from "./format.js";
 import uPlot from "./vendor/uPlot.esm.js";
 
 const WINDOW = 600;
+const LEAST_WINDOW = 60; // Seconds: of a bridge that was just started there is not more to show.
 const HEIGHT = 216;
 const SYNC = uPlot.sync("nodeset");
 
@@ -26,9 +27,10 @@ function fade(colour, share) {
  * A plot below `body`.
  *
  * `series` is a list of {field, label, colour, fill, dash}; `show(value)` says a value with its unit, `axis(value)`
- * what the axis is labelled with; the axis reaches up to `floor` at least. Gives a function to be called with each state.
+ * what the axis is labelled with; the axis reaches up to `floor` at least, its steps
+ * are among `steps` if there are any. Gives a function to be called with each state.
  */
-export function plot(body, { name, series, show, axis = show, floor = 1 }) {
+export function plot(body, { name, series, show, axis = show, floor = 1, steps = null }) {
   const legend = el("ul", { class: "legend" });
   const items = series.map(({ label, colour, dash }) => {
     const value = el("span", { class: "legend-value" });
@@ -77,8 +79,8 @@ export function plot(body, { name, series, show, axis = show, floor = 1 }) {
       scales: { x: { time: true, range: () => frameOf(data[0]) }, y: { range: (_, low, high) => [0, Math.max(floor, (high || 0) * 1.12)] } },
       axes: [
         { stroke: ink, grid: { show: false }, ticks: { show: false }, font, size: 26, space: 70,
-          values: (_, places) => places.map((each) => clock(each).slice(0, 5)), incrs: [60, 120, 300] },
-        { stroke: ink, grid, ticks: { show: false }, font, size: 62, space: 44, gap: 8, values: (_, places) => places.map(axis) },
+          values: (u, places, _axis, _space, step) => places.map((each) => clock(each).slice(0, step < 60 ? 8 : 5)), incrs: [10, 15, 30, 60, 120, 300] },
+        { stroke: ink, grid, ticks: { show: false }, font, size: 62, space: 44, gap: 8, ...(steps ? { incrs: steps } : {}), values: (_, places) => places.map(axis) },
       ],
       series: [{}, ...series.map(({ label, colour, fill, dash }) => {
         const stroke = readColour(body, colour);
@@ -91,7 +93,8 @@ export function plot(body, { name, series, show, axis = show, floor = 1 }) {
 
   function frameOf(times) {
     const end = times.length ? times[times.length - 1] : Date.now() / 1000;
-    return [end - WINDOW, end];
+    const start = times.length ? times[0] : end;
+    return [Math.min(Math.max(start, end - WINDOW), end - LEAST_WINDOW), end];
   }
 
   new ResizeObserver(() => {

@@ -8,7 +8,8 @@ function build(body) {
     update: plot(body, {
       name: "Latency",
       show: span,
-      floor: 0.001,
+      axis: (value) => (value === 0 ? "0" : span(value)),
+    floor: 0.001,
       series: [
         { field: "p99", label: "Events p99", colour: "amber", fill: true },
         { field: "p50", label: "Events p50", colour: "blue" },

@@ -40,6 +40,7 @@ function build(body, { head }) {
   body.append(chips, table, none, more, card.dialog);
 
   let state = null;
+  let nodes = [];
   let order = { key: "name", is_down: false };
   let health = null;
   for (const column of COLUMNS) {
@@ -74,27 +75,27 @@ function build(body, { head }) {
     const now = state?.now;
     if (!now) return;
     const tally = {};
-    for (const node of now.nodes) tally[stateOf(node)] = (tally[stateOf(node)] ?? 0) + 1;
+    for (const node of nodes) tally[stateOf(node)] = (tally[stateOf(node)] ?? 0) + 1;
     for (const [key, { chip, number }] of chip_of) {
       say(number, count(tally[key] ?? 0));
       chip.hidden = key !== "up" && key !== health && !tally[key];
     }
     const wanted = find.value.trim().toLowerCase();
-    const found = now.nodes.filter((node) =>
+    const found = nodes.filter((node) =>
       (health === null || stateOf(node) === health) && (!wanted || `${node.name} ${node.host ?? ""}`.toLowerCase().includes(wanted)));
     const { read } = COLUMNS.find((each) => each.key === order.key);
     const sign = order.is_down ? -1 : 1;
     found.sort((one, other) => sign * compare(read(one), read(other)) || compare(one.name, other.name));
     for (const [key, title] of sorters) mark(title, "aria-sort", key !== order.key ? null : order.is_down ? "descending" : "ascending");
-    none.hidden = !now.linked || now.nodes.length > 0;
-    table.hidden = chips.hidden = now.nodes.length === 0;
-    keyed(rows, found.slice(0, MOST_ROWS), keyOf, makeRow, fillRow);
+    none.hidden = !now.linked || nodes.length > 0;
+    table.hidden = chips.hidden = nodes.length === 0;
+    keyed(rows, found.slice(0, MOST_ROWS), (each) => each.key, makeRow, fillRow);
     const left = found.length - MOST_ROWS;
     const told = [left > 0 ? `${many(left, "more node")} match${left === 1 ? "es" : ""}: filter to see them.` : "",
       now.more_nodes ? `${many(now.more_nodes, "more node")} ${now.more_nodes === 1 ? "is" : "are"} linked than the bridge lists.` : "",
-      now.nodes.length && !found.length ? "No node matches." : ""];
+      nodes.length && !found.length ? "No node matches." : ""];
     say(more, told.filter(Boolean).join(" "));
-    card.update(now.nodes);
+    card.update(nodes);
   }
 
   function makeRow(node) {
@@ -102,7 +103,7 @@ function build(body, { head }) {
     for (const column of COLUMNS) {
       const classes = [column.kind ? "" : "num", column.wide ? "wide" : ""].join(" ").trim();
       if (column.key === "name") {
-        row.append(el("th", { scope: "row" }, el("button", { type: "button", class: "link mono", onclick: () => card.open(keyOf(node)) })));
+        row.append(el("th", { scope: "row" }, el("button", { type: "button", class: "link mono", onclick: () => card.open(node.key) })));
       } else if (column.key === "state") {
         row.append(el("td", {}, el("span", { class: "health" }, el("span", { class: "dot", "aria-hidden": "true" }), el("span"))));
       } else row.append(el("td", { class: `${classes}${column.key === "host" ? " mono cut" : ""}` }));
@@ -127,13 +128,26 @@ function build(body, { head }) {
 
   return {
     update(next) {
+      // Asked for each second, yet only a new snapshot is another.
+      if (state?.now === next.now) return;
       state = next;
+      nodes = tellApart(next.now?.nodes ?? []);
       show();
     },
   };
 }
 
-const keyOf = (node) => node.tub_id || node.name;
+// Nodes of one process share its Tub, some of them even a name: those are told apart by their order.
+function tellApart(nodes) {
+  const seen = new Map();
+  return nodes.map((node) => {
+    const key = JSON.stringify([node.tub_id, node.name, node.host]);
+    const nth = seen.get(key) ?? 0;
+    seen.set(key, nth + 1);
+    return { ...node, key: `${key} ${nth}` };
+  });
+}
+
 function compare(one, other) {
   if (one === null || one === undefined) return other === null || other === undefined ? 0 : 1;
   if (other === null || other === undefined) return -1;
@@ -183,7 +197,7 @@ function makeCard() {
     },
     update(nodes) {
       this.nodes = nodes;
-      const node = dialog.open ? nodes.find((each) => keyOf(each) === open) : null;
+      const node = dialog.open ? nodes.find((each) => each.key === open) : null;
       if (node) fill(node);
       else if (dialog.open) say(title, `${title.textContent.replace(/ \(gone\)$/, "")} (gone)`);
     },

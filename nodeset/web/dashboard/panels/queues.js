@@ -11,10 +11,11 @@ function build(body) {
     name: "Events queued",
     show: count,
     floor: 10,
+    steps: [1, 2, 5].flatMap((each) => [1, 10, 100, 1e3, 1e4, 1e5, 1e6, 1e7].map((times) => each * times)).sort((one, other) => one - other),
     series: [{ field: "queued_events", label: "Events waiting", colour: "violet", fill: true }],
   });
   const list = el("ol", { class: "longest", "aria-label": "Longest queues" });
-  const none = empty("No queue", "Every node keeps up.");
+  const none = empty("No queue", "No event waits for a node.");
   none.hidden = true;
   body.append(list, none);
   return {

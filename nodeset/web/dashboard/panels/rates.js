@@ -18,4 +18,4 @@ function build(body) {
   };
 }
 
-export default { id: "rates", title: "Events", note: "per second, last 10 min", span: 6, build };
+export default { id: "rates", title: "Events", note: "per second", span: 6, build };
