@@ -25,6 +25,7 @@ from tests.commands import DISPATCHER, NODESET, PATIENCE, ROOT
 
 __all__ = ["House", "sharedHouse"]
 
+EXAMPLES = ROOT / "examples/web"
 WEB = ["-c", "from nodeset.cli.web import main; main()"]
 
 
@@ -62,10 +63,14 @@ class House:
 
     def startWeb(self, *words: str) -> None:
         """The same port each time, so that the page finds it again."""
-        self._spawn("web", *WEB, "-n", "--port", self.port, "--figures-interval", "0.5", *words)
+        self._spawn("web", *WEB, "-n", "--port", self.port, "--figures-interval", "0.5", "--path", str(EXAMPLES), *words)
         line = self.hears("web", "http://")
         [self.address] = re.findall(r"http://[\w.]+:\d+", line)
         self.port = self.address.rpartition(":")[2]
+
+    def startTail(self, pattern: str) -> None:
+        """The example that is no page."""
+        self._spawn("tail", str(EXAMPLES / "tail.py"), pattern, self.address)
 
     def stop(self, name: str) -> None:
         """End one of them."""
@@ -97,12 +102,15 @@ class House:
 
     def publish(self, event: str, message: Any) -> None:
         """By the bridge, as a program without NodeSet does."""
-        request = urllib.request.Request(
-            f"{self.address}/v1/events/{urllib.parse.quote(event, safe='')}",
-            json.dumps(message).encode(),
-            {"Content-Type": "application/json"},
-            method="POST",
-        )
+        self._post(f"/v1/events/{urllib.request.quote(event, safe='')}", message)
+
+    def publishMany(self, event: str, messages: list[Any]) -> None:
+        """At most a hundred at once."""
+        self._post("/v1/events", [{"event": event, "message": each} for each in messages])
+
+    def _post(self, path: str, value: Any) -> None:
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.address}{path}", json.dumps(value).encode(), headers, method="POST")
         with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             answer.read()
 

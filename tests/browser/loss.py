@@ -37,7 +37,7 @@ class LossTests(WindowCase):
         self.shows(page, "#nodes tbody tr", "shop")
         self.house.stop("web")
         self.shows(page, "#status-text", "Bridge gone")
-        self.shows(page, "#banner", "nodeset-web has not answered for")
+        self.shows(page, "#banner", "nodeset-web does not answer.")
         self.shows(page, "#nodes tbody tr", "shop")
         self.assertEqual(audit(page), [])
         self.house.startWeb()
@@ -64,5 +64,6 @@ class LossTests(WindowCase):
         """A closed page leaves nothing at the bridge: no stream is open there any more."""
         page = self.open()
         self.shows(page, ".tail li", "shop.ticked")
+        await_(lambda: self.house.readMetric("nodeset_web_streams") > 0, "the bridge to count the page's streams")
         page.context.close()
         await_(lambda: self.house.readMetric("nodeset_web_streams") == 0, "the streams to end")

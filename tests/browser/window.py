@@ -108,6 +108,6 @@ class WindowCase(SynchronousTestCase):
         self._complaints.clear()
         self.assertEqual(left, [], "the console had errors")
 
-    def shows(self, page: Page, selector: str, text: str) -> None:
+    def shows(self, page: Page, selector: str, text: str | re.Pattern[str]) -> None:
         """Wait until an element that one can see has this text."""
         page.locator(selector).filter(has_text=text, visible=True).first.wait_for()

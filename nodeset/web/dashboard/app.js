@@ -61,15 +61,14 @@ function draw() {
   });
 }
 
-/** In a word: who is there. The words of the banner say what happens next, too. */
-function judge({ link, detail, since, now }) {
-  const ago = format.age(Date.now() / 1000 - since);
+/** In a word: who is there; as the status; the title of the banner, its words, since when that is so. */
+function judge({ link, detail, since, now, history }) {
   if (link === "refused") {
     return ["refused", "No access", "This bridge wants a grant.", `${detail} Use a grant to see the figures.`];
   }
   if (link === "lost") {
     return ["lost", "Bridge gone", "The bridge is gone.",
-      `nodeset-web has not answered for ${ago}. This page keeps trying; what is shown below is the last that it told.`];
+      "nodeset-web does not answer. This page keeps trying; what is shown below is the last that it told.", since];
   }
   if (link === "asleep") return ["connecting", "Paused", "", ""];
   if (now === null || (link === "connecting" && Date.now() / 1000 - since > 3)) {
@@ -77,10 +76,17 @@ function judge({ link, detail, since, now }) {
   }
   if (!now.linked) {
     return ["gone", "Dispatcher gone", "The dispatcher is gone.",
-      `${sentence(now.reason)}The bridge keeps trying; what is shown below is the last that was known.`];
+      `${sentence(now.reason)}The bridge keeps trying; what is shown below is the last that was known.`, lostAt(history)];
   }
   if (now.reason) return ["partly", "Live", "Not all can be told.", sentence(now.reason)];
   return ["live", "Live", "", ""];
+}
+
+/** Since when all samples say that there is no dispatcher. */
+function lostAt(history) {
+  let place = history.length - 1;
+  while (place > 0 && !history[place - 1].linked) place -= 1;
+  return history[place]?.at;
 }
 
 function sentence(text) {
@@ -89,7 +95,7 @@ function sentence(text) {
 }
 
 function tellState(state) {
-  const [word, status, title, text] = judge(state);
+  const [word, status, title, text, since] = judge(state);
   mark(find("status"), "data-state", word);
   say(find("status-text"), status);
   mark(document.body, "data-state", word);
@@ -97,6 +103,8 @@ function tellState(state) {
   mark(find("banner"), "data-state", word);
   say(find("banner-title"), title);
   say(find("banner-text"), text);
+  // Apart from what is read out, which would else be read out again each second.
+  say(find("banner-age"), since ? `Gone for ${format.age(Date.now() / 1000 - since)}.` : "");
   const now = state.now;
   say(find("site"), now?.site ?? "");
   document.title = `${["live", "partly", "connecting"].includes(word) ? "" : `${status} – `}${now?.site || "NodeSet"}`;
