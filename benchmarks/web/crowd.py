@@ -46,13 +46,14 @@ _AT_ONCE: Final = 1024
 
 class Spec(msgspec.Struct, frozen=True):
     """What to do where; `batched` says whether the server takes many events in one body, else they follow each other on
-    the connection without waiting for answers.
+    the connection without waiting for answers; `header` is one that each publish has beside, empty for none.
     """
 
     port: int
     order: Order
     seconds: float
     batched: bool = True
+    header: str = ""
 
 
 class Stuck(Exception):
@@ -106,7 +107,8 @@ class Crowd:
             path = f"/v1/events/{EVENT}"
         else:
             bodies, path = [makeBatch(self._published, count)], "/v1/events"
-        self._publisher.sendall(b"".join(makeHead("POST", path, len(body)) + body for body in bodies))
+        more = f"{self._spec.header}\r\n" if self._spec.header else ""
+        self._publisher.sendall(b"".join(makeHead("POST", path, len(body), more) + body for body in bodies))
         self._asked += len(bodies)
         self._published += count
 

@@ -108,7 +108,7 @@ class Scene:
         raise RunFailed(f"no connection within {READY:g} s to {child.explain()}")
 
     async def _load(self) -> Child:
-        spec = Spec(self._place.port, self._job.order, self._seconds, self._system.BATCHES)
+        spec = Spec(self._place.port, self._job.order, self._seconds, self._system.BATCHES, self._system.HEADER)
         command = [*pin(False), sys.executable, "-m", "benchmarks.web.crowd", msgspec.json.encode(spec).decode()]
         load = await self._children.spawn("load", command, {"BENCH_TOKEN": self._token})
         await self._hear(load, "ready")
@@ -147,7 +147,7 @@ class Scene:
         order = self._job.order
         script = self._place.path / "publish.lua"
         script.touch(0o600)
-        script.write_text(makeScript(self._token, order.batch))
+        script.write_text(makeScript(self._token, order.batch, self._system.HEADER))
         counted = await self._count()
         before = {role: child.usage for role, child in cast.items()}
         command = [*pin(False), "wrk", "-t1", f"-c{order.clients}", f"-d{max(1, round(self._seconds))}s"]

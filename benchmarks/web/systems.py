@@ -38,6 +38,8 @@ class System(Protocol):
     TITLE: ClassVar[str]
     SETTINGS: ClassVar[str]
     BATCHES: ClassVar[bool]
+    #: A header of what is published, empty for none.
+    HEADER: ClassVar[str]
     #: Debian's packages with the program of each; modules of the extra `bench`.
     DEBIAN: ClassVar[tuple[tuple[str, str], ...]]
     PYTHON: ClassVar[tuple[str, ...]]
@@ -54,9 +56,11 @@ class NodeSet:
 
     TITLE: ClassVar[str] = "NodeSet"
     SETTINGS: ClassVar[str] = (
-        f"dispatcher and nodeset-web with TLS between them, a bearer grant; limits of one address raised: {' '.join(RAISED)}"
+        "dispatcher and nodeset-web with TLS between them, a bearer grant; a publish is answered when the dispatcher has it, "
+        f"as by Redis; limits of one address raised: {' '.join(RAISED)}"
     )
     BATCHES: ClassVar[bool] = True
+    HEADER: ClassVar[str] = "NodeSet-Confirm: accepted"
     DEBIAN: ClassVar[tuple[tuple[str, str], ...]] = ()
     PYTHON: ClassVar[tuple[str, ...]] = ()
 
@@ -91,6 +95,7 @@ class FastApi:
         "for a pattern; a batch is one pipeline; our settings of the garbage collector; Redis saves nothing"
     )
     BATCHES: ClassVar[bool] = True
+    HEADER: ClassVar[str] = ""
     DEBIAN: ClassVar[tuple[tuple[str, str], ...]] = (("redis-server", "redis-server"),)
     PYTHON: ClassVar[tuple[str, ...]] = ("fastapi", "hiredis", "httptools", "redis", "uvicorn", "uvloop")
 
@@ -139,6 +144,7 @@ class Nchan:
         "one worker, 2,000 messages of a channel kept in memory; no broker, no batches: their events follow each other"
     )
     BATCHES: ClassVar[bool] = False
+    HEADER: ClassVar[str] = ""
     DEBIAN: ClassVar[tuple[tuple[str, str], ...]] = (("nginx-light", "nginx"), ("libnginx-mod-nchan", ""))
     PYTHON: ClassVar[tuple[str, ...]] = ()
 

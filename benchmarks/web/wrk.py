@@ -21,7 +21,7 @@ end
 """
 
 
-def makeScript(token: str, batch: int) -> str:
+def makeScript(token: str, batch: int, header: str = "") -> str:
     """The Lua that wrk runs. It holds the token, which has no place on a command line."""
     body, path = (makeBatch(0, batch), "/v1/events") if batch > 1 else (makeBody(0), f"/v1/events/{EVENT}")
     lines = [
@@ -31,6 +31,9 @@ def makeScript(token: str, batch: int) -> str:
         'wrk.headers["Content-Type"] = "application/json"',
         f'wrk.headers["Authorization"] = {_quote("Bearer " + token)}',
     ]
+    if header:
+        name, _colon, value = header.partition(": ")
+        lines.append(f"wrk.headers[{_quote(name)}] = {_quote(value)}")
     return "\n".join(lines) + "\n" + _DONE
 
 
