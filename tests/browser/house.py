@@ -102,7 +102,7 @@ class House:
 
     def publish(self, event: str, message: Any) -> None:
         """By the bridge, as a program without NodeSet does."""
-        self._post(f"/v1/events/{urllib.request.quote(event, safe='')}", message)
+        self._post(f"/v1/events/{urllib.parse.quote(event, safe='')}", message)
 
     def publishMany(self, event: str, messages: list[Any]) -> None:
         """At most a hundred at once."""
