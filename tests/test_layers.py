@@ -125,6 +125,7 @@ PURE = {
     "nodeset.web.figures.busiest",
     "nodeset.web.figures.history",
     "nodeset.web.figures.reading",
+    "nodeset.web.legacy.words",
     "nodeset.web.sockets.frames",
     "nodeset.web.sockets.outflow",
     "nodeset.web.sockets.pulse",

@@ -138,6 +138,21 @@ class OldTests(GateCase):
         self.assertTrue(client.is_closed)
         self.assertEqual(self.publish("old", signature=made('x{"n": 1}')).status, 403)
 
+    def test_granted(self) -> None:
+        """Who shows a grant may do over these two pages what that allows, and no more."""
+        self.open()
+        headers = {"Authorization": f"Bearer {self.token(publish=['a.*'], subscribe=['a.*'])}"}
+        for status, path in (
+            (200, "/publish?event=a.b&message={}"),
+            (403, "/publish?event=b&message={}"),
+            (200, "/subscribe?event=a.b"),
+            (403, "/subscribe?event=a.b&event=b"),
+            (403, "/subscribe?event=>"),
+        ):
+            self.assertEqual(self.web.ask("GET", path, headers).status, status, path)
+        self.site.advance(1)
+        self.assertEqual([guest.getSubscriptions() for guest in self.guests], [[]])
+
     def test_text(self) -> None:
         """What is signed is what was sent, byte for byte; the mark in a file of keys is true or false."""
         shown = Signature("é", '{"a":  1}', "alice", "17")
