@@ -110,8 +110,10 @@ class OptionTests(WebCase):
             paths = [self.home / f"{name}.pem" for name in names]
             error = self.assertRaises(BadSettings, Certificates, paths[0], paths[1] if paths[1:] else None, lambda: 0.0)
             self.assertIn(part, str(error))
-        self.refuses(2, "other.pem': this key is not", *FRONT, "--certificate", "cert.pem", "--private-key", "other.pem")
-        self.refuses(2, "--private-key has no certificate", *FRONT, "--private-key", "key.pem")
+        self.refuses(
+            2, "other.pem': this key is not", *FRONT, "--port", "0", "--certificate", "cert.pem", "--private-key", "other.pem"
+        )
+        self.refuses(2, "--private-key has no certificate", *FRONT, "--port", "0", "--private-key", "key.pem")
 
     def test_renewed(self) -> None:
         """A certificate that was renewed is used soon, without a restart; one that cannot be used changes nothing."""
