@@ -324,11 +324,14 @@ class LimitTests(SynchronousTestCase):
         self.assertEqual(client.answers()[0].body, b'{"n": 1}\r\n')
 
     def test_drain(self) -> None:
-        """When the bridge stops, streams end as whole answers."""
+        """When the bridge stops, streams end as whole answers, with what waited for a client that did not read."""
         web = WebSite(self)
-        client = self.subscribe(web)
+        client, slow = self.subscribe(web), self.subscribe(web)
+        producerOf(slow).pauseProducing()
+        web.site.publish("x", n=1)
         web.site.wait(web.bridge.stopService())
-        self.assertTrue(client.received.endswith(b"\r\n0\r\n\r\n"), client.received)
+        for each in (client, slow):
+            self.assertTrue(each.received.endswith(b'a\r\n{"n": 1}\r\n\r\n0\r\n\r\n'), each.received)
 
     def test_interface(self) -> None:
         """A subscriber is the producer that it says it is."""

@@ -83,7 +83,7 @@ class LifeTests(SynchronousTestCase):
         self.site.until(lambda: bool(stream.received))
         assert self.site.dispatcher is not None
         self.site.freeze(self.site.dispatcher)
-        publish = self.ask("/publish?event=x&message={}")
+        publish, late = self.ask("/publish?event=x&message={}"), self.ask("/subscribe?event=y")
         stopped: list[Any] = []
         service.stopService().addCallback(stopped.append)
         kept.ask("GET", "/v1/ready")
@@ -94,7 +94,7 @@ class LifeTests(SynchronousTestCase):
         self.assertEqual((self.statuses(publish), stopped), ([], []))
         self.site.thaw(self.site.dispatcher)
         self.site.until(lambda: stopped)
-        self.assertEqual(publish.answers()[0].body, b"\r\n")
+        self.assertEqual((publish.answers()[0].body, self.statuses(late)), (b"\r\n", [503]))
         self.assertTrue(publish.is_closed and kept.is_closed and stream.is_closed)
         self.assertFalse(self.bridge.node.running)
 

@@ -60,7 +60,7 @@ class Pages(Service):
     def end(self) -> None:
         """End the answers that are under way, as whole ones."""
         for subscriber in list(self.subscribers):
-            subscriber.end()
+            subscriber.drain()
 
     async def publish(self, inquiry: Inquiry) -> Reply:
         """`event=NAME&message={...}`: 200 with CR LF, once the dispatcher has queued it for every match."""

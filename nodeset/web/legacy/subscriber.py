@@ -16,6 +16,7 @@ from nodeset.web.agent import Agent
 from nodeset.web.bridge_node import BridgeNode
 from nodeset.web.legacy.builder import Lines
 from nodeset.web.limits import Limits
+from nodeset.web.problem import Problem
 from nodeset.web.site import BridgeRequest
 
 __all__ = ["Subscriber"]
@@ -62,7 +63,7 @@ class Subscriber:
             self._request.channel.abort()
 
     async def open(self, headers: list[tuple[bytes, bytes]]) -> None:
-        """Subscribe, then begin the answer with these headers. Raises `Refused`, then nothing stands."""
+        """Subscribe, then begin the answer with these headers. Raises `Refused`, `Problem`, then nothing stands."""
         self._request.notifyFinish().addBoth(lambda result: self.close())
         try:
             asked = []
@@ -76,7 +77,7 @@ class Subscriber:
             # What DeferredList wraps an error in.
             raise getattr(getattr(error, "subFailure", None), "value", error) from None
         if self._closed:
-            return
+            raise Problem(503, "the bridge stops: come back", retry_after=1)
         self._request.openEnded()
         for name, value in headers:
             self._request.responseHeaders.addRawHeader(name, value)
@@ -112,6 +113,15 @@ class Subscriber:
             if self._request.clientproto == b"HTTP/1.0":
                 self.end()
                 return
+
+    def drain(self) -> None:
+        """End the answer with all that waits for the client; one that has not begun becomes a 503."""
+        if self._closed or not self._request.startedWriting:
+            self.close()
+            return
+        self._paused = False
+        self._write()
+        self.end()
 
     def end(self) -> None:
         """End the answer as a whole one."""
