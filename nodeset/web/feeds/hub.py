@@ -55,7 +55,8 @@ class Hub(Service):
         self._clock, self._wall, self._limits, self._counters = clock, wall, limits, counters
         self.places = Places(lambda: limits().max_streams, counters)
         self._feeds: dict[tuple[BridgeNode, tuple[str, ...]], Feed] = {}
-        self._held: dict[Feed, Callable[[], None]] = {}
+        #: By feed, on whose behalf it is read: agents of keys without a grant share the bridge's own node.
+        self._held: dict[Feed, dict[Agent, Callable[[], None]]] = {}
         self._watched: dict[BridgeNode, Callable[[bool, str], object]] = {}
         self._stirred: list[Feed] = []
         self._turns = 0
@@ -97,7 +98,7 @@ class Hub(Service):
                 feed.trouble.raiseException()
             if self._is_draining:
                 raise _stopping()
-            if feed.is_over:
+            if feed.is_over or agent.ended:
                 raise Refused(f"nothing may be read any more: {agent.ended or 'the subscription was ended'}")
         except TimeoutError:
             feed.turnAway()
@@ -129,6 +130,7 @@ class Hub(Service):
         node = agent.node
         feed = self._feeds.get((node, patterns))
         if feed is not None:
+            self._hold(feed, agent)
             return feed
         limits = self._limits()
         if len(self._feeds) >= limits.max_feeds and not self._dropIdle(len(self._feeds) - limits.max_feeds + 1):
@@ -143,10 +145,30 @@ class Hub(Service):
             node.watchLink(watcher)
         if self._sweeping is None:
             self._sweeping = self._clock.callLater(_SWEEP, self._sweep)
-        self._held[feed] = agent.hold(lambda reason: self._giveUp(feed, "grant", reason))
+        self._held[feed] = {}
+        self._hold(feed, agent)
         if not feed.is_over:
             feed.listen()
         return feed
+
+    def _hold(self, feed: Feed, agent: Agent) -> None:
+        held = self._held[feed]
+        if agent not in held:
+            held[agent] = _nothing
+            release = agent.hold(lambda reason: self._end(feed, agent, reason))
+            if agent in held:
+                held[agent] = release
+
+    def _end(self, feed: Feed, agent: Agent, reason: str) -> None:
+        """This agent may read no more; the feed goes on for others."""
+        held = self._held.get(feed, {})
+        held.pop(agent, None)
+        if not held:
+            self._giveUp(feed, "grant", reason)
+            return
+        for tap in feed.taps:
+            if tap.agent is agent:
+                self._endTap(feed, tap, "grant", reason)
 
     # -- what comes
 
@@ -203,15 +225,19 @@ class Hub(Service):
         if self._feeds.pop((feed.node, feed.patterns), None) is None:
             return
         feed.unlisten()
-        self._held.pop(feed, _nothing)()
+        for release in self._held.pop(feed, {}).values():
+            release()
         for tap in feed.taps:
-            tap.close()
-            self._counters[f"ended:{reason}"] += 1
-            feed.tell(tap, lambda sink: sink.ended(reason, detail))
+            self._endTap(feed, tap, reason, detail)
         watcher = self._watched.get(feed.node)
         if watcher is not None and not self._of(feed.node):
             feed.node.unwatchLink(watcher)
             del self._watched[feed.node]
+
+    def _endTap(self, feed: Feed, tap: Tap, reason: str, detail: str) -> None:
+        tap.close()
+        self._counters[f"ended:{reason}"] += 1
+        feed.tell(tap, lambda sink: sink.ended(reason, detail))
 
     # -- bounds
 
