@@ -32,6 +32,7 @@ SECRET = "0123456789abcdef0123456789abcdef"
 class GateCase(SynchronousTestCase):
     """Asks a bridge that has a gate; `limits` are those of `Limits`.
 
+    :ivar member: the FURL of the bridge itself, as the gate is told.
     :ivar acted: on whose behalf endpoints were called.
     """
 
@@ -42,6 +43,7 @@ class GateCase(SynchronousTestCase):
         self.site, self.bridge = self.web.site, self.web.bridge
         self.bridge.wall = self.site.wall
         self.site.advance(10.0)
+        self.member = self.site.member
         self.acted: list[Agent] = []
         self.guests: list[BridgeNode] = []
         self.file = Path(self.mktemp()).absolute()
@@ -66,7 +68,7 @@ class GateCase(SynchronousTestCase):
             signers = Signers(KeyFile(self.file), Nonces(files, self.bridge.wall()), files)
         origins = Origins(policy.pop("origins", ()))
         hosts = Hosts(policy.pop("interface", "127.0.0.1"), policy.pop("hosts", ()))
-        gate = Gate(self.bridge, Policy(origins, hosts, signers, **policy), Doorway(lambda: self.site.member, self._nodeFor))
+        gate = Gate(self.bridge, Policy(origins, hosts, signers, **policy), Doorway(lambda: self.member, self._nodeFor))
         self.bridge.access = gate
         gate.setServiceParent(self.bridge)
         return gate

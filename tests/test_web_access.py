@@ -332,6 +332,12 @@ class BearerTests(GateCase):
 
 
 class WhoTests(GateCase):
+    def test_narrowBridge(self) -> None:
+        """Of a bridge that may do little itself nobody is told that he may do more."""
+        self.member = self.site.grant(subscribe=["orders.*"])
+        self.open(ALICE)
+        self.assertEqual(self.ask("GET", "/v1/whoami", self.signed("GET", "/v1/whoami")).json()["subscribe"], ["orders.*"])
+
     def test_anonymous(self) -> None:
         """Where nobody need say who he is, he acts as the bridge; there is nothing to publish by on the page."""
         self.open()

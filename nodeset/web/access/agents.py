@@ -63,6 +63,11 @@ class _Tenant:
     linked: bool = False
     waiting: list[Deferred[Agent]] = attrs.field(factory=list)
 
+    def gaveUp(self, waiting: Deferred[Agent]) -> None:
+        """This one waits no longer."""
+        if waiting in self.waiting:
+            self.waiting.remove(waiting)
+
 
 class Agents(Service):
     """The agents that are here.
@@ -116,14 +121,13 @@ class Agents(Service):
         :param owner: what tells agents of one grant apart, such as the key whose grant it is.
         """
         key = _keyOf(name, owner)
-        waiting: Deferred[Agent] = Deferred(lambda cancelled: tenant.waiting.remove(cancelled))
+        waiting: Deferred[Agent] = Deferred(lambda cancelled: tenant.gaveUp(cancelled))
         tenant = self._tenants.get(key) or self._settle(key, name, label)
         self._use(tenant)
         if tenant.linked:
             waiting.callback(tenant.agent)
             return waiting
         tenant.waiting.append(waiting)
-        # A cancelled waiter takes itself out; what came of it is its own affair.
         return waiting.addTimeout(PATIENCE, self._clock, onTimeoutCancel=_late)
 
     def _use(self, tenant: _Tenant) -> None:

@@ -20,7 +20,7 @@ from twisted.logger import Logger
 
 from nodeset.errors import GrantRefused, NodeSetError
 from nodeset.web.access.agents import Agents, Doorway
-from nodeset.web.access.bearer import labelOf, nameIn, readBearer, whyNot
+from nodeset.web.access.bearer import labelOf, nameIn, readBearer, rightsIn, whyNot
 from nodeset.web.access.hosts import Hosts
 from nodeset.web.access.origins import Origins
 from nodeset.web.access.rates import Rates
@@ -104,7 +104,7 @@ class Gate(MultiService):
         upgrades = "websocket" in (request.getHeader("upgrade") or "").lower()
         if upgrades or (route.changes and not _hasCredentials(request)):
             self._checkOrigin(request, upgrades)
-        if request.method == b"GET" and (upgrades or _isStream(request)):
+        if upgrades or _isStream(request):
             self._streams.rate = self._bridge.limits.stream_rate
             wait = self._streams.take(request.address, self._clock.seconds())
             if wait:
@@ -280,14 +280,25 @@ class Gate(MultiService):
     def startService(self) -> None:
         """Begin to look for what has ended."""
         MultiService.startService(self)
+        self._bridge.node.watchLink(self._linkChanged)
+        self._linkChanged(self._bridge.node.is_linked, "")
         self._looking.start(_LOOK, now=False).addErrback(lambda failure: self.log.failure("agents stay", failure))
 
     def stopService(self) -> Deferred[object]:
         """Let all agents leave."""
+        self._bridge.node.unwatchLink(self._linkChanged)
         if self._looking.running:
             self._looking.stop()
         stopped: Deferred[object] = MultiService.stopService(self)
         return stopped
+
+    def _linkChanged(self, is_linked: bool, reason: str) -> None:
+        """Know what the bridge itself may do, which its FURL says, that may be another one with each link."""
+        if is_linked and self._doorway is not None:
+            try:
+                self._bridge.own.rights = rightsIn(self._doorway.furl().rpartition("/")[2])
+            except NodeSetError as error:
+                self.log.warn("nobody can tell what the bridge may do: {reason}", reason=str(error))
 
     def _look(self) -> None:
         if self.policy.signers is not None:
@@ -340,8 +351,10 @@ def _pathOf(request: BridgeRequest) -> str:
 
 
 def _isStream(request: BridgeRequest) -> bool:
+    if request.path in _ALWAYS_STREAMS:
+        return True
     accept = (request.getHeader("accept") or "").lower()
-    return request.path in _ALWAYS_STREAMS or any(kind in accept for kind in _STREAMS)
+    return request.method == b"GET" and any(kind in accept for kind in _STREAMS)
 
 
 def _tooMany(wait: float, what: str) -> Problem:

@@ -108,6 +108,7 @@ class Signers(Service):
         found = self._agents.get(key.name)
         if found is None:
             found = self._agents[key.name] = Agent(f"key {key.name}", own.node, own.rights)
+        found.rights = own.rights  # which may be others since the last link
         return found
 
     def reload(self) -> list[str]:
