@@ -8,7 +8,7 @@ import string
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
-from hypothesis import assume, given
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -29,6 +29,7 @@ from nodeset.web.access.signature import (
 from nodeset.web.sign import sign
 
 SECRET = "x" * 32
+_QUICK = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 #: What a path, a query may have as they are sent.
 _SENT = st.text(alphabet=string.ascii_letters + string.digits + "-._~!$'()*,:@/+;", max_size=8)
 _ESCAPED = st.text(max_size=4).map(lambda text: quote(text, safe=""))
@@ -109,6 +110,7 @@ class TextTests(SynchronousTestCase):
         self.assertEqual(canonicalQuery("b=%41&a&&a=2"), "a=&a=2&b=A")
         self.assertEqual(canonicalQuery(""), "")
 
+    @_QUICK
     @given(_PIECE, _PIECE)
     def test_pathsDiffer(self, one: str, other: str) -> None:
         """Two paths have one canonical form only if they mean the same."""
@@ -117,12 +119,14 @@ class TextTests(SynchronousTestCase):
             self.assertEqual(unquote(one), unquote(other))
             self.assertEqual(one.count("/"), other.count("/"))
 
+    @_QUICK
     @given(_QUERY, _QUERY)
     def test_queriesDiffer(self, one: str, other: str) -> None:
         """Two queries have one canonical form only if each name has the same values, in the same order."""
         if canonicalQuery(one) == canonicalQuery(other):
             self.assertEqual(_values(one), _values(other))
 
+    @_QUICK
     @given(_PIECE, _QUERY)
     def test_stable(self, path: str, query: str) -> None:
         """The canonical form of a canonical form is itself, and means the same."""
@@ -130,6 +134,7 @@ class TextTests(SynchronousTestCase):
             self.assertEqual(canonical(canonical(found)), canonical(found))
         self.assertEqual(_values(canonicalQuery(query)), _values(query))
 
+    @_QUICK
     @given(_PIECE, _QUERY, st.binary(max_size=20), st.sampled_from(["GET", "POST", "DELETE"]))
     def test_roundTrip(self, path: str, query: str, body: bytes, method: str) -> None:
         """What `sign` signs is found to be signed, whatever it is."""
