@@ -40,9 +40,9 @@ class DocumentTests(SynchronousTestCase):
         validate(self.document)
 
     def test_routes(self) -> None:
-        """It describes every address that is served."""
+        """It describes every address that is served, no other."""
         web = WebSite(self)
-        self.assertEqual(served(web) - described(self.document), set())
+        self.assertEqual(served(web) ^ described(self.document), set())
 
     def test_served(self) -> None:
         """Everybody may read it."""

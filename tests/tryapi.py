@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Seconds of trying; until all must be up; until all must be down.
@@ -25,13 +25,14 @@ BUDGET, PATIENCE, GRACE = 120, 30.0, 10.0
 STREAMS = ("subscribe", "socket", "legacySubscribeGet", "legacySubscribePost")
 
 NODE = """
+from typing import Any
 from twisted.internet import reactor
 from nodeset import Node, expose
 
 class Calc(Node):
     @expose
-    def add(self, a: int = 1, b: int = 1) -> int:
-        return a + b
+    def count(self, *args: Any, **kwargs: Any) -> int:
+        return len(args) + len(kwargs)
 
 calc = Calc(name="calc")
 calc.startService()
@@ -71,15 +72,15 @@ def find(log: Path, pattern: str) -> str:
 
 
 def awaitReady(url: str) -> None:
-    """Until the bridge has its dispatcher."""
+    """Until the bridge has its dispatcher, that one its node."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         try:
-            with urlopen(f"{url}v1/ready", timeout=5):
+            with urlopen(Request(f"{url}v1/calls/calc/count", method="POST"), timeout=5):
                 return
         except URLError:
             time.sleep(0.1)
-    raise SystemExit(f"test-api: the bridge was not ready within {PATIENCE:g} s")
+    raise SystemExit(f"test-api: calc could not be called within {PATIENCE:g} s")
 
 
 def main() -> int:
