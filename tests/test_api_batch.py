@@ -105,7 +105,8 @@ class WishTests(SynchronousTestCase):
         self.assertEqual(readCallWishes(NOTHING.get), CallWishes(None, False))
         given = {"nodeset-timeout": "2", "nodeset-idempotent": "true"}
         self.assertEqual(readCallWishes(given.get), CallWishes(2.0, True))
-        self.assertRaises(BadWish, readCallWishes, {"nodeset-timeout": "soon"}.get)
+        for text in ("soon", "3600.1", "0"):
+            self.assertRaises(BadWish, readCallWishes, {"nodeset-timeout": text}.get)
 
     def test_key(self) -> None:
         """A key is printable ASCII, with quotes around it or without."""

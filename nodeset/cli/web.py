@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import resource
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ __all__ = ["Options", "main", "makeService"]
 _NAME = "nodeset-web"
 #: Connections that may wait to be accepted. Of a thousand at once Twisted's 50 would leave most to try again, seconds later.
 _BACKLOG = 1024
+#: Files that the bridge has open beside its connections, at most.
+_FILES = 1024
 
 
 class Options(CommonOptions):
@@ -105,6 +108,7 @@ def _build(found: Settings, twistd: Mapping[str, Any], reactor: Any, is_script: 
         pass  # it may start later
     identity = findIdentity(found)
     daemon = Daemon(_NAME, found, twistd, reactor, is_script)
+    _makeRoom(found.max_connections)
     if source.warning:
         daemon.log.warn("{warning}", warning=source.warning)
     if tls is None:
@@ -137,6 +141,16 @@ def _build(found: Settings, twistd: Mapping[str, Any], reactor: Any, is_script: 
 
     daemon.reload.takers.append(adjust)
     return daemon
+
+
+def _makeRoom(connections: int) -> None:
+    """Let the process have so many connections, as far as the machine lets it: a shell gives it 1,024 files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _FILES
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _readPlace(found: Settings, reactor: Any) -> Listening:

@@ -8,10 +8,12 @@ from typing import Final
 
 import attrs
 
-__all__ = ["MAX_KEY", "BadWish", "CallWishes", "PublishWishes", "readCallWishes", "readKey", "readPublishWishes"]
+__all__ = ["MAX_KEY", "MAX_TIMEOUT", "BadWish", "CallWishes", "PublishWishes", "readCallWishes", "readKey", "readPublishWishes"]
 
 #: Characters of an idempotency key.
 MAX_KEY: Final = 255
+#: Seconds for which a client may wait for a call, or for the next item of one.
+MAX_TIMEOUT: Final = 3600.0
 
 _LEVELS: Final = ("accepted", "delivered", "handled")
 _DELIVERIES: Final = ("all", "one")
@@ -68,8 +70,11 @@ def readPublishWishes(header: Header) -> PublishWishes:
 
 def readCallWishes(header: Header) -> CallWishes:
     """What NodeSet-Timeout, -Idempotent say. Raises `BadWish`."""
+    timeout = _readSeconds("NodeSet-Timeout", header("nodeset-timeout"))
+    if timeout is not None and timeout > MAX_TIMEOUT:
+        raise BadWish(f"NodeSet-Timeout is {timeout:g}; it must be {MAX_TIMEOUT:g} seconds at most")
     return CallWishes(
-        _readSeconds("NodeSet-Timeout", header("nodeset-timeout")),
+        timeout,
         _readBool("NodeSet-Idempotent", header("nodeset-idempotent")),
     )
 
