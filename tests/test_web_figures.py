@@ -212,7 +212,7 @@ class LookTests(FiguresCase):
         """No more streams than are allowed; one that ends makes room."""
         self.bridge.limits = attrs.evolve(self.bridge.limits, max_streams=2)
         first, second, third = self.follow(), self.follow(), self.follow()
-        self.assertEqual([client.answers()[0].status for client in (first, second, third)], [200, 200, 429])
+        self.assertEqual([client.answers()[0].status for client in (first, second, third)], [200, 200, 503])
         first.leave()
         self.assertEqual(self.follow().answers()[0].status, 200)
         self.assertFalse(second.is_closed)

@@ -115,11 +115,19 @@ class MetricsTests(FiguresCase):
     def test_parts(self) -> None:
         """What parts of the bridge count, by reason or by kind, is shown."""
         self.bridge.counters.update({"refused:body": 2, "cut:slow": 3, "events_out": 5, "odd": 1})
-        self.bridge.tolls.gauges["ring_bytes"] = lambda: 7
+        reader = self.web.client()
+        reader.ask("GET", "/v1/events/orders.*", {"Accept": "text/event-stream"})
+        self.site.advance(1)
+        self.site.publish("orders.created", number=1)
         found = self.series()
         self.assertEqual(found['nodeset_web_refusals_total{reason="body"}'], 2)
         self.assertEqual(found['nodeset_web_cuts_total{reason="slow"}'], 3)
-        self.assertEqual((found["nodeset_web_events_out_total"], found["nodeset_web_ring_bytes"]), (5, 7))
+        self.assertEqual((found["nodeset_web_events_out_total"], found["nodeset_web_feeds"]), (6, 1))
+        self.assertGreater(found["nodeset_web_ring_bytes"], 0)
+        self.assertEqual(found['nodeset_web_streams_opened_total{kind="sse"}'], 1)
+        self.assertEqual(found['nodeset_web_streams{kind="sse"}'], 1)
+        reader.leave()
+        self.assertEqual(self.series()['nodeset_web_streams{kind="sse"}'], 0)
         self.assertEqual(found['nodeset_web_incidents_total{kind="odd"}'], 1)
 
     def test_strangers(self) -> None:

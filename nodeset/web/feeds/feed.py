@@ -168,12 +168,13 @@ class Feed:
         self._number += 1
         self._add(self._scribe.gap(self._number, self._seconds(), LINK))
 
-    def flush(self) -> None:
-        """Give everybody what came in this turn."""
+    def flush(self) -> int:
+        """Give everybody what came in this turn; returns how many events that were, one for each who reads it."""
         pending, self._pending = self._pending, []
         self._newest = None
         if not self._taps:
-            return
+            return 0
+        given = len(pending) * len(self._taps)
         for batch in batches(pending, BATCH):
             for tap in list(self._taps):
                 if not tap.is_closed:
@@ -181,6 +182,7 @@ class Feed:
                         tap.sink.take(batch)
                     except Exception:
                         self._failed(tap)
+        return given
 
     def tell(self, tap: Tap, say: Callable[[Sink], object]) -> None:
         """Say something to one sink; one that fails harms nobody else."""

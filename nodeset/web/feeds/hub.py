@@ -180,7 +180,7 @@ class Hub(Service):
     def _flush(self) -> None:
         stirred, self._stirred = self._stirred, []
         for feed in stirred:
-            feed.flush()
+            self._counters["events_out"] += feed.flush()
             if feed.trouble is not None:
                 self._giveUp(feed, "refused", feed.trouble.getErrorMessage())
         # The sum over all feeds is not worth its time in each turn.

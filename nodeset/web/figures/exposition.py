@@ -21,20 +21,21 @@ _LABELLED: Final = {
     "refused": ("refusals", "reason", "Requests, or connections, that were not served."),
     "cut": ("cuts", "reason", "Streams that were cut."),
     "closed": ("closes", "reason", "WebSockets that the bridge closed."),
+    "ended": ("ends", "reason", "Feeds, or streams, that ended with what they were opened by."),
     "dropped": ("drops", "reason", "Events that clients did not get."),
     "opened": ("streams_opened", "kind", "Streams that were opened."),
 }
 #: Counters that have a metric of their own: what it is.
 _ALONE: Final = {
     "connections": "Connections that came.",
-    "events_out": "Events that were written to clients.",
-    "events_in": "Events that clients published.",
+    "events_out": "Events for those who read them as streams, one for each.",
     "failed": "Requests at which the bridge failed: its log says how.",
 }
 #: Gauges that have one: what it is.
 _GAUGES: Final = {
     "agents": "Nodes that are linked on behalf of clients.",
     "channels": "Connections that are open.",
+    "feeds": "Patterns that are subscribed to for clients, by agent.",
     "linked": "Whether the bridge is linked to the dispatcher.",
     "resident_memory_bytes": "Resident memory of the bridge.",
     "ring_bytes": "Bytes of events that are kept for clients that come back.",
@@ -112,6 +113,8 @@ class Exposition(Collector):
 
     def _levels(self) -> Iterator[Metric]:
         streams = GaugeMetricFamily("nodeset_web_streams", "Streams that are open.", labels=["kind"])
+        for name, count in sorted(self._tolls.streams.items()):
+            streams.add_metric([name], count)
         rest = GaugeMetricFamily("nodeset_web_levels", "What else there is now.", labels=["kind"])
         for name, ask in sorted(self._tolls.gauges.items()):
             kind, _colon, label = name.partition(":")

@@ -9,7 +9,7 @@ from nodeset.core.figures.weight import weigh
 from nodeset.core.presence.listing import MAX_PAGE
 from nodeset.version import __version__
 from nodeset.web.figures.busiest import infoOf, readPage
-from nodeset.web.figures.stream import KIND, FiguresStream
+from nodeset.web.figures.stream import FiguresStream
 from nodeset.web.figures.watch import withoutNodes
 from nodeset.web.inquiry import Inquiry, Reply
 from nodeset.web.problem import Problem
@@ -53,11 +53,11 @@ class _Desk:
 
     def __init__(self, bridge: Bridge) -> None:
         self._bridge, self._began = bridge, bridge.clock.seconds()
-        self._streams: set[FiguresStream] = set()
         self._exposition: Any = None
         bridge.tolls.gauges |= {
-            f"streams:{KIND}": lambda: len(self._live()),
             "agents": lambda: getattr(bridge.access, "agents", 0),
+            "feeds": lambda: len(bridge.hub),
+            "ring_bytes": lambda: bridge.hub.size,
             "linked": lambda: float(bridge.node.is_linked),
             "uptime_seconds": self._uptime,
         }
@@ -82,18 +82,7 @@ class _Desk:
     def _stream(self, inquiry: Inquiry, whole: bool) -> None:
         if self._bridge.draining:
             raise Problem(503, "the bridge is stopping: come back", retry_after=1)
-        most = self._bridge.limits.max_streams
-        streams = self._live()
-        if len(streams) >= most:
-            self._bridge.counters["refused:streams"] += 1
-            raise Problem(429, f"{most} pages follow the figures: come back", retry_after=5)
-        stream = FiguresStream(inquiry.request, self._bridge, inquiry.agent, self._bridge.figures, whole)
-        streams.add(stream)
-        stream.begin()
-
-    def _live(self) -> set[FiguresStream]:
-        self._streams = {stream for stream in self._streams if not stream.over}
-        return self._streams
+        FiguresStream(inquiry.request, self._bridge, inquiry.agent, self._bridge.figures, whole).begin()
 
     async def nodes(self, inquiry: Inquiry) -> Reply:
         """One page of the nodes that are there, asked for by the agent's own node."""

@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
 from nodeset.web.figures.watch import Figures, Update
+from nodeset.web.streams.stream import HEADERS
 
 if TYPE_CHECKING:
     from nodeset.web.agent import Agent
@@ -23,13 +24,6 @@ KIND: Final = "figures"
 _RETRY: Final = b"retry: 2000\n\n"
 #: Seconds for which a client may read nothing before it is cut.
 _PATIENCE: Final = 30.0
-_HEADERS: Final = (
-    (b"Content-Type", b"text/event-stream; charset=utf-8"),
-    (b"Cache-Control", b"no-store"),
-    (b"X-Accel-Buffering", b"no"),
-    (b"X-Content-Type-Options", b"nosniff"),
-    (b"Referrer-Policy", b"no-referrer"),
-)
 
 
 @implementer(IPushProducer)
@@ -37,9 +31,11 @@ class FiguresStream:
     """One stream. Who reads slowly misses updates, never gets old ones: one waits for it at most.
 
     :param whole: whether the nodes may be seen.
+    :raise Problem: when as many streams are open as may be.
     """
 
     def __init__(self, request: BridgeRequest, bridge: Bridge, agent: Agent, figures: Figures, whole: bool) -> None:
+        bridge.hub.places.enter()
         self._request, self._bridge, self._agent, self._figures, self._whole = request, bridge, agent, figures, whole
         self._waiting: Update | None = None
         self._full_since: float | None = None
@@ -49,7 +45,8 @@ class FiguresStream:
     def begin(self) -> None:
         """Say what is known now, then what comes."""
         request, bridge = self._request, self._bridge
-        for name, value in (*_HEADERS, *bridge.access.headers(request)):
+        request.responseHeaders.addRawHeader(b"Content-Type", b"text/event-stream; charset=utf-8")
+        for name, value in (*HEADERS, *bridge.access.headers(request)):
             request.responseHeaders.addRawHeader(name, value)
         request.openEnded()
         request.notifyFinish().addBoth(self._gone)
@@ -58,6 +55,7 @@ class FiguresStream:
         request.registerProducer(self, True)
         request.write(_RETRY)
         bridge.counters[f"opened:{KIND}"] += 1
+        bridge.tolls.streams[KIND] += 1
         newest = self._figures.newest
         if newest is not None:
             self.take(newest)
@@ -94,7 +92,11 @@ class FiguresStream:
             self._request.finish()
 
     def _gone(self, result: Any) -> None:
+        if self.over:
+            return
         self.over = True
+        self._bridge.hub.places.leave()
+        self._bridge.tolls.streams[KIND] -= 1
         self._waiting = None
         self._release()
         self._figures.unfollow(self)

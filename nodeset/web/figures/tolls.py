@@ -20,13 +20,15 @@ class Tolls:
 
     :ivar requests: how many by name of the route, method, class of the status (`2xx`).
     :ivar durations: by name of the route.
-    :ivar gauges: by name, each called when it is asked for: `streams:sse` is how many streams of that kind are open, `agents`,
-        `ring_bytes`; for who has something to show. A name is written in the program, never taken from a request.
+    :ivar streams: by kind how many are open.
+    :ivar gauges: by name, each called when it is asked for: `streams:socket` is how many streams of that kind are open, then
+        `agents`, `ring_bytes`; for who has something to show. A name is written in the program, never taken from a request.
     """
 
     def __init__(self) -> None:
         self.requests: Counter[tuple[str, str, str]] = Counter()
         self.durations: dict[str, Histogram] = {}
+        self.streams: Counter[str] = Counter()
         self.gauges: dict[str, Callable[[], float]] = {}
 
     def took(self, route: Route | None, status: int, seconds: float) -> None:

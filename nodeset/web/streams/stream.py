@@ -61,6 +61,7 @@ class Stream:
         request.registerProducer(outlet, True)
         _strip(request)
         bridge.counters[f"opened:{form.name}"] += 1
+        bridge.tolls.streams[form.name] += 1
         self._slot = self._beat.add(self)
         opening = tap.opening
         head, place = form.head(opening), form.place(opening)
@@ -133,6 +134,7 @@ class Stream:
         tap, outlet = self._tap, self._outlet
         if self._slot >= 0:
             self._beat.remove(self, self._slot)
+            self._bridge.tolls.streams[self._form.name] -= 1
         if tap is not None:
             tap.close()
         if outlet is not None:
