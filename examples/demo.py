@@ -72,7 +72,9 @@ class Demo(Children):
         await asyncio.gather(*(child.wait("ready") for child in load))
         (web,) = [child for child in staying if child.address]
         print(f"the system stays up, under load: look at {web.address}", flush=True)
-        print(f"another terminal: NODESET_HOME={self.home} {nodesetCommand()} top", flush=True)
+        command = f"NODESET_HOME={self.home} {nodesetCommand()}"
+        print(f"for its forms paste what this prints: {command} grant --publish '>' --subscribe '>' --call '*'", flush=True)
+        print(f"another terminal: {command} top", flush=True)
         print("Ctrl-C ends it all", flush=True)
         await asyncio.gather(*(endless(child) for child in [*staying, *load]))
 

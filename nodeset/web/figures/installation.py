@@ -89,7 +89,7 @@ class _Desk:
         agent = inquiry.agent
         _allow(agent.rights.mayCall("", "nodes"), "nodes")
         after, name = _one(inquiry, "after"), _one(inquiry, "name")
-        limit = _limit(_one(inquiry, "limit"))
+        limit = _limit(_one(inquiry, "limit", str(MAX_PAGE)))
         if not agent.node.is_linked:
             raise Problem(503, "there is no link to the dispatcher: try again", retry_after=1)
         timeout = min(_TIMEOUT, self._bridge.limits.request_timeout)
@@ -149,17 +149,15 @@ def _allow(why_not: str, method: str) -> None:
         raise Problem(403, f"{why_not}: show a grant with --call nodeset/{method}")
 
 
-def _one(inquiry: Inquiry, name: str) -> str:
-    """The parameter of this name, empty without one."""
-    values = inquiry.query.get(name, [""])
+def _one(inquiry: Inquiry, name: str, default: str = "") -> str:
+    """The parameter of this name, or what stands for it."""
+    values = inquiry.query.get(name, [default])
     if len(values) > 1 or len(values[0]) > _LONGEST:
         raise Problem(400, f"{name} is wanted once, of {_LONGEST} characters at most")
     return values[0]
 
 
 def _limit(text: str) -> int:
-    if not text:
-        return MAX_PAGE
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MAX_PAGE):
         raise Problem(400, f"limit must be a number from 1 to {MAX_PAGE}, not {text[:20]!r}")
     return int(text)
