@@ -258,7 +258,7 @@ class Conversation:
 
     def overflow(self) -> None:
         """More waits for him than may: end it."""
-        self.close(1008, f"slow: {len(self._outflow)} events wait for credit, no more may")
+        self.close(1008, f"slow: {self._outflow.waiting} wait for credit, or to be read, more than may")
 
     def spend(self) -> bool:
         """Take the credit of one event; whether there is any, and whether the client takes what is sent."""

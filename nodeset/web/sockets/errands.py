@@ -52,7 +52,7 @@ class Errands:
         self._bridge, self._agent, self._client = bridge, agent, client
         self._publishes = self._bytes = 0
         self._calls: dict[str, Deferred[None]] = {}
-        self._waiting: list[Deferred[None]] = []
+        self._waiting: dict[Deferred[None], None] = {}
         self._is_over = False
 
     @property
@@ -148,11 +148,11 @@ class Errands:
     def _room(self) -> Deferred[None]:
         """Fires when there may be credit; fails with `Problem` when for too long there was none."""
         seconds = self._bridge.limits.request_timeout
-        room: Deferred[None] = Deferred()
-        self._waiting.append(room)
+        room: Deferred[None] = Deferred(lambda given_up: self._waiting.pop(given_up, None))
+        self._waiting[room] = None
 
         def late() -> None:
-            self._waiting.remove(room)
+            del self._waiting[room]
             room.errback(Problem(504, f"there was no credit for an item in {seconds:g} s: the call was ended"))
 
         timer = self._bridge.clock.callLater(seconds, late)
@@ -166,9 +166,9 @@ class Errands:
 
     def wake(self) -> None:
         """There may be credit now."""
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting = self._waiting, {}
         for room in waiting:
-            if not room.called:
+            if not room.called:  # what the one before it did may have ended the connection
                 room.callback(None)
 
     def cancel(self, frame: Cancel) -> None:

@@ -48,6 +48,11 @@ class Outflow(Generic[T]):
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def waiting(self) -> str:
+        """What waits beside the old, for people."""
+        return f"{self._events} events of {self._bytes} bytes"
+
     def grant(self, count: int) -> None:
         """So many may go beside those that could. Raises `NoCredit`."""
         if self.credit + count > MAX_CREDIT:

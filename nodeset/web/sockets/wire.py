@@ -83,12 +83,13 @@ class Wire(_WebSocketWireProtocol[Any]):
         self._text: StringIO | None = None
         self._timer: IDelayedCall | None = None
         self.ending: Ending | None = None
-        self.is_full = False
+        self.is_full = self._produces = False
 
     def connectionMade(self) -> None:
         """See `IProtocol`: the connection is taken over from HTTP."""
         super().connectionMade()
         self.attachProducer(self)
+        self._produces = True
         self._read(True)  # HTTP had stopped, if much came early
         self._listener.negotiationFinished()
 
@@ -195,6 +196,9 @@ class Wire(_WebSocketWireProtocol[Any]):
     def _hangUp(self) -> None:
         self._state = _State.DEAF
         self._wait(CLOSE_PATIENCE, self.abort)
+        if self._produces:
+            self._produces = False
+            self.detachProducer()  # with a producer the connection would wait for more, over TLS for ever
         self.transport.loseConnection()
 
     def _wait(self, seconds: float, then: Any) -> None:
