@@ -9,8 +9,10 @@ import msgspec
 from openapi_schema_validator import OAS31Validator
 from twisted.trial.unittest import SynchronousTestCase
 
+from nodeset.web.feeds.tap import Opening
 from nodeset.web.sockets import frames
 from nodeset.web.sockets.endpoints import readDocument
+from nodeset.web.streams.forms import SSE
 from tests.webs import WebSite
 
 #: One frame of each kind, as it is on the wire.
@@ -105,6 +107,20 @@ class AsyncApiTests(SynchronousTestCase):
         web = WebSite(self)
         answer = web.ask("GET", "/asyncapi.json")
         self.assertEqual((answer.status, answer.json()), (200, self.document))
+
+    def test_streams(self) -> None:
+        """What a stream says beside events is described, as it is written in each form."""
+        opening = Opening("epoch", "e-1", False, (), "e-1")
+        schemas = self.components["schemas"]
+        said = SSE.head(opening) + SSE.link(True) + SSE.slow("bytes") + SSE.ended("draining", "")
+        found = re.findall(rb"event: (\S+)\ndata: (.*)\n", said)
+        self.assertEqual(len(found), 5)
+        described = {message["name"]: message["payload"]["$ref"] for message in self.components["messages"].values()}
+        for name, data in found:
+            schema = schemas[described[name.decode()].rpartition("/")[2]]
+            value = msgspec.json.decode(data)
+            self.assertEqual([error.message for error in OAS31Validator(schema).iter_errors(value)], [], name)
+            self.assertEqual(set(value), set(schema["properties"]), name)
 
     def test_addresses(self) -> None:
         """Each of its addresses is a route."""

@@ -128,6 +128,10 @@ class HandshakeTests(SocketCase):
             answer = self.web.ask("GET", "/v1/ws", {**good, **change})
             self.assertEqual(answer.status, status, change)
             self.assertEqual(answer.json()["status"], status)
+        old = self.web.client()
+        lines = [f"{name}: {value}" for name, value in good.items()]
+        old.send("\r\n".join(["GET /v1/ws HTTP/1.0", "Host: localhost", *lines, "", ""]).encode())
+        self.assertEqual(old.answers()[0].status, 426)
         self.assertEqual(self.web.ask("GET", "/v1/ws").headers["upgrade"], "websocket")
         self.assertEqual(self.web.ask("POST", "/v1/ws").status, 405)
 
