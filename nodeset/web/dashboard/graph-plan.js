@@ -38,6 +38,16 @@ function box(key, label, nodes) {
   };
 }
 
+/** The nodes that a text finds by their names, whole; of those that it finds by a pattern only what belongs to that. */
+export function narrow(nodes, text) {
+  const has = (name) => name.toLowerCase().includes(text);
+  return nodes.flatMap((node) => {
+    if (has(node.name)) return [node];
+    const subscriptions = node.subscriptions.filter(has);
+    return subscriptions.length ? [{ ...node, subscriptions, published: 0 }] : [];
+  });
+}
+
 /**
  * The columns of the drawing.
  *
@@ -51,17 +61,16 @@ export function plan(nodes, most) {
   for (const each of subscribers) {
     for (const pattern of each.patterns) counts.set(pattern, (counts.get(pattern) ?? 0) + each.nodes.length);
   }
-  let patterns = [...counts].map(([name, nodes_of]) => ({ key: name, label: name, nodes: nodes_of }));
+  const patterns = [...counts].map(([name, nodes_of]) => ({ key: name, label: name, nodes: nodes_of }));
   publishers.sort((one, other) => other.published - one.published || byKey(one, other));
-  subscribers.sort((one, other) => other.nodes.length - one.nodes.length || byKey(one, other));
   patterns.sort((one, other) => other.nodes - one.nodes || byKey(one, other));
-  const more = {
-    publishers: Math.max(0, publishers.length - most),
-    patterns: Math.max(0, patterns.length - most),
-    subscribers: Math.max(0, subscribers.length - most),
-  };
-  const shown = { publishers: publishers.slice(0, most), patterns: patterns.slice(0, most), subscribers: subscribers.slice(0, most) };
+  const shown = { publishers: publishers.slice(0, most), patterns: patterns.slice(0, most) };
   const wanted = new Set(shown.patterns.map((each) => each.key));
+  // Those first that have most to do with the patterns that are shown.
+  const weight = new Map(subscribers.map((each) => [each, each.patterns.filter((name) => wanted.has(name)).length * each.nodes.length]));
+  subscribers.sort((one, other) => weight.get(other) - weight.get(one) || byKey(one, other));
+  shown.subscribers = subscribers.slice(0, most);
+  const more = Object.fromEntries(Object.entries({ publishers, patterns, subscribers }).map(([name, all]) => [name, Math.max(0, all.length - most)]));
   const links = shown.subscribers.flatMap((each) => each.patterns.filter((name) => wanted.has(name)).map((name) => [name, each.key]));
   shown.patterns.sort(byKey);
   for (let turn = 0; turn < 3; turn += 1) {

@@ -2,7 +2,7 @@
 
 import { el, empty, keyed, mark, say, svg } from "../dom.js";
 import { many, rate, shorten } from "../format.js";
-import { plan, signature } from "../graph-plan.js";
+import { narrow, plan, signature } from "../graph-plan.js";
 
 const LEAST_ROW = 32;
 const MOST_ROW = 52;
@@ -15,7 +15,7 @@ const NARROW = 620;
 const NAMES = 8;
 
 function build(body, { head }) {
-  const find = el("input", { type: "search", class: "find", placeholder: "Find a node or pattern", "aria-label": "Find a node or pattern" });
+  const find = el("input", { type: "search", class: "find", placeholder: "Find by name", "aria-label": "Find a node or pattern" });
   const as_table = el("button", { type: "button", class: "button small quiet", "aria-pressed": "false" }, "As a table");
   const all = el("button", { type: "button", class: "button small quiet", "aria-pressed": "false", hidden: true }, "Show all");
   head.append(el("div", { class: "panel-tools" }, find, all, as_table));
@@ -23,7 +23,7 @@ function build(body, { head }) {
   const frame = el("div", { class: "graph-frame", tabindex: "0", role: "region", "aria-label": "Drawing of the subscriptions" }, drawing);
   const rows = el("tbody");
   const table = el("div", { class: "scroller", tabindex: "0", role: "region", "aria-label": "Table of the subscriptions", hidden: true },
-    el("table", { class: "table" }, el("thead", {}, el("tr", {},
+    el("table", { class: "table patterns" }, el("thead", {}, el("tr", {},
       el("th", { scope: "col" }, "Pattern"), el("th", { scope: "col", class: "num" }, "Nodes"), el("th", { scope: "col" }, "Subscribed"))), rows));
   const none = empty("Nobody is subscribed", "Patterns stand here as soon as a node subscribes to one.");
   const aside = el("p", { class: "aside muted" });
@@ -41,7 +41,7 @@ function build(body, { head }) {
     mark(all, "aria-pressed", all.getAttribute("aria-pressed") !== "true");
     show();
   });
-  find.addEventListener("input", () => light(shapes, find.value));
+  find.addEventListener("input", show);
   new ResizeObserver(() => show()).observe(frame);
 
   function show() {
@@ -51,21 +51,23 @@ function build(body, { head }) {
     const is_all = all.getAttribute("aria-pressed") === "true";
     const is_none = !now.nodes.some((each) => each.subscriptions.length || each.published > 0.01);
     none.hidden = !is_none || !now.linked;
-    frame.hidden = is_table || is_none;
-    table.hidden = !is_table || is_none;
-    const idle = now.nodes.filter((each) => !each.subscriptions.length && !(each.published > 0.01)).length;
-    const told = [idle ? `${many(idle, "node")} neither publish${idle === 1 ? "es" : ""} now nor subscribe${idle === 1 ? "s" : ""}` : "",
+    const wanted = find.value.trim().toLowerCase();
+    const nodes = wanted ? narrow(now.nodes, wanted) : now.nodes;
+    frame.hidden = is_table || is_none || !nodes.length;
+    table.hidden = !is_table || is_none || !nodes.length;
+    const idle = nodes.filter((each) => !each.subscriptions.length && !(each.published > 0.01)).length;
+    const told = [wanted && !nodes.length ? "No node or pattern matches" : "",
+      idle ? `${many(idle, "node")} neither publish${idle === 1 ? "es" : ""} now nor subscribe${idle === 1 ? "s" : ""}` : "",
       now.more_nodes ? `${many(now.more_nodes, "more node")} ${now.more_nodes === 1 ? "is" : "are"} not listed` : ""];
     say(aside, told.filter(Boolean).map((each) => `${each}.`).join(" "));
-    if (is_table) fillTable(now.nodes);
+    if (is_table) fillTable(nodes);
     if (frame.hidden || !frame.clientWidth) return;
-    const planned = plan(now.nodes, is_all ? 400 : FEW_ROWS);
+    const planned = plan(nodes, is_all ? 400 : FEW_ROWS);
     all.hidden = !is_all && !Object.values(planned.more).some(Boolean);
     const is_new = JSON.stringify([signature(planned), frame.clientWidth]);
     if (is_new !== drawn) {
       drawn = is_new;
       shapes = draw(drawing, planned, frame.clientWidth);
-      light(shapes, find.value);
     }
     refresh(shapes, planned, now);
     mark(drawing, "aria-label", `Subscriptions: ${many(now.nodes.length, "node")}, ${many(planned.patterns.length + planned.more.patterns, "pattern")}. The button As a table shows the same as text.`);
@@ -97,6 +99,7 @@ function draw(drawing, planned, width) {
   const tallest = Math.max(1, is_narrow ? 0 : rowsOf(planned, "publishers"), rowsOf(planned, "patterns"), rowsOf(planned, "subscribers"));
   const row = Math.min(MOST_ROW, Math.max(LEAST_ROW, Math.floor(ROOM / tallest)));
   const height = TOP + tallest * row + 8;
+  const is_tall = tallest * row > ROOM + LEAST_ROW; // One scrolls then: in the middle of a column nobody would find it.
   mark(drawing, "viewBox", `0 0 ${width} ${height}`);
   mark(drawing, "width", width);
   mark(drawing, "height", height);
@@ -110,7 +113,7 @@ function draw(drawing, planned, width) {
   const places = {};
   for (const column of ["publishers", "patterns", "subscribers"]) {
     if (lefts[column] === null) continue;
-    const offset = TOP + ((tallest - Math.max(1, rowsOf(planned, column))) * row) / 2;
+    const offset = TOP + (is_tall ? 0 : ((tallest - Math.max(1, rowsOf(planned, column))) * row) / 2);
     boxes.append(svg("text", { class: "graph-title", x: lefts[column], y: 16 }, titles[column]));
     places[column] = new Map();
     planned[column].forEach((each, place) => {
@@ -144,7 +147,7 @@ function draw(drawing, planned, width) {
   drawing.replaceChildren(edges, boxes);
   for (const [key, { element }] of shapes.boxes) {
     element.addEventListener("pointerenter", () => trace(shapes, new Set([key])));
-    element.addEventListener("pointerleave", () => light(shapes, shapes.wanted ?? ""));
+    element.addEventListener("pointerleave", () => rest(shapes));
   }
   return shapes;
 }
@@ -162,7 +165,7 @@ function drawBox(each, column, x, y, width) {
     is_pattern ? null : svg("circle", { class: "box-dot", cx: x + 12, cy: y + BOX / 2, r: 3.5 }),
     svg("text", { class: "graph-label", x: x + (is_pattern ? 12 : 22), y: y + 17 }, shorten(each.label, Math.max(4, room))),
     speed);
-  return { element, speed, column, label: each.label, names: is_pattern ? [each.label] : each.nodes.map((node) => node.name) };
+  return { element, speed };
 }
 
 function refresh(shapes, planned, now) {
@@ -199,14 +202,7 @@ function trace(shapes, keys) {
   for (const [key, { element }] of shapes.boxes) mark(element, "data-lit", near.has(key) ? "yes" : "no");
 }
 
-function light(shapes, text) {
-  if (!shapes) return;
-  const wanted = text.trim().toLowerCase();
-  shapes.wanted = text;
-  if (wanted) {
-    trace(shapes, new Set([...shapes.boxes].filter(([, { names }]) => names.some((name) => name.toLowerCase().includes(wanted))).map(([key]) => key)));
-    return;
-  }
+function rest(shapes) {
   for (const { path } of shapes.edges) mark(path, "data-lit", null);
   for (const { element } of shapes.boxes.values()) mark(element, "data-lit", null);
 }
