@@ -23,7 +23,7 @@ from typing import Any
 
 from tests.commands import DISPATCHER, NODESET, PATIENCE, ROOT
 
-__all__ = ["House", "sharedHouse"]
+__all__ = ["House", "await_", "brokenHouse", "sharedHouse"]
 
 EXAMPLES = ROOT / "examples/web"
 WEB = ["-c", "from nodeset.cli.web import main; main()"]
@@ -47,10 +47,10 @@ class House:
         atexit.register(self.end)
 
     def open(self) -> None:
-        """Start all of it."""
-        self.startDispatcher()
-        self.startShop()
-        self.startWeb()
+        """Start what of it does not run."""
+        for name, start in (("dispatcher", self.startDispatcher), ("shop", self.startShop), ("web", self.startWeb)):
+            if name not in self._children:
+                start()
 
     def startDispatcher(self) -> None:
         """The same port each time, so that the nodes find it again."""
@@ -181,3 +181,9 @@ def sharedHouse() -> House:
     house = House()
     house.open()
     return house
+
+
+@functools.cache
+def brokenHouse() -> House:
+    """One for all tests that stop something of it: each starts again what is missing."""
+    return House()

@@ -6,6 +6,7 @@ import re
 
 from playwright.sync_api import Page
 
+from tests.browser.house import await_
 from tests.browser.window import WINDOWS, WindowCase, audit
 
 HOSTILE = "<img src=x onerror=document.title='owned'>"
@@ -191,3 +192,11 @@ class PageTests(WindowCase):
         self.house.startTail("shop.*")
         self.assertIn('"event":"shop.ticked"', self.house.hears("tail", "shop.ticked"))
         self.house.stop("tail")
+
+    def test_leaves(self) -> None:
+        """A closed page leaves nothing at the bridge: no stream is open there any more."""
+        page = self.open()
+        self.shows(page, ".tail li", "shop.ticked")
+        await_(lambda: self.house.readMetric("nodeset_web_streams") > 0, "the bridge to count the page's streams")
+        page.context.close()
+        await_(lambda: self.house.readMetric("nodeset_web_streams") == 0, "the streams to end")

@@ -110,6 +110,7 @@ function tellState(state) {
   document.title = `${["live", "partly", "connecting"].includes(word) ? "" : `${status} – `}${now?.site || "NodeSet"}`;
   const told = now ? [`NodeSet ${now.version}`, `dispatcher up ${format.age(now.uptime)}`, `figures of ${format.clock(now.at)}`] : [];
   if (state.who) told.push(state.who.anonymous ? "without a grant" : `as ${state.who.name}`);
+  if (state.who?.expires) told.push(`until ${format.moment(state.who.expires)}`);
   say(find("foot"), told.join(" · "));
 }
 
@@ -128,7 +129,7 @@ function furnishGrant(figures) {
   const dialog = find("grant-dialog");
   const token = find("grant-token");
   find("grant").addEventListener("click", () => {
-    say(find("grant-said"), "");
+    say(find("grant-said"), isSecureContext ? "" : "This page came without encryption: whoever is on the way can read what you paste.");
     token.value = "";
     find("grant-forget").hidden = readGrant() === null;
     dialog.showModal();
