@@ -7,6 +7,7 @@ import uPlot from "./vendor/uPlot.esm.js";
 const WINDOW = 600;
 const LEAST_WINDOW = 60; // Seconds: of a bridge that was just started there is not more to show.
 const HEIGHT = 216;
+const GAP = 8; // Intervals: while nobody looks, the bridge takes a sample every five.
 const SYNC = uPlot.sync("nodeset");
 
 // A canvas knows no custom properties: the colours are read off an element that has them.
@@ -122,7 +123,7 @@ function withGaps(history, interval) {
   const found = [];
   for (const each of history) {
     const before = found[found.length - 1];
-    if (before && each.at - before.at > 4 * interval) found.push({ at: before.at + interval });
+    if (before && each.at - before.at > GAP * interval) found.push({ at: before.at + interval });
     found.push(each);
   }
   return found;
