@@ -103,9 +103,9 @@ def describe(plan: Plan, left_out: dict[str, str]) -> str:
     lines = [
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {describeMachine()}",
         f"{plan.rounds} interleaved rounds, floods of {plan.seconds:g} s; {pinned}.",
-        "Deliveries: one connection publishes as soon as all clients are near: 400 events under way at most to 1 or 100,",
-        "150 to 1,000 clients, 100 or 50 in a request; 4 where one goes in each. Every client must get every event once, in",
-        "order, whole, or the run is FAILED. Latency: 200, 100, 20 events/s alone, from when one is due.",
+        "Deliveries: 4 connections publish, each waits for its answer, then until all clients are near: 400 events under way",
+        "at most to 1 or 100, 100 to 1,000, 100 or 25 of them in a request; 4 where one goes in each. Every client must get",
+        "every event once, in order, whole, or the run is FAILED. Latency: 200, 100, 20 events/s alone, from when one is due.",
         "Publishes: wrk, 16 connections; every answer is a success, as many as Redis has counted. Clients show a bearer token.",
         "CPU: microseconds of web server, broker, load for each delivery or publish, latency's part included.",
     ]

@@ -18,9 +18,9 @@ from benchmarks.web.work import BARS, WORKS
 from benchmarks.web.wrk import complain, makeScript, perSecond
 
 
-def makeEvents(first: int, count: int) -> bytes:
+def makeEvents(first: int, count: int, source: int = 0) -> bytes:
     """A part of a stream, as servers send it."""
-    texts = [b"id: a-%d\ndata: %b\n\n" % (first + each, makeBody(first + each)) for each in range(count)]
+    texts = [b"id: a-%d\ndata: %b\n\n" % (first + each, makeBody(first + each, source)) for each in range(count)]
     return b"".join(texts)
 
 
@@ -34,8 +34,9 @@ class StreamTests(SynchronousTestCase):
 
     def test_numbers(self) -> None:
         """The events in a part are found; what is between them counts for nothing."""
-        self.assertEqual(findNumbers(makeChunk(makeEvents(3, 4))), Numbers(3, 6))
-        self.assertEqual(findNumbers(b"retry: 2000\n\n: alive\n\n"), Numbers())
+        self.assertEqual(findNumbers(makeChunk(makeEvents(3, 4))), (Numbers(0, 3, 6),))
+        self.assertEqual(findNumbers(makeEvents(3, 1) + makeEvents(0, 2, 1)), (Numbers(0, 3, 3), Numbers(1, 0, 1)))
+        self.assertEqual(findNumbers(b"retry: 2000\n\n: alive\n\n"), ())
 
     def test_bad(self) -> None:
         """A gap, a double, a cut event, a server that says it has left some out: each is found."""
@@ -67,13 +68,22 @@ class StreamTests(SynchronousTestCase):
                 following.take(1, makeEvents(first, 1))
             self.assertIn("client 2 of 2", following.complain(3), parts)
 
+    def test_publishers(self) -> None:
+        """Each publisher has an order of its own."""
+        following = Following(1, 2)
+        for first, source in ((0, 1), (0, 0), (1, 0), (1, 1)):
+            following.take(0, makeEvents(first, 1, source))
+        self.assertEqual(following.complain(4), "")
+        following.take(0, makeEvents(3, 1, 1))
+        self.assertIn("3 of publisher 1", following.complain(4))
+
     def test_received(self) -> None:
         """Who asks hears of each part that came, also where another client had the same before."""
         heard: list[Numbers] = []
-        following = Following(2, heard.append)
+        following = Following(2, received=heard.append)
         for client in range(2):
             following.take(client, makeEvents(0, 2))
-        self.assertEqual(heard, [Numbers(0, 1)] * 2)
+        self.assertEqual(heard, [Numbers(0, 0, 1)] * 2)
 
 
 class AnswerTests(SynchronousTestCase):

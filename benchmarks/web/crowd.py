@@ -1,4 +1,4 @@
-"""The load of a run: clients that follow by SSE, one connection that publishes, in a process of their own.
+"""The load of a run: clients that follow by SSE, connections that publish, in a process of their own.
 
     python -m benchmarks.web.crowd SPEC
 
@@ -68,17 +68,51 @@ def makeHead(method: str, path: str, length: int = 0, more: str = "") -> bytes:
     return ("\r\n".join(lines) + f"\r\n{more}\r\n").encode()
 
 
+class Publisher:
+    """One connection that publishes."""
+
+    def __init__(self, spec: Spec, source: int) -> None:
+        self._spec, self._source = spec, source
+        self._more = f"{spec.header}\r\n" if spec.header else ""
+        self.socket = connect(spec.port)
+        self.answers = Answers()
+        self.published = self._asked = 0
+
+    @property
+    def is_free(self) -> bool:
+        """Whether all that it asked is answered."""
+        return self.answers.count == self._asked
+
+    def publish(self, count: int) -> None:
+        """Send so many events, in one request if the server takes that."""
+        if count == 1 or not self._spec.batched:
+            bodies = [makeBody(self.published + each, self._source) for each in range(count)]
+            path = f"/v1/events/{EVENT}"
+        else:
+            bodies, path = [makeBatch(self.published, count, self._source)], "/v1/events"
+        self.socket.sendall(b"".join(makeHead("POST", path, len(body), self._more) + body for body in bodies))
+        self._asked += len(bodies)
+        self.published += count
+
+    def read(self) -> None:
+        """Something has come."""
+        data = self.socket.recv(_TAKEN)
+        if not data:
+            raise Stuck("the server has closed a publisher's connection")
+        self.answers.take(data)
+        if self.answers.refused:
+            raise Stuck(self.answers.refused)
+
+
 class Crowd:
-    """Clients that follow, with one connection that publishes."""
+    """Clients that follow, connections that publish."""
 
     def __init__(self, spec: Spec, clients: int) -> None:
         self._spec = spec
         self._poll = select.epoll()
         self._streams: dict[int, tuple[int, socket.socket]] = {}
-        self._following = Following(clients)
-        self._publisher: socket.socket | None = None
-        self._answers = Answers()
-        self._asked = self._published = 0
+        self._following = Following(clients, spec.order.publishers)
+        self._publishers: dict[int, Publisher] = {}
         self._stamps: list[float] = []
         self._delays: list[float] = []
         self._now = 0.0
@@ -97,33 +131,22 @@ class Crowd:
                     self._following.take(number, rest)
 
     def _connect(self) -> None:
-        self._publisher = connect(self._spec.port)
-        self._poll.register(self._publisher.fileno(), select.EPOLLIN)
+        for source in range(self._spec.order.publishers):
+            publisher = Publisher(self._spec, source)
+            self._publishers[publisher.socket.fileno()] = publisher
+            self._poll.register(publisher.socket.fileno(), select.EPOLLIN)
 
-    def _publish(self, count: int) -> None:
-        assert self._publisher is not None
-        if count == 1 or not self._spec.batched:
-            bodies = [makeBody(self._published + each) for each in range(count)]
-            path = f"/v1/events/{EVENT}"
-        else:
-            bodies, path = [makeBatch(self._published, count)], "/v1/events"
-        more = f"{self._spec.header}\r\n" if self._spec.header else ""
-        self._publisher.sendall(b"".join(makeHead("POST", path, len(body), more) + body for body in bodies))
-        self._asked += len(bodies)
-        self._published += count
+    @property
+    def _published(self) -> int:
+        return sum(publisher.published for publisher in self._publishers.values())
 
     def _turn(self, patience: float) -> bool:
         """Take what there is; whether anything was."""
         ready = self._poll.poll(patience, _AT_ONCE)
-        publisher = self._publisher.fileno() if self._publisher is not None else -1
         take, streams, clock = self._following.take, self._streams, time.monotonic
         for descriptor, _mask in ready:
-            if descriptor == publisher:
-                assert self._publisher is not None
-                data = self._publisher.recv(_TAKEN)
-                if not data:
-                    raise Stuck("the server has closed the publisher's connection")
-                self._answers.take(data)
+            if descriptor not in streams:
+                self._publishers[descriptor].read()
                 continue
             number, client = streams[descriptor]
             data = client.recv(_TAKEN)
@@ -131,14 +154,15 @@ class Crowd:
                 raise Stuck(f"the server has closed the stream of client {number + 1}")
             self._now = clock()
             take(number, data)
-        if self._answers.refused or self._following.wrong:
-            raise Stuck(self._answers.refused or "; ".join(self._following.wrong))
+        if self._following.wrong:
+            raise Stuck("; ".join(self._following.wrong))
         return bool(ready)
 
     def _settle(self) -> None:
         """Wait for every answer, every event; then see that nothing comes that should not."""
         fresh = time.monotonic()
-        while self._answers.count < self._asked or self._following.least < self._published:
+        publishers = self._publishers.values()
+        while not all(each.is_free for each in publishers) or self._following.least < self._published:
             if self._turn(0.1):
                 fresh = time.monotonic()
             elif time.monotonic() - fresh > PATIENCE:
@@ -149,41 +173,43 @@ class Crowd:
 
     def flood(self) -> dict[str, object]:
         """Publish as fast as all clients get it, then at a steady rate; what came of both."""
-        order, clock = self._spec.order, time.monotonic
+        order, clock, following = self._spec.order, time.monotonic, self._following
         self._connect()
-        self._publish(1)  # the first opens what is opened once
+        publishers = list(self._publishers.values())
+        publishers[0].publish(1)  # the first opens what is opened once
         self._settle()
-        before = self._published
+        published = before = self._published
         start, cpu = clock(), time.process_time()
         end = fresh = start + self._spec.seconds
-        while (now := clock()) < end or self._following.least < self._published:
-            free = self._answers.count == self._asked
-            if now < end and free and self._published - self._following.least + order.batch <= order.window:
-                self._publish(order.batch)
+        while (now := clock()) < end or following.least < published:
+            room = order.window - (published - following.least) if now < end else 0
+            for publisher in publishers:
+                if room >= order.batch and publisher.is_free:
+                    publisher.publish(order.batch)
+                    published += order.batch
+                    room -= order.batch
             if self._turn(0.5):
                 fresh = clock()
             elif clock() - fresh > PATIENCE:
                 break
         taken, cpu = self._now - start, time.process_time() - cpu
         self._settle()
-        flooded = self._published - before
         if order.rate:
-            self._pace(order.rate)
+            self._pace(publishers[0], order.rate)
         delays = sorted(self._delays) or [0.0]
         return {
-            "value": flooded * order.clients / taken,
-            "events": flooded,
+            "value": (published - before) * order.clients / taken,
+            "events": published - before,
             "busy": cpu / taken,
             "p50": percentile(delays, 0.5) * 1e6,
             "p99": percentile(delays, 0.99) * 1e6,
-            "wrong": self._following.complain(self._published),
+            "wrong": following.complain(self._published),
         }
 
-    def _pace(self, rate: int) -> None:
+    def _pace(self, publisher: Publisher, rate: int) -> None:
         """Events by themselves at a steady rate; each delay counts from the moment when the event should have left."""
         clock, count = time.monotonic, max(20, int(rate * self._spec.seconds))
-        first = self._published
-        stamps = self._stamps
+        first, stamps = publisher.published, self._stamps
 
         def received(numbers: Numbers) -> None:
             now = self._now
@@ -198,7 +224,7 @@ class Crowd:
                 self._turn(left)
             else:
                 stamps.append(due)
-                self._publish(1)
+                publisher.publish(1)
         self._settle()
 
 

@@ -19,25 +19,28 @@ _REMEMBERED: Final = 512
 class Following:
     """All clients of a run; each must get every event once, in order.
 
-    :param clients: how many there are.
+    :param clients: how many there are; each of the publishers has an order of its own.
     :param received: called for each part that a client got, with the numbers of the events in it; None where nobody asks.
     """
 
     clients: int
+    publishers: int = 1
     received: Callable[[Numbers], object] | None = None
     wrong: list[str] = attrs.field(factory=list)
-    #: The number that each client waits for.
-    expected: list[int] = attrs.field(init=False)
+    #: How many events each client has got, then the number that it waits for from each publisher.
+    _got: list[int] = attrs.field(init=False)
+    _expected: list[list[int]] = attrs.field(init=False)
     _rests: dict[int, bytes] = attrs.field(factory=dict)
-    _known: dict[bytes, Numbers] = attrs.field(factory=dict)
+    _known: dict[bytes, tuple[Numbers, ...]] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
-        self.expected = [0] * self.clients
+        self._got = [0] * self.clients
+        self._expected = [[0] * self.publishers for _client in range(self.clients)]
 
     @property
     def least(self) -> int:
         """How many events every client has got."""
-        return min(self.expected)
+        return min(self._got)
 
     def take(self, client: int, data: bytes) -> None:
         """A client got some bytes of its stream."""
@@ -65,14 +68,17 @@ class Following:
         self._known[data] = numbers
         self._count(client, numbers)
 
-    def _count(self, client: int, numbers: Numbers) -> None:
-        if numbers.first < 0:
-            return
-        if numbers.first != self.expected[client]:
-            self._complain(client, f"{numbers.first} came where {self.expected[client]} should have come")
-        self.expected[client] = numbers.last + 1
-        if self.received is not None:
-            self.received(numbers)
+    def _count(self, client: int, found: tuple[Numbers, ...]) -> None:
+        expected = self._expected[client]
+        for numbers in found:
+            source, first, last = numbers.source, numbers.first, numbers.last
+            if source >= self.publishers or first != expected[source]:
+                self._complain(client, f"{first} of publisher {source} came where another should have come")
+                return
+            expected[source] = last + 1
+            self._got[client] += last + 1 - first
+            if self.received is not None:
+                self.received(numbers)
 
     def _complain(self, client: int, why: str) -> None:
         if len(self.wrong) < 3:
@@ -81,7 +87,7 @@ class Following:
     def complain(self, published: int) -> str:
         """What is wrong, empty if every client got every event once, in order."""
         wrong = list(self.wrong)
-        for client, expected in enumerate(self.expected):
-            if expected != published and len(wrong) < 3:
-                wrong.append(f"client {client + 1} of {self.clients}: got {expected} of {published}")
+        for client, got in enumerate(self._got):
+            if got != published and len(wrong) < 3:
+                wrong.append(f"client {client + 1} of {self.clients}: got {got} of {published}")
         return "; ".join(wrong)

@@ -25,6 +25,7 @@ class Order(msgspec.Struct, frozen=True):
     :param clients: clients that follow; connections of wrk.
     :param batch: events in each request.
     :param window: the most events that are published but not yet with every client.
+    :param publishers: connections that publish, each of which waits for its answer before it goes on.
     :param rate: events a second while latency is measured, one in each request.
     """
 
@@ -32,6 +33,7 @@ class Order(msgspec.Struct, frozen=True):
     clients: int
     batch: int = 1
     window: int = 1
+    publishers: int = 1
     rate: int = 0
 
 
@@ -49,11 +51,11 @@ class Job:
 #: Everything that is run.
 WORKS: Final = (
     # nchan loses events of a channel beyond 32,768 within a second.
-    Job("fan1", "deliveries/s to 1 SSE client", "/s", _TWO, Order("fan", 1, 100, 400, 200)),
-    Job("fan100", "deliveries/s to 100 SSE clients", "/s", _ALL, Order("fan", 100, 100, 400, 100)),
-    Job("fan1000", "deliveries/s to 1,000 SSE clients", "/s", _ALL, Order("fan", 1000, 50, 150, 20)),
-    Job("single100", "to 100, one event a request", "/s", _ALL, Order("fan", 100, 1, 4)),
-    Job("single1000", "to 1,000, one event a request", "/s", _ALL, Order("fan", 1000, 1, 4)),
+    Job("fan1", "deliveries/s to 1 SSE client", "/s", _TWO, Order("fan", 1, 100, 400, 4, 200)),
+    Job("fan100", "deliveries/s to 100 SSE clients", "/s", _ALL, Order("fan", 100, 100, 400, 4, 100)),
+    Job("fan1000", "deliveries/s to 1,000 SSE clients", "/s", _ALL, Order("fan", 1000, 25, 100, 4, 20)),
+    Job("single100", "to 100, one event a request", "/s", _ALL, Order("fan", 100, 1, 4, 4)),
+    Job("single1000", "to 1,000, one event a request", "/s", _ALL, Order("fan", 1000, 1, 4, 4)),
     Job("post", "publishes/s, one a request", "/s", _ALL, Order("post", 16)),
     Job("batch", "publishes/s, 100 a request", "/s", _TWO, Order("post", 16, 100)),
     Job("idle", "server, an idle SSE client", "KiB", _ALL, Order("idle", 1000)),
