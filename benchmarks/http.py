@@ -106,7 +106,7 @@ def describe(plan: Plan, left_out: dict[str, str]) -> str:
         "Deliveries: 4 connections publish, each waits for its answer, then until all clients are near: 400 events under way",
         "at most to 1 or 100, 100 to 1,000, 100 or 25 of them in a request; 4 where one goes in each. Every client must get",
         "every event once, in order, whole, or the run is FAILED. Latency: 200, 100, 20 events/s alone, from when one is due.",
-        "Publishes: wrk, 16 connections; every answer is a success, as many as Redis has counted. Clients show a bearer token.",
+        "Publishes: wrk, 16 connections; every answer is a success, as many as the broker counted. All show a bearer token.",
         "CPU: microseconds of web server, broker, load for each delivery or publish, latency's part included.",
     ]
     lines += [f"{SYSTEMS[name].TITLE}: {SYSTEMS[name].SETTINGS}." for name in SYSTEMS if name in plan.systems]

@@ -38,7 +38,7 @@ PATIENCE: Final = 10.0
 LINGER: Final = 0.2
 #: Clients that are there before the idle ones are weighed; that come and go before the others; that connect at a time.
 WARM_IDLE: Final = 20
-WARM_CHURN: Final = 1_000
+WARM_CHURN: Final = 5_000
 AT_ONCE: Final = 50
 _TAKEN: Final = 32 * 1024
 _AT_ONCE: Final = 1024

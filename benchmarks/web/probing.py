@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-__all__ = ["ask", "askRedis", "awaitReady", "countNodes"]
+__all__ = ["ask", "askRedis", "awaitReady", "countPublished", "listNodes"]
 
 _PATIENCE: Final = 10.0
 
@@ -56,11 +56,13 @@ async def askRedis(port: int) -> int:
     return 0
 
 
-async def countNodes(port: int, token: str) -> int | None:
-    """How many nodes the bridge sees at its dispatcher; None where there is no such question."""
+async def listNodes(port: int, token: str) -> list[dict[str, Any]] | None:
+    """The nodes that the bridge sees at its dispatcher; None where there is no such question."""
     status, body = await ask(port, "/v1/nodes", token)
-    if status != 200:
-        return None
-    found: Any = msgspec.json.decode(body)
-    nodes = found["nodes"] if isinstance(found, dict) else found
-    return len(nodes)
+    return msgspec.json.decode(body)["nodes"] if status == 200 else None
+
+
+async def countPublished(port: int, token: str) -> int | None:
+    """How many events the dispatcher has counted of all nodes that are there."""
+    nodes = await listNodes(port, token)
+    return None if nodes is None else sum(node["published"] for node in nodes)

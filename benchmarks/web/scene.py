@@ -19,7 +19,7 @@ from benchmarks.measure import Usage
 from benchmarks.peers import Place
 from benchmarks.scene import Run
 from benchmarks.web.crowd import Spec
-from benchmarks.web.probing import askRedis, awaitReady, countNodes
+from benchmarks.web.probing import askRedis, awaitReady, countPublished, listNodes
 from benchmarks.web.systems import SYSTEMS
 from benchmarks.web.work import Job
 from benchmarks.web.wrk import complain, makeScript, perSecond
@@ -163,8 +163,10 @@ class Scene:
         self._weigh(run, before, after, events)
 
     async def _count(self) -> int | None:
-        """How many events the broker has counted."""
-        return await askRedis(self._place.other_port) if self._name == "fastapi" else None
+        """How many events the broker has counted; None where there is none."""
+        if self._name == "fastapi":
+            return await askRedis(self._place.other_port)
+        return await countPublished(self._place.port, self._token) if self._name == "nodeset" else None
 
     async def _idle(self, run: WebRun, cast: dict[str, Child]) -> None:
         load = await self._load()
@@ -180,13 +182,13 @@ class Scene:
     async def _churn(self, run: WebRun, cast: dict[str, Child]) -> None:
         load = await self._load()
         await asyncio.sleep(SETTLE)
-        before, nodes = cast["web"].usage, await countNodes(self._place.port, self._token)
+        before, nodes = cast["web"].usage, await listNodes(self._place.port, self._token)
         load.tell("go")
         await self._hear(load, "done")
         await asyncio.sleep(SETTLE)
-        after, nodes_after = cast["web"].usage, await countNodes(self._place.port, self._token)
+        after, nodes_after = cast["web"].usage, await listNodes(self._place.port, self._token)
         run.value = after.resident - before.resident
         run.note = f"{before.resident:.1f} to {after.resident:.1f} MiB"
-        if nodes is not None:
-            run.note += f", {nodes} nodes before, {nodes_after} after"
+        if nodes is not None and nodes_after is not None:
+            run.note += f", {len(nodes)} nodes before, {len(nodes_after)} after"
         self._weigh(run, {"web": before}, {"web": after}, self._job.order.clients)

@@ -77,8 +77,8 @@ class NodeSet:
         )
 
     def readToken(self, start: Start, token: str) -> str:
-        """A grant for the one event, as a user makes it; its FURL is no argument of anything."""
-        command = [*_NODESET, "grant", "--publish", EVENT, "--subscribe", EVENT]
+        """A grant for the one event, and for the list of nodes, as a user makes it; its FURL is no argument of anything."""
+        command = [*_NODESET, "grant", "--publish", EVENT, "--subscribe", EVENT, "--call", "nodeset/nodes"]
         environ = {**os.environ, **start.environ}
         made = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=30, check=False)
         if made.returncode:
