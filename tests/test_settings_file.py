@@ -23,6 +23,7 @@ FURL = "pb://abcdefghijklmnopqrstuvwxyz234567@tcp:h:1/thesecret"
 VALUES: dict[str, tuple[str, str, str]] = {name: ("1", "2", "3") for name in NAMES if name != "config"}
 VALUES |= dict.fromkeys(["verbose", "once", "nodaemon", "json"], ("yes", "1", "on"))
 VALUES |= {"loglevel": ("debug", "warn", "crit"), "gc": ("default", "tuned", "default")}
+VALUES["anonymous"] = ("allow", "refuse", "allow")
 
 
 class FileCase(SynchronousTestCase):
