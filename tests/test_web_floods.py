@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import socket
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import urlopen
@@ -103,7 +103,8 @@ class FloodTests(CommandCase):
                 slow.append(client)
             seconds = []
             for client in slow[-20:]:
-                client.sendall(b"x")
+                with suppress(OSError):  # on a machine that is busy its time may be over
+                    client.sendall(b"x")
                 status, lasted = self.health()
                 self.assertEqual(status, 200)
                 seconds.append(lasted)
