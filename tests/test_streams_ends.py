@@ -168,6 +168,12 @@ class EndTests(StreamCase):
             client.send(b"x" * 1000)
         self.assertEqual(client.wire.producerState, "producing")
 
+    def test_late(self) -> None:
+        """Who comes for a grant that has just ended is refused at once."""
+        self.web.bridge.own.end("this grant was revoked")
+        self.assertEqual(self.web.ask("GET", "/v1/events/orders.*", SSE).status, 403)
+        self.assertEqual((self.hub.places.taken, len(self.hub)), (0, 0))
+
     def test_draining(self) -> None:
         """When the bridge stops, streams end with a last event that says so; nobody is let in."""
         client, poll = self.read(), self.web.client()

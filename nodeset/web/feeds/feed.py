@@ -112,7 +112,7 @@ class Feed:
 
     def confirmed(self) -> Deferred[None]:
         """Fires once the dispatcher has answered all, or there is none that could."""
-        if self.trouble is not None or not self._unconfirmed or not self.node.is_linked:
+        if self.is_over or self.trouble is not None or not self._unconfirmed or not self.node.is_linked:
             return succeed(None)
         waiting: Deferred[None] = Deferred(lambda given_up: self._waiting.remove(given_up))
         self._waiting.append(waiting)

@@ -28,7 +28,7 @@ class Outlet:
     :param transport: of the connection.
     :param chunked: whether what is written has to be a chunk of HTTP/1.1.
     :param max_events: how many may wait, `max_bytes` of them, beside what a client that comes back has to hear first.
-    :ivar has_moved: whether anything left since somebody set it to False.
+    :ivar is_full: whether the connection takes no more for now.
     """
 
     __slots__ = (
@@ -36,13 +36,13 @@ class Outlet:
         "_direct",
         "_form",
         "_key",
+        "_left",
         "_max_bytes",
         "_max_events",
         "_transport",
         "_waiting",
         "_waiting_bytes",
         "_waiting_events",
-        "has_moved",
         "is_full",
     )
 
@@ -54,7 +54,7 @@ class Outlet:
         self._waiting: deque[tuple[Batch | bytes, bool]] = deque()
         self._waiting_events = self._waiting_bytes = 0
         self.is_full = False
-        self.has_moved = True
+        self._left = -1
 
     def write(self, batch: Batch) -> str:
         """Send it, or let it wait; '' for done, else of what too much would wait: `events`, `bytes`."""
@@ -88,6 +88,13 @@ class Outlet:
         """Send the last words, in place of all that waits."""
         self.clear()
         self._transport.write(framed(data) if self._chunked else data)
+
+    def hasMoved(self) -> bool:
+        """Whether the client took anything since this was asked the last time, while it was full."""
+        transport, before = self._transport, self._left
+        # Of TLS nobody knows how much is left: there all that was on its way has to leave in that time.
+        self._left = len(transport.dataBuffer) - transport.offset + transport._tempDataLen if self._direct else 0
+        return self._left != before
 
     def clear(self) -> None:
         """Let nothing wait any more."""
@@ -132,7 +139,7 @@ class Outlet:
     def resumeProducing(self) -> None:
         """There is room again."""
         self.is_full = False
-        self.has_moved = True
+        self._left = -1
         waiting = self._waiting
         while waiting and not self.is_full:
             what, counts = waiting.popleft()

@@ -103,9 +103,7 @@ class Stream:
             self.ended("expired", "the grant is over")
         elif not outlet.is_full:
             outlet.say(self._form.alive)
-        elif outlet.has_moved:
-            outlet.has_moved = False
-        else:
+        elif not outlet.hasMoved():
             self._cut("stalled")
 
     def _cut(self, why: str) -> None:
