@@ -144,13 +144,17 @@ class Children:
         return child
 
     async def end(self) -> None:
-        """End every process, last started first, with KILL if it does not go."""
-        for child in reversed(self.children):
-            if child.process.returncode is None:
-                child.process.terminate()
-            try:
-                await asyncio.wait_for(child.process.wait(), GRACE)
-            except TimeoutError:
-                child.process.kill()
-                await child.process.wait()
+        """End every process, the first one last, since all others need it; with KILL if one does not go."""
+        await asyncio.gather(*(self._end(child) for child in self.children[1:]))
+        for child in self.children[:1]:
+            await self._end(child)
         await asyncio.gather(*self._tasks)
+
+    async def _end(self, child: Child) -> None:
+        if child.process.returncode is None:
+            child.process.terminate()
+        try:
+            await asyncio.wait_for(child.process.wait(), GRACE)
+        except TimeoutError:
+            child.process.kill()
+            await child.process.wait()
