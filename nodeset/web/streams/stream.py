@@ -129,7 +129,9 @@ class Stream:
             return
         self._is_over = True
         self._bridge.hub.places.leave()
-        tap, outlet = self._tap, self._outlet
+        # They know us as well: what nobody holds any more goes at once, not when garbage is looked for.
+        tap, self._tap = self._tap, None
+        outlet, self._outlet = self._outlet, None
         if self._slot >= 0:
             self._beat.remove(self, self._slot)
             self._bridge.tolls.streams[self._form.name] -= 1
