@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import socket
 import time
-from contextlib import ExitStack, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import urlopen
@@ -95,7 +95,7 @@ class FloodTests(CommandCase):
         """
         self.startBridge("--request-timeout", "5")
         before = self.weight()
-        with ExitStack() as stack:
+        with contextlib.ExitStack() as stack:
             slow = []
             for _ in range(MANY):
                 client = stack.enter_context(socket.create_connection(self.at, timeout=10))
@@ -103,7 +103,7 @@ class FloodTests(CommandCase):
                 slow.append(client)
             seconds = []
             for client in slow[-20:]:
-                with suppress(OSError):  # on a machine that is busy its time may be over
+                with contextlib.suppress(OSError):  # on a machine that is busy its time may be over
                     client.sendall(b"x")
                 status, lasted = self.health()
                 self.assertEqual(status, 200)
