@@ -187,7 +187,7 @@ class HostileTests(SynchronousTestCase):
         slow.send(POST.replace(b"events/a", b"calls/nobody/waits") + b"Content-Length: 0\r\n\r\n")
         for _ in range(100):
             slow.send(GET * 100)
-        self.assertEqual(slow.wire.producerState, "paused")
+        self.assertLess(sum(map(len, slow.channel._dataBuffer)), 20_000)
 
     def test_slow(self) -> None:
         """A request that does not come whole in 30 s is 408, however busy it seems; an idle connection is closed."""

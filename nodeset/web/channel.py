@@ -20,6 +20,10 @@ __all__ = ["Channel"]
 _LINES: Final = 100
 #: Bytes, seconds for which we go on reading from who was told to stop: closed at once, the answer to it would be lost.
 _LINGER, _FAREWELL = 64 * 1024, 2.0
+#: Bytes of further requests that are kept while one is answered.
+_EARLY: Final = 16 * 1024
+#: Digits of the longest Content-Length: Python refuses to read thousands.
+_DIGITS: Final = 18
 #: What a connection does: waits for a request, is served one, has an open-ended answer, is told to go.
 _IDLE, _ASKING, _STREAMING, _ENDING = range(4)
 
@@ -89,8 +93,13 @@ class Channel(HTTPChannel):
         if self._upgraded is not None:
             self._upgraded.dataReceived(data)
             return
-        if self._state == _STREAMING and not self.persistent:
-            return  # kept, it would fill a buffer, and with it full nobody would notice that the client has gone
+        if self._state == _STREAMING:
+            # Kept, it would fill a buffer, and with it full nobody would notice that the client has gone.
+            if self.persistent and sum(map(len, self._dataBuffer)) + len(data) > _EARLY:
+                self.persistent = 0
+                self._dataBuffer.clear()
+            if not self.persistent:
+                return
         if self._transferDecoder is not None:
             self._taken += len(data)
             most = self.site.limits.max_body
@@ -99,6 +108,16 @@ class Channel(HTTPChannel):
                 self.refuse(Problem(413, f"the body has more than {most} bytes: send less"), "body")
                 return
         HTTPChannel.rawDataReceived(self, data)
+        # twisted.web's own looks at this only as long as its answers are read.
+        if self._handlingRequest and self._state == _ASKING and sum(map(len, self._dataBuffer)) > _EARLY:
+            self._networkProducer.pauseProducing()
+
+    def _maybeChooseTransferDecoder(self, header: bytes, data: bytes) -> bool:
+        if header == b"Content-Length" and len(data) > _DIGITS and data.isdigit():
+            self.refuse(Problem(413, f"the length of the body has {len(data)} digits: send less"), "body")
+            return False
+        chosen: bool = HTTPChannel._maybeChooseTransferDecoder(self, header, data)
+        return chosen
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """A line of the head that does not end."""
@@ -146,6 +165,9 @@ class Channel(HTTPChannel):
         """Hang up once all is said; what still comes is thrown away, for a while."""
         self._state, self._since, self._left = _ENDING, self.site.clock.seconds(), _LINGER
         self.persistent = 0
+        # What came in the same piece is no request any more, nor the rest of this one: half of a close stops no reading.
+        self.setRawMode()
+        self.clearLineBuffer()
         transport: Any = self.transport
         lose = getattr(transport, "loseWriteConnection", None)
         if lose is None:  # TLS has no half of a close
@@ -186,7 +208,19 @@ class Channel(HTTPChannel):
             # What came meanwhile is the next request already.
             if any(self._dataBuffer):
                 self._state = _ASKING
+            if self._waitingForTransport:
+                # Who does not read his answers has no further one made: what came early stays unread, then no more comes.
+                self.paused = True
+                self._networkProducer.pauseProducing()
         HTTPChannel.requestDone(self, request)
+
+    def resumeProducing(self) -> None:
+        """The answers are read again."""
+        HTTPChannel.resumeProducing(self)
+        if self.paused:
+            self.paused = False
+            if self._buffer:
+                self.dataReceived(b"")
 
     def check(self, now: float) -> None:
         """Cut what took too long."""
