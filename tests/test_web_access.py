@@ -293,6 +293,21 @@ class BearerTests(GateCase):
         self.assertEqual([self.asBearer(token).status for token in tokens[1:]], [200, 200])
         self.assertEqual(gate.agents, 2)
 
+    def test_share(self) -> None:
+        """Who narrows one grant into many takes no place from others: these make room for who has fewer, in use or not."""
+        self.bridge.limits = self.bridge.limits.__class__(max_agents=4)
+        gate = self.open()
+        greedy = self.token(subscribe=["a"])
+        many = [narrow(greedy, Caveat(b"%08d" % number)) for number in range(6)]
+        for each in many:
+            if self.asBearer(each, "/t/look").status == 200:
+                self.acted[-1].hold(lambda reason: None)
+        self.assertEqual(gate.agents, 4)
+        others = [self.token(subscribe=[name]) for name in "bcd"]
+        self.assertEqual([self.asBearer(each).status for each in others], [200, 200, 200])
+        self.assertEqual(self.asBearer(many[5]).status, 503)
+        self.assertEqual([self.asBearer(each).status for each in others], [200, 200, 200])
+
     def test_narrowed(self) -> None:
         """A grant that its holder narrowed, asking nobody, is shown as what all of its links allow."""
         self.open()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Final
 
@@ -24,7 +24,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from nodeset.errors import BadFurl, NotRunning, Refused, WrongIdentity
-from nodeset.web.access.bearer import rightsIn
+from nodeset.web.access.bearer import rightsIn, rootOf
 from nodeset.web.agent import Agent
 from nodeset.web.bridge_node import BridgeNode
 from nodeset.web.problem import Problem
@@ -61,6 +61,7 @@ class _Tenant:
     """One agent from its first use on."""
 
     key: bytes
+    root: str
     agent: Agent
     used: float
     linked: bool = False
@@ -139,9 +140,10 @@ class Agents(Service):
         self._tenants.move_to_end(tenant.key)
 
     def _settle(self, key: bytes, name: str, label: str) -> _Tenant:
-        self._makeRoom()
+        root = rootOf(name)
+        self._makeRoom(root)
         node = self._doorway.nodeFor(name)
-        tenant = self._tenants[key] = _Tenant(key, Agent(label, node, rightsIn(name)), self._clock.seconds())
+        tenant = self._tenants[key] = _Tenant(key, root, Agent(label, node, rightsIn(name)), self._clock.seconds())
 
         def changed(is_linked: bool, reason: str) -> None:
             if not is_linked and tenant.key in self._tenants:
@@ -152,7 +154,7 @@ class Agents(Service):
         self._await(tenant)
         return tenant
 
-    def _makeRoom(self) -> None:
+    def _makeRoom(self, root: str) -> None:
         now = self._clock.seconds()
         if len(self._tenants) < self._most():
             return
@@ -162,6 +164,13 @@ class Agents(Service):
             if not tenant.agent.is_held:
                 self._forget(tenant, "the bridge needed its place")
                 return
+        # One grant may be narrowed into as many as its holder likes: these make room for who has fewer.
+        counts = Counter(tenant.root for tenant in self._tenants.values())
+        largest, count = max(counts.items(), key=lambda each: each[1], default=("", 0))
+        if count > counts[root] + 1:
+            theirs = [tenant for tenant in self._tenants.values() if tenant.root == largest]
+            self._forget(min(theirs, key=lambda tenant: tenant.agent.is_held), "the bridge needed its place for others")
+            return
         raise Problem(503, f"{len(self._tenants)} grants are in use here, which is all that may be", retry_after=int(_SPARE))
 
     def _await(self, tenant: _Tenant) -> None:

@@ -12,7 +12,7 @@ from nodeset.core.grants.chain import Link, caveatsOf, idOf, isGrant
 from nodeset.core.grants.rights import Rights, coversCall
 from nodeset.errors import GrantRefused, InvalidAddressing
 
-__all__ = ["Allowed", "allowedBy", "labelOf", "nameIn", "readBearer", "rightsIn", "whyNot"]
+__all__ = ["Allowed", "allowedBy", "labelOf", "nameIn", "readBearer", "rightsIn", "rootOf", "whyNot"]
 
 _SCHEME: Final = "bearer "
 
@@ -78,6 +78,11 @@ def rightsIn(name: str) -> Rights:
 def labelOf(name: str) -> str:
     """The grant as a log may have it: with its whole id, so that nobody can make another one that is called alike."""
     return f"grant {idOf(name)}"
+
+
+def rootOf(name: str) -> str:
+    """By what all grants are known alike that were narrowed from one that the dispatcher minted."""
+    return ".".join(name.split(".", 3)[:3])
 
 
 @attrs.frozen
