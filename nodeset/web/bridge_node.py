@@ -36,7 +36,7 @@ class BridgeNode(Node):
     def __init__(self, *args: Any, **about: Any) -> None:
         super().__init__(*args, **about)
         self._takers: dict[str, list[Taker]] = {}
-        #: Who waits beside the first one for the dispatcher's answer, by pattern.
+        #: Who waits for the dispatcher's answer, by pattern.
         self._asked: dict[str, list[Deferred[bool]]] = {}
         self._known: dict[str, tuple[Taker, ...]] = {}
         self._watchers: list[Callable[[bool, str], object]] = []
@@ -50,18 +50,19 @@ class BridgeNode(Node):
         """
         known = self._takers.get(pattern)
         self._known.clear()
+        # Each has a Deferred of its own: who gives up waiting takes nothing from the others.
+        answer: Deferred[bool] = Deferred()
         if known is not None:
             known.append(taker)
-            asked = self._asked.get(pattern)
-            if asked is None:
+            waiting = self._asked.get(pattern)
+            if waiting is None:
                 return succeed(True)
-            answer: Deferred[bool] = Deferred()
-            asked.append(answer)
+            waiting.append(answer)
             return answer
         self._takers[pattern] = [taker]
-        asked = self._asked[pattern] = []
+        asked = self._asked[pattern] = [answer]
 
-        def answered(result: Any) -> Any:
+        def answered(result: Any) -> None:
             if isinstance(result, Failure) and self._asked.get(pattern) is asked:
                 self._takers.pop(pattern, None)
                 self._known.clear()
@@ -69,13 +70,13 @@ class BridgeNode(Node):
                 del self._asked[pattern]
             for each in asked:
                 each.callback(result)  # a failure as well
-            return result
 
         try:
-            return self.subscribe(pattern).addBoth(answered)
+            self.subscribe(pattern).addBoth(answered)
         except BaseException:
             del self._takers[pattern], self._asked[pattern]
             raise
+        return answer
 
     def unlisten(self, pattern: str, taker: Taker) -> None:
         """Undo one `listen`; the last one unsubscribes."""
