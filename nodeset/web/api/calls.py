@@ -55,11 +55,20 @@ class Calls:
                 target, method, *arguments.args, kwargs=arguments.kwargs, timeout=timeout, idempotent=wishes.idempotent
             )
             visit.until(called)
-        result = await called
-        if isinstance(result, Items):
-            await self._lines.send(inquiry.request, result)
-            return None
-        return Reply.json({"result": result})
+        # The agent stays for it, however long nothing else is asked for; when it must go, its node ends the call.
+        release = inquiry.agent.hold(_nothing)
+        try:
+            result = await called
+            if isinstance(result, Items):
+                await self._lines.send(inquiry.request, result)
+                return None
+            return Reply.json({"result": result})
+        finally:
+            release()
+
+
+def _nothing(reason: str) -> None:
+    """There is nothing to cut."""
 
 
 def _readBody(inquiry: Inquiry) -> _Arguments:
