@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from nodeset.errors import UnknownNode
@@ -94,6 +94,16 @@ class DoorTests(SynchronousTestCase):
         self.assertEqual(answer.status, 500)
         self.assertNotIn(b"secret", answer.body)
         self.assertEqual(len(self.web.site.flushErrors(LookupError)), 1)
+
+    def test_cancelled(self) -> None:
+        """What is cancelled by neither the client nor the deadline is a failure of ours, which is told: nobody waits for ever."""
+        waiting: Deferred[Reply] = Deferred()
+        self.serve("GET", "/wait", lambda inquiry: waiting)
+        client = self.web.client()
+        client.ask("GET", "/wait")
+        waiting.cancel()
+        self.assertEqual([answer.status for answer in client.answers()], [500])
+        self.assertEqual(len(self.flushLoggedErrors(CancelledError)), 1)
 
     def test_gone(self) -> None:
         """When a client leaves, what works for it is cancelled."""

@@ -143,7 +143,8 @@ class Door:
             self._complain(request, error, route, began)
         elif isinstance(error, NodeSetError):
             self._complain(request, judge(error), route, began)
-        elif not isinstance(error, CancelledError):
+        elif not isinstance(error, CancelledError) or not (request.finished or request._disconnected):
+            # What was cancelled by somebody else than who asked, or than the deadline, still wants an answer.
             self._fail(request, failure, route, began)
 
     def _fail(self, request: BridgeRequest, failure: Failure, route: Route | None, began: float) -> None:
