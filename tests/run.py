@@ -38,6 +38,13 @@ WAITING = {
         "tests.test_shell_service",
         "tests.test_testing_users",
     ),
+    "web": (
+        "tests.test_cli_web",
+        "tests.test_cli_webkeys",
+        "tests.test_demo",
+        "tests.test_sockets_real",
+        "tests.test_web_floods",
+    ),
     "faults": ("tests.test_faults", "tests.test_restart"),
 }
 #: Seconds after which a part counts as hung.

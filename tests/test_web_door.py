@@ -96,7 +96,7 @@ class DoorTests(SynchronousTestCase):
         self.assertEqual(len(self.web.site.flushErrors(LookupError)), 1)
 
     def test_cancelled(self) -> None:
-        """What is cancelled by neither the client nor the deadline is a failure of ours, which is told: nobody waits for ever."""
+        """What is cancelled by neither the client nor the deadline is a failure of ours, which is told."""
         waiting: Deferred[Reply] = Deferred()
         self.serve("GET", "/wait", lambda inquiry: waiting)
         client = self.web.client()
