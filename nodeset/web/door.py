@@ -85,7 +85,7 @@ class Door:
         if len(body) > bridge.limits.max_body:
             raise Problem(413, f"the body has {len(body)} bytes, more than {bridge.limits.max_body}: send less")
         agent = bridge.own if route.access == "open" else await bridge.access.identify(request, body)
-        return await route.endpoint(Inquiry(request, params, body, agent, bridge))
+        return await route.endpoint(Inquiry(request, params, body, agent))
 
     def _keep(self, request: BridgeRequest, under_way: Deferred[Any]) -> None:
         request.under_way = under_way

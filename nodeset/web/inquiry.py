@@ -11,7 +11,6 @@ from nodeset.web.problem import Problem
 
 if TYPE_CHECKING:
     from nodeset.web.agent import Agent
-    from nodeset.web.bridge import Bridge
     from nodeset.web.site import BridgeRequest
 
 __all__ = ["JSON", "Inquiry", "Reply", "queryOf"]
@@ -34,7 +33,6 @@ class Inquiry:
     params: dict[str, str]
     body: bytes
     agent: Agent
-    bridge: Bridge
     _query: dict[str, list[str]] | None = None
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -40,7 +41,7 @@ async def whoAmI(inquiry: Inquiry) -> Reply:
     return Reply.json(told)
 
 
-async def issueTicket(inquiry: Inquiry) -> Reply:
+async def issueTicket(bridge: Bridge, inquiry: Inquiry) -> Reply:
     """`POST /v1/tickets`: one stream for a browser that cannot send headers with it."""
     wish = _Wish()
     if inquiry.body:
@@ -50,11 +51,11 @@ async def issueTicket(inquiry: Inquiry) -> Reply:
             raise Problem(400, 'the body is nothing, or {"path": "/v1/events/orders.*"}') from None
     if wish.path is not None and not (wish.path.startswith("/") and len(wish.path) <= _LONGEST and "?" not in wish.path):
         raise Problem(400, "path is one of this bridge, percent-encoded, without a query, such as /v1/events/orders.*")
-    ticket, ends = inquiry.bridge.access.issue(inquiry.agent, wish.path)
+    ticket, ends = bridge.access.issue(inquiry.agent, wish.path)
     return Reply.json({"ticket": ticket, "expires": ends}, 201)
 
 
 def install(routes: Routes, bridge: Bridge) -> None:
     """Serve them."""
     routes.add("GET", "/v1/whoami", whoAmI, "whoami")
-    routes.add("POST", "/v1/tickets", issueTicket, "tickets")
+    routes.add("POST", "/v1/tickets", partial(issueTicket, bridge), "tickets")
