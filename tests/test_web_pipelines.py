@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from nodeset.web.site import BODIES
 from tests.webs import Client, WebSite
 
 GET = b"GET /v1/health HTTP/1.1\r\nHost: localhost:8080\r\n\r\n"
@@ -78,3 +79,20 @@ class PipelineTests(SynchronousTestCase):
             client.send(GET * 100)
         self.assertEqual(client.wire.producerState, "producing")
         self.assertLess(sum(map(len, client.channel._dataBuffer)), 20_000)
+
+    def test_bodies(self) -> None:
+        """All bodies that are under way have a bound together: beyond it the largest is refused, small ones are served."""
+        part = b"x" * 1_000_000
+        clients = [self.client() for _ in range(100)]
+        for client in clients:
+            client.send(HEAD + b"Content-Length: 1048576\r\n\r\n" + part)
+        kept = sum(client.channel.kept for client in clients)
+        self.assertLessEqual(kept, BODIES)
+        refused = [client for client in clients if client.received]
+        self.assertEqual(len(refused), len(clients) - BODIES // len(part))
+        self.assertEqual({client.answers()[0].status for client in refused}, {503})
+        self.assertEqual(self.web.ask("POST", "/v1/events/a", {"Content-Type": "application/json"}, b"{}").status, 200)
+        for client in clients:
+            client.leave()
+        self.assertEqual([client.channel.kept for client in clients], [0] * len(clients))
+        self.assertEqual(self.web.http._kept, 0)

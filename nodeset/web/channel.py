@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.protocol import connectionDone
@@ -37,6 +38,8 @@ class Channel(HTTPChannel):
     _since = 0.0
     _left = _LINGER
     _taken = 0
+    #: Bytes of bodies that are in memory by it.
+    kept = 0
     _upgraded: Any = None
 
     def connectionMade(self) -> None:
@@ -56,6 +59,7 @@ class Channel(HTTPChannel):
         """It is over."""
         self.site.channels.discard(self)
         self._state = _ENDING
+        self.site.release(self)
         HTTPChannel.connectionLost(self, reason)
         upgraded, self._upgraded = self._upgraded, None
         if upgraded is not None:
@@ -107,6 +111,8 @@ class Channel(HTTPChannel):
             if self.length is None and self._taken > most + _LINGER:
                 self.refuse(Problem(413, f"the body has more than {most} bytes: send less"), "body")
                 return
+            if self.site.keep(self, len(data)):
+                return
         HTTPChannel.rawDataReceived(self, data)
         # twisted.web's own looks at this only as long as its answers are read.
         if self._handlingRequest and self._state == _ASKING and sum(map(len, self._dataBuffer)) > _EARLY:
@@ -118,6 +124,11 @@ class Channel(HTTPChannel):
             return False
         chosen: bool = HTTPChannel._maybeChooseTransferDecoder(self, header, data)
         return chosen
+
+    @property
+    def is_receiving(self) -> bool:
+        """Whether a body comes that is not whole yet."""
+        return self._state == _ASKING and self._transferDecoder is not None
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """A line of the head that does not end."""
@@ -168,6 +179,10 @@ class Channel(HTTPChannel):
         # What came in the same piece is no request any more, nor the rest of this one: half of a close stops no reading.
         self.setRawMode()
         self.clearLineBuffer()
+        if not self._handlingRequest:
+            for request in self.requests:
+                request.content = BytesIO()  # it would stay for as long as the client has to read why
+        self.site.release(self)
         transport: Any = self.transport
         lose = getattr(transport, "loseWriteConnection", None)
         if lose is None:  # TLS has no half of a close
@@ -200,9 +215,11 @@ class Channel(HTTPChannel):
         """What is answered now ends when it likes."""
         if self._state == _ASKING:
             self._state = _STREAMING
+            self.site.release(self)
 
     def requestDone(self, request: Any) -> None:
         """One request is answered; the next one begins with its first byte."""
+        self.site.release(self)
         if self._state != _ENDING:
             self._state, self._since = _IDLE, self.site.clock.seconds()
             # What came meanwhile is the next request already.

@@ -15,9 +15,12 @@ from twisted.web.server import Request, Site
 
 from nodeset.web.channel import Channel
 from nodeset.web.limits import Limits
+from nodeset.web.problem import Problem
 
-__all__ = ["BridgeRequest", "BridgeSite", "Entrance"]
+__all__ = ["BODIES", "BridgeRequest", "BridgeSite", "Entrance"]
 
+#: Bytes of all bodies together that may be in memory, or so many of the largest, if that is more.
+BODIES, _LARGEST = 64 * 1024 * 1024, 8
 #: Seconds between two looks for who takes too long.
 _LOOK: Final = 0.5
 
@@ -101,6 +104,7 @@ class BridgeSite(Site):
         self.counters: Counter[str] = Counter() if counters is None else counters
         #: Connections that are open.
         self.channels: set[Channel] = set()
+        self._kept = 0
         self._looking = LoopingCall(self._look)
         self._looking.clock = clock
         self._listens = False
@@ -114,6 +118,25 @@ class BridgeSite(Site):
     def answering(self) -> int:
         """Requests that came whole, and are not answered yet, streams aside."""
         return sum(channel.is_answering for channel in self.channels)
+
+    def keep(self, channel: Channel, size: int) -> bool:
+        """So many bytes of a body come by this channel; whether it was refused, as the largest of too many."""
+        channel.kept += size
+        self._kept += size
+        most = max(BODIES, _LARGEST * self.limits.max_body)
+        while self._kept > most:
+            # Nobody has shown yet who he is: what is taken away is what costs most.
+            coming = [each for each in self.channels if each.is_receiving]
+            largest = max(coming, key=lambda each: each.kept, default=channel)
+            largest.refuse(Problem(503, f"{most} bytes of requests are under way: come back", retry_after=1), "bodies")
+            if largest is channel:
+                return True
+        return False
+
+    def release(self, channel: Channel) -> None:
+        """The bodies that came by it are not in memory any more; again is fine."""
+        self._kept -= channel.kept
+        channel.kept = 0
 
     def startFactory(self) -> None:
         """Begin to look at the clock."""

@@ -79,6 +79,7 @@ class Subscriber:
         if self._closed:
             raise Problem(503, "the bridge stops: come back", retry_after=1)
         self._request.openEnded()
+        self._request.args, self._request.content = {}, None  # a form of a MiB need not stay for as long
         for name, value in headers:
             self._request.responseHeaders.addRawHeader(name, value)
         self._request.registerProducer(self, True)
