@@ -41,6 +41,8 @@ WARM_IDLE: Final = 20
 WARM_CHURN: Final = 5_000
 AT_ONCE: Final = 50
 _TAKEN: Final = 32 * 1024
+#: What a stream brings is taken whole: cut anywhere, it would not be what another client had.
+_WHOLE: Final = 512 * 1024
 _AT_ONCE: Final = 1024
 
 
@@ -116,6 +118,7 @@ class Crowd:
         self._stamps: list[float] = []
         self._delays: list[float] = []
         self._now = 0.0
+        self._buffer = memoryview(bytearray(_WHOLE))
 
     def open(self, count: int) -> None:
         """Have so many clients more, all of which follow when this returns."""
@@ -143,17 +146,17 @@ class Crowd:
     def _turn(self, patience: float) -> bool:
         """Take what there is; whether anything was."""
         ready = self._poll.poll(patience, _AT_ONCE)
-        take, streams, clock = self._following.take, self._streams, time.monotonic
+        take, streams, clock, buffer = self._following.take, self._streams, time.monotonic, self._buffer
         for descriptor, _mask in ready:
             if descriptor not in streams:
                 self._publishers[descriptor].read()
                 continue
             number, client = streams[descriptor]
-            data = client.recv(_TAKEN)
-            if not data:
+            size = client.recv_into(buffer)
+            if not size:
                 raise Stuck(f"the server has closed the stream of client {number + 1}")
             self._now = clock()
-            take(number, data)
+            take(number, bytes(buffer[:size]))
         if self._following.wrong:
             raise Stuck("; ".join(self._following.wrong))
         return bool(ready)

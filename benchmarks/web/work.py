@@ -52,7 +52,7 @@ class Job:
 WORKS: Final = (
     # nchan loses events of a channel beyond 32,768 within a second.
     Job("fan1", "deliveries/s to 1 SSE client", "/s", _TWO, Order("fan", 1, 100, 400, 4, 200)),
-    Job("fan100", "deliveries/s to 100 SSE clients", "/s", _ALL, Order("fan", 100, 100, 400, 4, 100)),
+    Job("fan100", "deliveries/s to 100 SSE clients", "/s", _ALL, Order("fan", 100, 25, 100, 4, 100)),
     Job("fan1000", "deliveries/s to 1,000 SSE clients", "/s", _ALL, Order("fan", 1000, 25, 100, 4, 20)),
     Job("single100", "to 100, one event a request", "/s", _ALL, Order("fan", 100, 1, 4, 4)),
     Job("single1000", "to 1,000, one event a request", "/s", _ALL, Order("fan", 1000, 1, 4, 4)),
