@@ -3,7 +3,7 @@
 # make test-browser  the dashboard in Chromium, which it installs where it may
 # make bench   NodeSet beside the brokers that one would pick else; QUICK=1 for two minutes of it, OPTIONS=--help for more
 # make bench-cli  what the commands for people cost, how true nodeset bench is; QUICK=1 for a minute of it
-# make bench-http  nodeset-web beside other web servers that publish, fan out by SSE; QUICK=1 for a minute and a half of it
+# make bench-http  nodeset-web beside other web servers that publish, fan out by SSE; QUICK=1 for two minutes of it
 # make faults  every fault scenario, half an hour; make faults QUICK=1 is the short version
 # make test-api  the web API tried with all that its openapi.json allows, or not; three minutes
 # make lint    ruff, mypy: the quick half of it

@@ -131,7 +131,7 @@ async def carryOut(plan: Plan, runs: list[WebRun]) -> None:
 def readPlan(arguments: list[str]) -> Plan:
     """The plan that the command line asks for; a word it does not know ends the process."""
     parser = argparse.ArgumentParser(prog="benchmarks.http", description="How fast nodeset-web is beside others.")
-    parser.add_argument("--quick", action="store_true", help="one short run of each, about a minute and a half")
+    parser.add_argument("--quick", action="store_true", help="one short run of each, about two minutes")
     parser.add_argument("--only", default="", help=f"works, with commas: {', '.join(job.name for job in WORKS)}")
     parser.add_argument("--systems", default="", help=f"systems, with commas: {', '.join(SYSTEMS)}")
     parser.add_argument("--runs", type=int, default=0, help="how many rounds, instead of 3 (quick: 1)")
