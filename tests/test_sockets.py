@@ -134,6 +134,7 @@ class HandshakeTests(SocketCase):
         self.assertEqual(old.answers()[0].status, 426)
         self.assertEqual(self.web.ask("GET", "/v1/ws").headers["upgrade"], "websocket")
         self.assertEqual(self.web.ask("POST", "/v1/ws").status, 405)
+        self.assertEqual(self.web.ask("HEAD", "/v1/ws", good).status, 405)
 
     def test_earlyFrames(self) -> None:
         """What a client sends without waiting for the answer to its handshake is not lost."""

@@ -230,6 +230,15 @@ class BearerTests(GateCase):
         self.assertEqual(len(cut), 1)
         self.assertEqual(self.asBearer(token).status, 401)
 
+    def test_expiredAlone(self) -> None:
+        """It is refused without a dispatcher, too, that would cut it: what the bridge keeps is for others."""
+        self.open()
+        token = self.token(subscribe=["a"], expires=30)
+        self.assertEqual(self.asBearer(token, "/v1/events/a?wait=0").status, 200)
+        self.site.killDispatcher()
+        self.site.advance(35.0)
+        self.assertEqual(self.asBearer(token, "/v1/events/a?wait=0").status, 401)
+
     def test_revoked(self) -> None:
         """Revoking a grant cuts what lives by it within two seconds, and nobody else."""
         self.open()

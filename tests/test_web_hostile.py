@@ -150,6 +150,11 @@ class HostileTests(SynchronousTestCase):
         for path in ("/dashboard/%00", "/dashboard/%ff%fe", "/dashboard/a%0d%0ab", "/dashboard/" + "x" * 3000):
             self.assertIn(self.web.ask("GET", path).status, (400, 404), path)
 
+    def test_noSlash(self) -> None:
+        """What does not begin with a slash is no address, which a proxy could not tell from another one."""
+        for path in (b"Xv1/events/a?wait=0", b"*v1/events/a", b"http:/v1/events/a", b"?v1/events/a"):
+            self.refused(404, b"GET " + path + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", closes=False)
+
     def test_methods(self) -> None:
         """A wrong method is 405 with those that are right; what is no method is 400, HEAD has no body."""
         for method, path, allowed in (

@@ -78,6 +78,7 @@ class PageTests(GateCase):
         ticket, _ends = gate.issue(self.bridge.own, None)
         for path in ("/t/look", f"/t/look?ticket={ticket}"):
             self.assertEqual(self.ask("GET", path, {**UPGRADE, "Origin": EVIL}).status, 403)
+            self.assertEqual(self.ask("GET", path, {**UPGRADE, "origin": EVIL, "Origin": "http://localhost:8080"}).status, 403)
         self.assertEqual(self.ask("GET", "/t/look", {**UPGRADE, "Origin": "http://localhost:8080"}).status, 200)
         self.assertEqual(self.ask("GET", "/t/look", UPGRADE).status, 200)
 
@@ -147,6 +148,9 @@ class TicketTests(GateCase):
         """It opens streams, nothing else: what changes anything needs the grant itself."""
         self.open()
         self.assertEqual(self.ask("POST", f"/t/act?ticket={self.ticket()}", {}, b"{}").status, 403)
+        self.assertEqual(self.ask("GET", f"/t/get?ticket={self.ticket()}").status, 403)
+        self.assertEqual(self.ask("GET", f"/publish?event=a&message=%7b%7d&ticket={self.ticket()}").status, 403)
+        self.assertEqual(self.acted, [])
 
     def test_revoked(self) -> None:
         """It ends with the grant of who got it."""

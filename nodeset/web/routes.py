@@ -119,6 +119,8 @@ class Routes:
         fixed = self._fixed.get(path)
         if fixed is not None:
             return fixed, []
+        if path[:1] != b"/":
+            return {}, []
         parts = path.decode("latin-1")[1:].split("/")
         for shape, known in self._shaped.items():
             if len(shape) == len(parts) and all(

@@ -45,6 +45,7 @@ CHALLENGE: Final = b'Bearer realm="nodeset"'
 _INVALID: Final = CHALLENGE + b', error="invalid_token"'
 #: Seconds between two looks for what has ended.
 _LOOK: Final = 5.0
+_NO_STREAM: Final = "a ticket opens a stream, by GET: send other requests with a grant"
 _STREAMS: Final = ("text/event-stream", "application/x-ndjson")
 #: Addresses that are streams whatever is accepted.
 _ALWAYS_STREAMS: Final = frozenset({b"/subscribe"})
@@ -104,6 +105,8 @@ class Gate(MultiService):
         upgrades = "websocket" in (request.getHeader("upgrade") or "").lower()
         if upgrades or (route.changes and not _hasCredentials(request)):
             self._checkOrigin(request, upgrades)
+        if route.changes and _ticketOf(request) is not None:
+            self._refuse("ticket", Problem(403, _NO_STREAM))
         if upgrades or _isStream(request):
             self._streams.rate = self._bridge.limits.stream_rate
             wait = self._streams.take(request.address, self._clock.seconds())
@@ -125,7 +128,7 @@ class Gate(MultiService):
             allowed = origin is None or self.policy.origins.isListed(origin) or self.policy.origins.isOurs(origin, host)
         else:
             allowed = self.policy.origins.mayAct(origin, site, host)
-        if not allowed:
+        if not allowed or len(request.requestHeaders.getRawHeaders(b"origin") or ()) > 1:
             shown = ascii((origin or "another site")[:80])
             self._refuse(
                 "origin", Problem(403, f"a page of {shown} may not do this: --allowed-origins is the list of those that may")
@@ -218,7 +221,9 @@ class Gate(MultiService):
     async def _linked(self, request: BridgeRequest, name: str, label: str, owner: str) -> Agent:
         assert self._agents is not None and self._doorway is not None, "there is a name"
         agent = self._agents.known(name, owner)
-        if agent is not None:
+        expires = None if agent is None else agent.rights.expires
+        # Without a dispatcher nobody cuts him, who could go on reading what is kept here.
+        if agent is not None and (expires is None or self._bridge.wall() < expires):
             return agent
         self._count(request)
         why = self._agents.refusal(name, owner) or whyNot(name, self._doorway.furl(), self._bridge.wall())
@@ -240,7 +245,7 @@ class Gate(MultiService):
 
     def _byTicket(self, request: BridgeRequest, ticket: str) -> Agent:
         if request.method != b"GET":
-            self._fail(request, "ticket", Problem(403, "a ticket opens a stream, by GET: send other requests with a grant"))
+            self._fail(request, "ticket", Problem(403, _NO_STREAM))
         agent = self._tickets.redeem(ticket, _pathOf(request), self._clock.seconds())
         if agent is None or agent.ended:
             detail = f"this ticket is none, was used, is for another path, or is older than {LIFETIME:g} s: get another one"

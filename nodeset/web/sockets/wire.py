@@ -254,6 +254,8 @@ def upgrade(request: Request, listener: Listener, subprotocol: str, max_message:
     """Make the connection of `request` a WebSocket that `listener` hears. Raises `BadHandshake`: nothing was written then."""
     if request.clientproto != b"HTTP/1.1":
         raise BadHandshake(426, "a WebSocket begins with HTTP/1.1", [("Upgrade", "websocket"), ("Connection", "Upgrade")])
+    if request.method != b"GET":
+        raise BadHandshake(405, "a WebSocket begins with GET", [("Allow", "GET")])
     bounds = Bounds(max_message, clock.seconds)
     headers = [(name, value) for name, values in request.requestHeaders.getAllRawHeaders() for value in values]
     connection, accepted = shakeHands(headers, subprotocol, [bounds])
