@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from nodeset import expose
 from nodeset.core.node import Node
+from nodeset.web.feeds.feed import Feed
+from nodeset.web.feeds.ring import Bounds
 from tests.gates import GateCase
 from tests.webs import Client, WebSite
 
@@ -52,6 +54,19 @@ class SharedTests(SynchronousTestCase):
         self.site.thaw(self.dispatcher)
         self.site.advance(1)
         self.assertEqual(self.web.bridge.node.getSubscriptions(), [])
+
+    def test_endsAnother(self) -> None:
+        """What one of them does when it is confirmed may make another one give up; the third is told all the same."""
+        self.site.freeze(self.dispatcher)
+        node, bounds = self.web.bridge.node, Bounds()
+        feed = Feed(node, ("x",), "e", bounds, lambda: 0.0, lambda: 0.0, lambda feed: None)
+        feed.listen()
+        one, other, third = feed.confirmed(), feed.confirmed(), feed.confirmed()
+        one.addCallback(lambda none: other.cancel())
+        ends = [other.addErrback(lambda failure: failure.trap(CancelledError)), third]
+        self.site.thaw(self.dispatcher)
+        self.site.advance(1)
+        self.assertEqual([end.called for end in ends], [True, True])
 
 
 class Slow(Node):

@@ -182,7 +182,8 @@ class Agents(Service):
         tenant.linked = True
         waiting, tenant.waiting = tenant.waiting, []
         for each in waiting:
-            each.callback(tenant.agent)
+            if not each.called:  # what one of them does may make another one give up
+                each.callback(tenant.agent)
 
     def _notLinked(self, tenant: _Tenant, failure: Failure) -> None:
         if failure.check(Refused, WrongIdentity):
@@ -208,7 +209,8 @@ class Agents(Service):
         waiting, tenant.waiting = tenant.waiting, []
         tenant.agent.end(reason)
         for each in waiting:
-            each.errback(Problem(status, f"this grant cannot be used: {reason}", retry_after=1 if status == 503 else None))
+            if not each.called:
+                each.errback(Problem(status, f"this grant cannot be used: {reason}", retry_after=1 if status == 503 else None))
         stopping: Deferred[None] = Deferred()
         self._stopping.add(stopping)
 

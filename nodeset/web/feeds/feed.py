@@ -108,13 +108,19 @@ class Feed:
         """Let nobody wait any longer for the dispatcher's answer."""
         waiting, self._waiting = self._waiting, []
         for each in waiting:
-            each.callback(None)
+            if not each.called:  # what one of them does may make another one give up
+                each.callback(None)
 
     def confirmed(self) -> Deferred[None]:
         """Fires once the dispatcher has answered all, or there is none that could."""
         if self.is_over or self.trouble is not None or not self._unconfirmed or not self.node.is_linked:
             return succeed(None)
-        waiting: Deferred[None] = Deferred(lambda given_up: self._waiting.remove(given_up))
+
+        def giveUp(waiting: Deferred[None]) -> None:
+            if waiting in self._waiting:
+                self._waiting.remove(waiting)
+
+        waiting: Deferred[None] = Deferred(giveUp)
         self._waiting.append(waiting)
         return waiting
 
