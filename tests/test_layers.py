@@ -114,6 +114,7 @@ PURE = {
     "nodeset.web.access.rates",
     "nodeset.web.access.signature",
     "nodeset.web.access.tickets",
+    "nodeset.web.forms",
     "nodeset.web.problem",
     "nodeset.web.api.batch",
     "nodeset.web.api.media",

@@ -14,6 +14,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from nodeset.web.channel import Channel
+from nodeset.web.forms import whyNotRead
 from nodeset.web.limits import Limits
 from nodeset.web.problem import Problem
 
@@ -21,6 +22,8 @@ __all__ = ["BODIES", "BridgeRequest", "BridgeSite", "Entrance"]
 
 #: Bytes of all bodies together that may be in memory, or so many of the largest, if that is more.
 BODIES, _LARGEST = 64 * 1024 * 1024, 8
+#: Below here no form is read.
+_FORMLESS: Final = b"/v1/"
 #: Seconds between two looks for who takes too long.
 _LOOK: Final = 0.5
 
@@ -56,8 +59,16 @@ class BridgeRequest(Request):
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """It came whole, as bytes."""
         # To find out that it is no form, twisted.web has its type parsed as the header of a mail: a third of a small request.
-        kind = self.getHeader("content-type")
-        self._parsePOSTFormSubmission = kind is not None and "form" in kind.lower()
+        kind = self.getHeader("content-type") or ""
+        is_form = command == b"POST" and "form" in kind.lower() and not path.startswith(_FORMLESS)
+        content: Any = self.content
+        why_not = whyNotRead(kind, content.getvalue()) if is_form else ""
+        if is_form and len(self.requestHeaders.getRawHeaders(b"content-type") or ()) > 1:
+            why_not = "it has more than one Content-Type"  # we look at the last one, twisted.web at the first
+        if why_not:
+            self.channel.refuse(Problem(400, why_not), "form")
+            return
+        self._parsePOSTFormSubmission = is_form
         Request.requestReceived(self, command, path, version)
 
     def getHeader(self, key: AnyStr) -> AnyStr | None:
