@@ -61,6 +61,9 @@ class FileTests(SynchronousTestCase):
         self.open()
         for path in ("/who.rpy", "/who", "/who?x=y"):
             self.assertEqual(self.ask(path).body, b"I am bridge, GET")
+        for draft in ("who.rpy~", "who.rpy.bak", "who.RPY", "who.rpy.orig"):
+            (self.root / draft).write_text("secret")
+            self.assertEqual(self.ask(f"/{draft}").status, 404, draft)
         self.assertEqual(self.ask("/who", "POST").body, b"I am bridge, POST")
 
     def test_badScript(self) -> None:

@@ -32,7 +32,8 @@ _RANGES: Final = 8
 class Files:
     """The files of a directory, for GET; a script answers what it likes.
 
-    What begins with a dot is not there, a directory without an index neither, nor what a link leads out to.
+    What begins with a dot is not there, nor what an editor leaves of a script, a directory without an index neither, nor what a
+    link leads out to.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -91,6 +92,12 @@ class _ScriptSite(BridgeSite):
         """None: who is let in, the bridge itself says."""
 
 
+def _isDraft(path: bytes) -> bool:
+    """Whether this is the text of a script under another name, as editors keep it, or for a disk that knows no case."""
+    name, script = path.lower(), _SCRIPT.encode()
+    return script in name and not path.endswith(script)
+
+
 class _Directory(File):
     """A directory, or a file in it.
 
@@ -117,7 +124,7 @@ class _Directory(File):
 
     def getChild(self, path: bytes, request: Any) -> IResource:
         """See `File`."""
-        if path.startswith(b".") or b"\0" in path or not self._isInside(path):
+        if path.startswith(b".") or b"\0" in path or _isDraft(path) or not self._isInside(path):
             return notFound()
         base: Any = super()
         found: IResource = base.getChild(path, request)
