@@ -59,7 +59,9 @@ class NonceTests(SynchronousTestCase):
         self.assertEqual(len(nonces), 1000)
         for number in range(1000):
             self.assertRaises(Replayed, nonces.take, "alice", f"nonce-{number:012}", NOW + number % 300, NOW + 1)
-        nonces.take("alice", "another-nonce-0001", NOW - 10, NOW + 1)
+        nonces.take("alice", "another-nonce-0001", NOW, NOW + 1)
+        # What the first one could not know, the second does not either.
+        self.assertRaises(TooOld, nonces.take, "alice", "another-nonce-0002", NOW - 10, NOW + 1)
 
     def test_stopped(self) -> None:
         """After a clean stop all is known, even if the machine was started anew."""
@@ -82,6 +84,34 @@ class NonceTests(SynchronousTestCase):
         for timestamp in (NOW, NOW + 20, NOW + 250):
             self.assertRaises(TooOld, nonces.take, "alice", "n" * 16, timestamp, NOW + 20)
         nonces.take("alice", "l" * 16, NOW + 250 + 31, NOW + 20)
+
+    def test_crashedThenRestarted(self) -> None:
+        """Nor does it once the process that came after the crash is started anew, whether it was stopped or killed."""
+        for is_clean in (True, False):
+            nonces = self.start()
+            nonces.take("alice", "n" * 16, NOW, NOW)
+            self.kill()
+            for path in self.directory.glob("*.nonces"):
+                path.unlink()
+            self.start(NOW + 40, boot="2b").take("alice", "m" * 16, NOW + 41, NOW + 41)
+            self.files.pop().close() if is_clean else self.kill()
+            nonces = self.start(NOW + 50, boot="2b")
+            self.assertRaises(TooOld, nonces.take, "alice", "n" * 16, NOW, NOW + 50)
+            nonces.take("alice", "l" * 16, NOW + 45, NOW + 50)
+            self.kill()
+            for path in self.directory.iterdir():
+                path.unlink()
+
+    def test_crashedLater(self) -> None:
+        """What an earlier process let in from ahead of our clock counts after a crash of the machine no more than the rest."""
+        self.start().take("alice", "n" * 16, NOW + 250, NOW)
+        self.kill()
+        self.start(NOW + 5).take("alice", "m" * 16, NOW + 5, NOW + 5)
+        self.kill()
+        for path in self.directory.glob("*.nonces"):
+            path.unlink()
+        nonces = self.start(NOW + 20, boot="2b")
+        self.assertRaises(TooOld, nonces.take, "alice", "n" * 16, NOW + 250, NOW + 20)
 
     def test_neverBeen(self) -> None:
         """Where no memory is, whatever was signed before the process began counts for nothing."""

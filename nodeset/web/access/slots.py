@@ -5,6 +5,7 @@
     nodeset-nonces 1
     ceiling 1764000330          no request with a later timestamp was let in
     boot 5f0c2f3e-...           this machine's run; empty after a clean stop
+    floor 1763999999            requests up to this timestamp may have left no trace, whatever else is known
 
 What was written outlives the process by itself, however it ends: the system has it. It outlives the machine only when it is on
 the disk, which takes milliseconds, too long for each request. So `state` alone is put onto the disk, with a ceiling that lies
@@ -30,7 +31,9 @@ from nodeset.web.access.signature import WINDOW
 __all__ = ["SlotFiles", "bootId"]
 
 _HEADER: Final = "nodeset-nonces 1"
-_STATE: Final = re.compile(rf"{_HEADER}\nceiling ([0-9]{{1,12}})\nboot ([0-9a-f-]{{0,64}})\n", re.ASCII)
+_STATE: Final = re.compile(
+    rf"{_HEADER}\nceiling ([0-9]{{1,12}})\nboot ([0-9a-f-]{{0,64}})\n(?:floor ([0-9]{{1,12}})\n)?", re.ASCII
+)
 _NAME: Final = re.compile(r"([0-9]{1,12})\.nonces", re.ASCII)
 #: Seconds that the ceiling lies ahead of the request for which it was raised.
 _STEP: Final = 30
@@ -70,8 +73,8 @@ class SlotFiles:
         prepareDirectory(self._directory)
         self._lock()
         try:
+            self._ceiling = self._highest = 0
             self.floor = self._trust(started)
-            self._ceiling = 0
         except BaseException:
             letGo(self._held)
             raise
@@ -113,11 +116,12 @@ class SlotFiles:
                 "{path} is damaged: what was signed up to {until} is refused", path=showPath(self._state), until=until
             )
             return until
-        ceiling, boot = int(found[1]), found[2]
+        ceiling, boot, floor = int(found[1]), found[2], int(found[3] or 0)
+        self._highest = ceiling
         if boot == "" or (boot == self._boot and self._boot):
-            return 0
+            return floor  # what an earlier process could not know, this one does not either
         self.log.info("this machine stopped unexpectedly: what was signed up to {ceiling} is refused", ceiling=ceiling)
-        return max(int(started) - 1, ceiling)
+        return max(int(started) - 1, ceiling, floor)
 
     def read(self) -> dict[int, set[bytes]]:
         """See `Ledger`. The end of a record that was being written when the process ended is cut off."""
@@ -139,8 +143,10 @@ class SlotFiles:
         path = self._directory / f"{slot}.nonces"
         try:
             if timestamp > self._ceiling:
-                self._writeState(timestamp + _STEP, self._boot or _UNKNOWN)
-                self._ceiling = timestamp + _STEP
+                # Never below what an earlier process let in, whose nonces may not be on the disk yet.
+                ceiling = max(timestamp + _STEP, self._highest)
+                self._writeState(ceiling, self._boot or _UNKNOWN)
+                self._ceiling = ceiling
             with blaming(path):
                 self._append(self._open(slot, path), record)
         except StateUnusable as error:
@@ -170,7 +176,7 @@ class SlotFiles:
         return opened
 
     def _writeState(self, ceiling: int, boot: str) -> None:
-        writeWhole(self._state, f"{_HEADER}\nceiling {ceiling}\nboot {boot}\n".encode("ascii"))
+        writeWhole(self._state, f"{_HEADER}\nceiling {ceiling}\nboot {boot}\nfloor {max(0, self.floor)}\n".encode("ascii"))
 
     def drop(self, slot: int) -> None:
         """See `Ledger`."""
