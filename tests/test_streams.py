@@ -134,6 +134,23 @@ class ServerSentTests(StreamCase):
             self.site.advance(1)
         self.assertEqual(self.body(client).count(b":\n\n"), 2)
 
+    def test_slow(self) -> None:
+        """Who does not read is cut once too much waits, is told why; what it did not get is counted, by why it did not."""
+        self.web = web = WebSite(self, stream_events=3)
+        self.site = web.site
+        slow, gone = self.read(), self.read()
+        slow.channel.pauseProducing()
+        gone.channel.pauseProducing()
+        self.order(1)
+        self.order(2)
+        gone.leave()
+        self.assertEqual(web.bridge.counters["dropped:gone"], 2)
+        self.order(3)
+        self.order(4)
+        self.assertEqual(eventsIn(self.body(slow))[-1]["event"], "nodeset.slow")
+        self.assertEqual((web.bridge.counters["cut:events"], web.bridge.counters["dropped:slow"]), (1, 4))
+        self.assertTrue(slow.is_closed)
+
 
 class LinesTests(StreamCase):
     def test_lines(self) -> None:

@@ -291,6 +291,15 @@ class LimitTests(SynchronousTestCase):
         self.assertEqual((web.bridge.counters["cut:slow"], web.bridge.counters["dropped:slow"]), (1, 11))
         self.assertEqual(len(quick.answers()[0].body.splitlines()), 11)
 
+    def test_gone(self) -> None:
+        """What waits for one that leaves is counted as what it did not get."""
+        web = WebSite(self)
+        slow = self.subscribe(web)
+        producerOf(slow).pauseProducing()
+        web.site.publish("x", n=1)
+        slow.leave()
+        self.assertEqual(web.bridge.counters["dropped:gone"], 1)
+
     def test_reads(self) -> None:
         """One that reads again gets what waited, in order; the bytes that wait are bounded as well."""
         web = WebSite(self, stream_bytes=1000)

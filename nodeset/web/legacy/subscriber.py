@@ -29,7 +29,7 @@ class Subscriber:
     What comes while the client does not read waits, within `stream_events` and `stream_bytes`; one more, and the client is
     cut. With HTTP/1.0 the first event ends it.
 
-    :param counters: gets `cut:slow`, `cut:revoked`, with `dropped:slow` and `dropped:unreadable` in events.
+    :param counters: gets `cut:slow`, `cut:revoked`, with `dropped:` and the reason in events.
     :param over: called once, when it is closed.
     """
 
@@ -59,7 +59,7 @@ class Subscriber:
     def _cut(self, reason: str) -> None:
         if not self._closed:
             self._counters["cut:revoked"] += 1
-            self.close()
+            self.close("revoked")
             self._request.channel.abort()
 
     async def open(self, headers: list[tuple[bytes, bytes]]) -> None:
@@ -102,8 +102,7 @@ class Subscriber:
             self._write()
         elif len(self._waiting) > self._limits.stream_events or self._bytes > self._limits.stream_bytes:
             self._counters["cut:slow"] += 1
-            self._counters["dropped:slow"] += len(self._waiting)
-            self.close()
+            self.close("slow")
             self._request.channel.abort()
 
     def _write(self) -> None:
@@ -118,7 +117,7 @@ class Subscriber:
     def drain(self) -> None:
         """End the answer with all that waits for the client; one that has not begun becomes a 503."""
         if self._closed or not self._request.startedWriting:
-            self.close()
+            self.close("draining")
             return
         self._paused = False
         self._write()
@@ -127,16 +126,18 @@ class Subscriber:
     def end(self) -> None:
         """End the answer as a whole one."""
         if not self._closed:
-            self.close()
+            self.close("")  # with HTTP/1.0 the first event is all that was asked for
             self._request.unregisterProducer()
             self._request.finish()
 
-    def close(self) -> None:
-        """Unsubscribe; again is fine."""
+    def close(self, why: str = "gone") -> None:
+        """Unsubscribe; again is fine. `why` is what the events are counted as that wait for the client, if anything."""
         if self._closed:
             return
         self._closed = True
         self._release()
+        if why and self._waiting:
+            self._counters[f"dropped:{why}"] += len(self._waiting)
         self._waiting.clear()
         for event in self._listened:
             self._node.unlisten(event, self.take)

@@ -96,10 +96,12 @@ class Outlet:
         self._left = len(transport.dataBuffer) - transport.offset + transport._tempDataLen if self._direct else 0
         return self._left != before
 
-    def clear(self) -> None:
-        """Let nothing wait any more."""
+    def clear(self) -> int:
+        """Let nothing wait any more; returns how many events did."""
+        dropped = self._waiting_events
         self._waiting.clear()
         self._waiting_events = self._waiting_bytes = 0
+        return dropped
 
     def _written(self, batch: Batch) -> bytes:
         data = batch.kept.get(self._key)
@@ -153,4 +155,3 @@ class Outlet:
 
     def stopProducing(self) -> None:
         """The client has gone, which its request hears as well."""
-        self.clear()

@@ -79,7 +79,7 @@ class Stream:
         """Events came."""
         outlet = self._outlet
         if outlet is not None and (why := outlet.write(batch)):
-            self._cut(why)
+            self._cut(why, len(batch.entries))
 
     def linked(self, is_linked: bool) -> None:
         """The dispatcher is gone, or back."""
@@ -88,7 +88,7 @@ class Stream:
 
     def ended(self, reason: str, detail: str) -> None:
         """There is no more."""
-        self._part(self._form.ended(reason, detail))
+        self._part(self._form.ended(reason, detail), reason)
 
     # -- its end
 
@@ -106,25 +106,25 @@ class Stream:
         elif not outlet.hasMoved():
             self._cut("stalled")
 
-    def _cut(self, why: str) -> None:
+    def _cut(self, why: str, too_many: int = 0) -> None:
         self._bridge.counters[f"cut:{why}"] += 1
-        self._part(self._form.slow(why))
+        self._part(self._form.slow(why), "slow", too_many)
 
-    def _part(self, words: bytes) -> None:
+    def _part(self, words: bytes, why: str, too_many: int = 0) -> None:
         outlet = self._outlet
         if outlet is None or self._is_over:
             return
         request = self._request
-        self._over()
+        self._over(why, too_many)
         outlet.part(words)
         request.unregisterProducer()
         request.finish()  # the connection closes; the site cuts it soon if the client does not read the rest
 
     def _gone(self, result: Any) -> None:
-        self._over()
+        self._over("gone")
 
-    def _over(self) -> None:
-        """Give all back; again is fine."""
+    def _over(self, why: str, too_many: int = 0) -> None:
+        """Give all back, once; `why` is what the events are counted as that the client did not get."""
         if self._is_over:
             return
         self._is_over = True
@@ -137,12 +137,13 @@ class Stream:
             self._bridge.tolls.streams[self._form.name] -= 1
         if tap is not None:
             tap.close()
-        if outlet is not None:
-            outlet.clear()
+        dropped = too_many if outlet is None else too_many + outlet.clear()
+        if dropped:
+            self._bridge.counters[f"dropped:{why}"] += dropped
 
     def abandon(self) -> None:
         """It never began."""
-        self._over()
+        self._over("gone")
 
 
 def _strip(request: BridgeRequest) -> None:
