@@ -331,6 +331,7 @@ class LimitTests(SynchronousTestCase):
         web.site.advance(3600)
         web.site.publish("x", n=1)
         self.assertEqual(client.answers()[0].body, b'{"n": 1}\r\n')
+        self.assertTrue(client.wire.keeps_alive, "a machine that vanished would be kept for ever")
 
     def test_drain(self) -> None:
         """When the bridge stops, streams end as whole answers, with what waited for a client that did not read."""

@@ -44,6 +44,12 @@ class Wire(StringTransport):
     is_over = False
     #: How many bytes are kept back, as if the client did not read.
     blocked = False
+    #: Whether the system asks a peer that says nothing whether it is there.
+    keeps_alive = False
+
+    def setTcpKeepAlive(self, enabled: int) -> None:
+        """See `ITCPTransport`."""
+        self.keeps_alive = bool(enabled)
 
     def loseWriteConnection(self) -> None:
         """See `ITCPTransport`."""

@@ -216,6 +216,10 @@ class Channel(HTTPChannel):
         if self._state == _ASKING:
             self._state = _STREAMING
             self.site.release(self)
+            # Of a machine that vanished nothing is heard while nothing is sent to it: let the system ask, now and then.
+            keep = getattr(self.transport, "setTcpKeepAlive", None)
+            if keep is not None:
+                keep(1)
 
     def requestDone(self, request: Any) -> None:
         """One request is answered; the next one begins with its first byte."""
