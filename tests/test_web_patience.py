@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from nodeset import expose
 from nodeset.core.node import Node
+from nodeset.transport.memory import MemoryTransport
 from nodeset.web.feeds.feed import Feed
 from nodeset.web.feeds.ring import Bounds
 from tests.gates import GateCase
@@ -67,6 +68,26 @@ class SharedTests(SynchronousTestCase):
         self.site.thaw(self.dispatcher)
         self.site.advance(1)
         self.assertEqual([end.called for end in ends], [True, True])
+
+    def test_narrower(self) -> None:
+        """When the bridge is back with a narrower grant, a stream that this does not allow ends, and says why."""
+        kept, ended = self.ask("/v1/events/x", Accept="text/event-stream"), self.ask("/v1/events/y", Accept="text/event-stream")
+        old = self.ask("/subscribe?event=y")
+        self.site.until(lambda: bool(kept.received and ended.received and old.received), what="the streams")
+        transport = self.web.bridge.node._transport
+        assert isinstance(transport, MemoryTransport)
+        transport._furl = self.site.grant(subscribe=["x"])
+        self.site.lose(self.web.bridge.node)
+        self.site.until(lambda: self.web.bridge.node.is_linked, what="a link")
+        self.site.advance(1)
+        self.assertIn(b"event: nodeset.gap", kept.received)
+        self.assertIn(b'event: nodeset.ended\ndata: {"reason":"refused"', ended.received)
+        self.assertTrue(old.received.endswith(b"0\r\n\r\n"))
+        self.assertTrue(ended.is_closed)
+        self.assertFalse(kept.is_closed)
+        self.assertEqual(self.web.bridge.node.getSubscriptions(), ["x"])
+        again = self.web.ask("GET", "/v1/events/y", {"Accept": "text/event-stream"})
+        self.assertEqual(again.status, 403)
 
 
 class Slow(Node):

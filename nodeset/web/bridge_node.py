@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from nodeset.core.address import matches, parse
+from nodeset.core.arguments import subscribable
 from nodeset.core.message import RawMessage
 from nodeset.core.node import Node
 from nodeset.core.utils import catch
@@ -88,6 +89,13 @@ class BridgeNode(Node):
                 del self._takers[pattern]
                 self._asked.pop(pattern, None)
                 self.unsubscribe(pattern).addErrback(lambda failure: None)  # a node that stops has nothing left to undo
+
+    def hears(self, pattern: str) -> bool:
+        """Whether what `listen` subscribed to stands still: with a new link, a narrower grant of ours, the dispatcher may have
+        refused it."""
+        if pattern in self._asked or self._peer is None:
+            return True
+        return subscribable(pattern, self.name, self.host) in self._peer.subscriptions()
 
     def watchLink(self, watcher: Callable[[bool, str], object]) -> None:
         """Call `watcher` with whether a link is open now, with the reason if not, each time that this changes."""

@@ -191,10 +191,13 @@ class Hub(Service):
 
     def _link(self, node: BridgeNode, is_linked: bool) -> None:
         for feed in self._of(node):
-            if is_linked:
+            if not is_linked:
+                feed.lost()
+            elif all(map(node.hears, feed.patterns)):
                 feed.found()
             else:
-                feed.lost()
+                refused = "the dispatcher refuses the subscription now"
+                self._giveUp(feed, "refused", refused if feed.trouble is None else feed.trouble.getErrorMessage())
 
     def _of(self, node: BridgeNode) -> list[Feed]:
         return [feed for feed in self._feeds.values() if feed.node is node]

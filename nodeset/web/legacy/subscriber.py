@@ -29,7 +29,7 @@ class Subscriber:
     What comes while the client does not read waits, within `stream_events` and `stream_bytes`; one more, and the client is
     cut. With HTTP/1.0 the first event ends it.
 
-    :param counters: gets `cut:slow`, `cut:revoked`, with `dropped:` and the reason in events.
+    :param counters: gets `cut:slow`, `cut:revoked`, `cut:refused`, with `dropped:` and the reason in events.
     :param over: called once, when it is closed.
     """
 
@@ -62,6 +62,12 @@ class Subscriber:
             self.close("revoked")
             self._request.channel.abort()
 
+    def _look(self, is_linked: bool, reason: str) -> None:
+        """With each new link: whether we hear all that we did."""
+        if is_linked and not all(map(self._node.hears, self._events)):
+            self._counters["cut:refused"] += 1
+            self.drain()
+
     async def open(self, headers: list[tuple[bytes, bytes]]) -> None:
         """Subscribe, then begin the answer with these headers. Raises `Refused`, `Problem`, then nothing stands."""
         self._request.notifyFinish().addBoth(lambda result: self.close())
@@ -78,6 +84,7 @@ class Subscriber:
             raise getattr(getattr(error, "subFailure", None), "value", error) from None
         if self._closed:
             raise Problem(503, "the bridge stops: come back", retry_after=1)
+        self._node.watchLink(self._look)
         self._request.openEnded()
         self._request.args, self._request.content = {}, None  # a form of a MiB need not stay for as long
         for name, value in headers:
@@ -139,6 +146,7 @@ class Subscriber:
         if why and self._waiting:
             self._counters[f"dropped:{why}"] += len(self._waiting)
         self._waiting.clear()
+        self._node.unwatchLink(self._look)
         for event in self._listened:
             self._node.unlisten(event, self.take)
         self._over(self)
