@@ -117,10 +117,12 @@ def _build(found: Settings, twistd: Mapping[str, Any], reactor: Any, is_script: 
     node = WebBridgeNode(name=found.name or _NAME, host=found.host, settings=found, transport=transport, clock=reactor)
     bridge = Bridge(node, reactor, Limits.of(found))
 
+    kept = [found]  # what SIGHUP changes
+
     def nodeFor(grant: str) -> BridgeNode:
         # A Tub of its own: who is cut off by the dispatcher loses his connection, with all that goes over it.
         there = TubTransport(Granted(source, grant), reactor, (), None, found.host)
-        return BridgeNode(name=f"{node.name}-guest", host=found.host, settings=found, transport=there, clock=reactor)
+        return BridgeNode(name=f"{node.name}-guest", host=found.host, settings=kept[0], transport=there, clock=reactor)
 
     interface = "" if listening.address is None else listening.address[0]
     doorway = Doorway(transport.furl, nodeFor)
@@ -129,7 +131,6 @@ def _build(found: Settings, twistd: Mapping[str, Any], reactor: Any, is_script: 
     site = assemble(bridge, files)
     endpoint = serverFromString(reactor, listening.endpoint)
     http = HttpService(site, endpoint, lambda error: daemon.end(1, str(error)), tls)
-    kept = [found]
     service: Any = WebService(bridge, http, lambda: kept[0].drain_timeout)
     service.setServiceParent(daemon)
     daemon.names["node"], daemon.names["bridge"] = node, bridge
