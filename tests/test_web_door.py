@@ -157,6 +157,7 @@ class ChannelTests(SynchronousTestCase):
         client.send(bytes(65536))
         self.assertFalse(client.wire.is_over)
         client.send(b"x")
+        self.web.site.advance(0.0)
         self.assertTrue(client.wire.is_over)
         another = self.web.client()
         another.send(b"garbage\r\n")

@@ -48,6 +48,16 @@ class PipelineTests(SynchronousTestCase):
             self.assertIn(statuses[0], (400, 413), head[:60])
         self.assertEqual(self.flushLoggedErrors(), [])
 
+    def test_refusedGoesOn(self) -> None:
+        """Who goes on sending then is cut, in a turn of its own: TLS fails with a traceback in the midst of reading."""
+        client = self.client()
+        client.send(HEAD + b"Content-Length: 99999999\r\n\r\n")
+        for _ in range(200):
+            client.send(b"x" * 1000)
+        self.assertFalse(client.wire.is_over)
+        self.site.advance(0.0)
+        self.assertTrue(client.wire.is_over)
+
     def test_unread(self) -> None:
         """Who does not read the answers to what he asked for has no more of them made, until he reads."""
         client = self.client()

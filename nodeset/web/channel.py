@@ -6,6 +6,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.protocol import connectionDone
+from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel, datetimeToString
 from twisted.web.http_headers import Headers
@@ -72,9 +73,10 @@ class Channel(HTTPChannel):
         if self._upgraded is not None:
             self._upgraded.dataReceived(data)
         elif self._state == _ENDING:
+            if 0 <= self._left < len(data):
+                # Not from here: Twisted's TLS stumbles, with a traceback, over a connection that is gone while it reads.
+                self.site.clock.callLater(0, self.abort)
             self._left -= len(data)
-            if self._left < 0:
-                self.abort()
         else:
             if self._state == _IDLE:
                 self._state, self._since = _ASKING, self.site.clock.seconds()
@@ -184,8 +186,11 @@ class Channel(HTTPChannel):
                 request.content = BytesIO()  # it would stay for as long as the client has to read why
         self.site.release(self)
         transport: Any = self.transport
-        lose = getattr(transport, "loseWriteConnection", None)
-        if lose is None:  # TLS has no half of a close
+        # TLS has no half of a close; asked for one, it would hand out that of the socket below it.
+        is_tls = isinstance(transport, ProtocolWrapper)
+        lose = None if is_tls else getattr(transport, "loseWriteConnection", None)
+        if lose is None:
+            transport.unregisterProducer()
             transport.loseConnection()
         else:
             transport.resumeProducing()

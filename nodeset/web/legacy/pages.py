@@ -6,6 +6,7 @@ from typing import Final
 
 from twisted.application.service import Service
 
+from nodeset.errors import Refused
 from nodeset.web.bridge import Bridge
 from nodeset.web.inquiry import Inquiry, Reply
 from nodeset.web.legacy.builder import Lines, WebMessageBuilder
@@ -77,6 +78,10 @@ class Pages(Service):
         self._check(inquiry)
         limits, request = self._bridge.limits, inquiry.request
         events = readEvents(request.args or {}, limits.max_subscriptions)
+        for event in events:
+            # The dispatcher would say the same, with a line in our log for each.
+            if refusal := inquiry.agent.rights.maySubscribe(event):
+                raise Refused(refusal)
         if len(self.subscribers) >= limits.max_streams:
             raise Problem(503, f"{limits.max_streams} streams are open: come back", retry_after=1)
         self._findLink(inquiry)
