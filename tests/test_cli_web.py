@@ -216,12 +216,19 @@ class LifeTests(WebCase):
     def test_https(self) -> None:
         """With a certificate it is HTTPS; TLS 1.1 is refused."""
         (self.home / "both.pem").write_bytes(createCertificate())
-        _child, address = self.serve("--certificate", "both.pem")
+        child, address = self.serve("--certificate", "both.pem")
         self.assertTrue(address.startswith("https://127.0.0.1:"), address)
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         with urllib.request.urlopen(f"{address}v1/health", timeout=PATIENCE, context=context) as answer:
             self.assertEqual(answer.status, 200)
+        host, port = address.split("/")[2].split(":")
+        for garbage in (b"hello\r\n\r\n", b"POST /x HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n" + bytes(30_000)):
+            with socket.create_connection((host, int(port)), PATIENCE) as plain, context.wrap_socket(plain) as wrapped:
+                wrapped.sendall(garbage)
+                self.assertIn(wrapped.recv(13), (b"HTTP/1.1 400 ", b"HTTP/1.1 413 "))
+        child.send_signal(signal.SIGTERM)
+        self.assertNotIn("Traceback", child.communicate(timeout=PATIENCE)[0])
 
     def test_drain(self) -> None:
         """SIGTERM: streams end as whole answers, a publish that is under way finishes; exit code 0."""
