@@ -152,9 +152,10 @@ class OptionTests(WebCase):
         self.refuses(2, "cannot be imported): pip install 'nodeset[web]'", "-c", program, "-n", "--port", "0")
 
     def test_warning(self) -> None:
-        """Who listens for others without a certificate is warned."""
-        child = self.spawn(*FRONT, "--port", "0", "--interface", "0.0.0.0")
+        """Who listens for others without a certificate is warned; who lets in others without credentials is told."""
+        child = self.spawn(*FRONT, "--port", "0", "--interface", "0.0.0.0", "--anonymous", "allow")
         self.assertIn("give --certificate", self.awaitLine(child, "not encrypted"))
+        self.assertIn("whoever reaches the port may do what", self.awaitLine(child, "nobody is asked who he is"))
         self.awaitLine(child, "HTTP is served at http://127.0.0.1:")
         self.assertEqual(self.stop(child), 0)
 

@@ -87,7 +87,7 @@ def _build(found: Settings, twistd: Mapping[str, Any], reactor: Any, is_script: 
 
     try:
         from nodeset.web.access.agents import Doorway
-        from nodeset.web.access.opening import openGate
+        from nodeset.web.access.opening import isOpen, openGate
         from nodeset.web.assembly import assemble
         from nodeset.web.bridge import Bridge
         from nodeset.web.bridge_node import BridgeNode
@@ -128,6 +128,12 @@ def _build(found: Settings, twistd: Mapping[str, Any], reactor: Any, is_script: 
     doorway = Doorway(transport.furl, nodeFor)
     gate = openGate(bridge, found, interface, stateDirectory(os.environ, found.state_dir), doorway)
     daemon.reload.readers.append(gate.reload)
+    if isOpen(found, interface):
+        who = "whoever reaches the port" if found.anonymous == "allow" else "each user of this machine"
+        daemon.log.info(
+            "nobody is asked who he is: {who} may do what this bridge may: --keys FILE or --anonymous refuse ends that",
+            who=who,
+        )
     site = assemble(bridge, files)
     endpoint = serverFromString(reactor, listening.endpoint)
     http = HttpService(site, endpoint, lambda error: daemon.end(1, str(error)), tls)
