@@ -80,6 +80,24 @@ class OptionTests(WebCase):
         found = load({}, {}, "web")
         self.assertEqual((found.path, found.port, found.interface), (None, 8080, "127.0.0.1"))
 
+    def test_helpInFront(self) -> None:
+        """The example of `nodeset web --help` can be typed as it stands: the name of a file in it stays whole."""
+        options = web.Options()
+        options.stayInFront("nodeset-web")
+        self.assertIn("  nodeset web web --path /var/www/rpy --port 8080 --logfile nodeset-web.log\n", options.example)
+
+    def test_badInterface(self) -> None:
+        """An address that is another machine's is one line that names the option once, with what may stand there."""
+        self.refuses(
+            2,
+            "--interface: '192.0.2.1' is not an address of this machine: use 0.0.0.0\n",
+            *FRONT,
+            "--port",
+            "0",
+            "--interface",
+            "192.0.2.1",
+        )
+
     def test_bad(self) -> None:
         """What cannot be is one line that names it, with exit code 2."""
         for name, value in (("port", "99999"), ("port", "eighty"), ("max-body", "-1"), ("request-timeout", "nan")):

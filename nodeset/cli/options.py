@@ -225,7 +225,8 @@ class CommonOptions(usage.Options):
         """Be the options of the sub-command that runs the script `name` in the foreground; returns how that is called."""
         called = name.replace("-", " ", 1)
         self.synopsis = self.synopsis.replace(name, called)
-        lines = (line.replace(f"{name} -n", called).replace(name, called) for line in self.example.splitlines())
+        # The first one is the command: a file that has its name keeps it.
+        lines = (line.replace(f"{name} -n", name, 1).replace(name, called, 1) for line in self.example.splitlines())
         self.example = "".join(f"{line}\n" for line in lines if "twistd" not in line)
         self.daemon = ""
         self.idle = (*self.idle, "nodaemon")

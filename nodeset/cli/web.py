@@ -174,7 +174,9 @@ def _readPlace(found: Settings, reactor: Any) -> Listening:
             listening = readListen(f"{host}:{found.port}", advertises=False)
             checkEndpoint(reactor, listening.endpoint)
     except BadSettings as error:
-        raise BadSettings(str(error).replace("--listen", "--interface")) from None
+        # What was read here never stood in --listen, and its port is named by another option.
+        why = str(error).replace("--listen: ", "").replace(f"0.0.0.0:{found.port}", "0.0.0.0")
+        raise BadSettings(why.replace("--listen", "--interface")) from None
     probe(listening, "--port")
     return attrs.evolve(listening, endpoint=f"{listening.endpoint}:backlog={_BACKLOG}")
 
