@@ -175,7 +175,7 @@ def _readPlace(found: Settings, reactor: Any) -> Listening:
             checkEndpoint(reactor, listening.endpoint)
     except BadSettings as error:
         # What was read here never stood in --listen, and its port is named by another option.
-        why = str(error).replace("--listen: ", "").replace(f"0.0.0.0:{found.port}", "0.0.0.0")
+        why = str(error).replace("--listen: ", "").replace(f":{found.port}", "")
         raise BadSettings(why.replace("--listen", "--interface")) from None
     probe(listening, "--port")
     return attrs.evolve(listening, endpoint=f"{listening.endpoint}:backlog={_BACKLOG}")
