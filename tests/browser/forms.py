@@ -52,6 +52,14 @@ class FormsTests(WindowCase):
         publish.wait_for(state="hidden")
         self.assertEqual(page.evaluate("sessionStorage.length"), 0)
 
+    def test_narrow(self) -> None:
+        """What a grant does not allow is said where it would stand, with what is lacking, instead of tried again for ever."""
+        page = self.open()
+        self.useGrant(page, self.house.grant("--publish", "shop.*"))
+        self.shows(page, "#status", "No access")
+        self.shows(page, "#banner", "nodeset/stats")
+        self.shows(page, "#tail", "does not let it subscribe to '>'")
+
     def test_wrong(self) -> None:
         """A token that is none is refused in the dialog, with the reason; the page stays as it was."""
         page = self.open()

@@ -62,7 +62,8 @@ function draw() {
 }
 
 /** In a word: who is there; as the status; the title of the banner, its words, since when that is so. */
-function judge({ link, detail, since, now, history }) {
+function judge({ link, detail, since, now, history, who }) {
+  if (link === "refused" && who?.forms) return ["refused", "No access", "This grant shows no figures.", `It was said: ${detail}`];
   if (link === "refused") {
     return ["refused", "No access", "This bridge wants a grant.", `${detail} Use a grant to see the figures.`];
   }

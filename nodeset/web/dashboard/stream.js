@@ -72,13 +72,13 @@ export function follow(path, { query = {}, names = [], onEvent, onState, silence
     onEvent(event.type, data, event.lastEventId);
   }
 
-  // The browser does not tell why a stream failed, so we ask for something small that says it.
+  // The browser does not tell why a stream failed, so we ask the same address without a stream.
   async function fail() {
     drop();
     const mine = turn;
     let why = null;
     try {
-      await ask("GET", "v1/whoami");
+      await ask("GET", path, { query: { ...query, wait: 0 } });
     } catch (error) {
       why = error;
     }
