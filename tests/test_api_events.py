@@ -86,6 +86,7 @@ class PublishTests(EventsCase):
         self.site.advance(0.2)
         self.assertEqual([message.fields() for message in late.heard], [{"id": 7}])
         self.problem(self.post(NodeSet_Retain="true", NodeSet_Delivery="one"), 400, "retain")
+        self.problem(self.post(NodeSet_Confrim="handled"), 400, "'nodeset-confrim' means nothing here")
 
     def test_bytes(self) -> None:
         """`application/octet-stream` goes as it is."""

@@ -61,6 +61,12 @@ class Options(CommonOptions):
     opt_allowed_origins.__doc__ = helpOf(WEB, "allowed_origins")
     opt_allowed_hosts.__doc__ = helpOf(WEB, "allowed_hosts")
 
+    def stayInFront(self, name: str) -> str:
+        """See `CommonOptions`; the word of the original would stand there twice."""
+        self.example = self.example.replace(f"{name} web ", f"{name} ")
+        self.synopsis = self.synopsis.replace(f"{name} [web] ", f"{name} ")
+        return super().stayInFront(name)
+
     def readWords(self, words: list[str]) -> None:
         """Take the word of the original."""
         super().readWords(words[1:] if words[:1] == ["web"] else words)

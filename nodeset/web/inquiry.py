@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import attrs
@@ -45,6 +46,11 @@ class Inquiry:
     def header(self, name: str) -> str | None:
         """The header of this name, its last value if it came more than once."""
         return self.request.getHeader(name)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """All headers by their names in small letters, the last value of each."""
+        return self.request.given
 
     def json(self) -> Any:
         """The body as JSON. Raises `Problem`."""

@@ -79,11 +79,16 @@ class BridgeRequest(Request):
         """
         if isinstance(key, bytes):
             return Request.getHeader(self, key)
+        return self.given.get(key.lower())
+
+    @property
+    def given(self) -> dict[str, str]:
+        """All headers by their names in small letters, the last value of each."""
         given = self._given
         if given is None:
             every = self.requestHeaders.getAllRawHeaders()
             given = self._given = {name.decode("latin-1").lower(): values[-1].decode("latin-1") for name, values in every}
-        return given.get(key.lower())
+        return given
 
     def openEnded(self) -> None:
         """It will be answered for as long as the client likes: no deadline holds."""

@@ -87,6 +87,6 @@ def _readWishes(inquiry: Inquiry) -> CallWishes:
     if inquiry.header("idempotency-key") is not None:
         raise Problem(400, "an Idempotency-Key is for events: NodeSet-Idempotent says that a method may be run twice")
     try:
-        return readCallWishes(inquiry.header)
+        return readCallWishes(inquiry.headers)
     except BadWish as error:
         raise Problem(error.status, str(error)) from None

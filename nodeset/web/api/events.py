@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from secrets import token_hex
 from typing import Any, Final, TypeVar
@@ -49,9 +49,9 @@ class Events:
 
         :raise Problem: 400, 415, 422, 501 for what is wrong with the request, 503 without a dispatcher.
         """
-        header = inquiry.header
-        raw = formOf(header("content-type"), JSON, BYTES) == BYTES
-        wishes, key = _read(readPublishWishes, header), _read(readKey, header)
+        headers = inquiry.headers
+        raw = formOf(headers.get("content-type"), JSON, BYTES) == BYTES
+        wishes, key = _read(readPublishWishes, headers), _read(readKey, headers)
         event = inquiry.params["event"]
         if key is None:
             return _tell(await self._publish(inquiry, event, raw, wishes, None), self._newId(), wishes)
@@ -89,9 +89,9 @@ class Events:
 
         :raise Problem: 400, 415, 422, 501 for what is wrong with the request as a whole, 503 without a dispatcher.
         """
-        header = inquiry.header
-        form = formOf(header("content-type"), JSON, LINES)
-        wishes, key = _read(readPublishWishes, header), _read(readKey, header)
+        headers = inquiry.headers
+        form = formOf(headers.get("content-type"), JSON, LINES)
+        wishes, key = _read(readPublishWishes, headers), _read(readKey, headers)
         try:
             items = readBatch(inquiry.body, form == LINES)
         except BadBatch as error:
@@ -187,9 +187,9 @@ class _Results:
             self.done.callback(self._bodies)
 
 
-def _read(read: Callable[[Callable[[str], str | None]], T], header: Callable[[str], str | None]) -> T:
+def _read(read: Callable[[Mapping[str, str]], T], headers: Mapping[str, str]) -> T:
     try:
-        return read(header)
+        return read(headers)
     except BadWish as error:
         raise Problem(error.status, str(error)) from None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Final
 
 import attrs
@@ -15,12 +15,15 @@ MAX_KEY: Final = 255
 #: Seconds for which a client may wait for a call, or for the next item of one.
 MAX_TIMEOUT: Final = 3600.0
 
+_PUBLISH: Final = ("nodeset-confirm", "nodeset-delivery", "nodeset-ttl", "nodeset-retain")
+_CALL: Final = ("nodeset-timeout", "nodeset-idempotent")
 _LEVELS: Final = ("accepted", "delivered", "handled")
 _DELIVERIES: Final = ("all", "one")
 _SECONDS: Final = re.compile(r"[1-9][0-9]{0,8}(\.[0-9]{1,6})?|0\.[0-9]{0,5}[1-9]", re.ASCII)
 _KEY: Final = re.compile(r"[!-~]+( +[!-~]+)*", re.ASCII)
 
-Header = Callable[[str], str | None]
+#: By their names in small letters.
+Headers = Mapping[str, str]
 
 
 class BadWish(Exception):
@@ -52,8 +55,10 @@ class CallWishes:
 _USUAL: Final = PublishWishes()
 
 
-def readPublishWishes(header: Header) -> PublishWishes:
+def readPublishWishes(headers: Headers) -> PublishWishes:
     """What NodeSet-Confirm, -Delivery, -TTL, -Retain say. Raises `BadWish`."""
+    _checkNames(headers, _PUBLISH)
+    header = headers.get
     confirm, delivery = header("nodeset-confirm"), header("nodeset-delivery")
     ttl, retain = header("nodeset-ttl"), header("nodeset-retain")
     if confirm is None and delivery is None and ttl is None and retain is None:
@@ -68,8 +73,10 @@ def readPublishWishes(header: Header) -> PublishWishes:
     )
 
 
-def readCallWishes(header: Header) -> CallWishes:
+def readCallWishes(headers: Headers) -> CallWishes:
     """What NodeSet-Timeout, -Idempotent say. Raises `BadWish`."""
+    _checkNames(headers, _CALL)
+    header = headers.get
     timeout = _readSeconds("NodeSet-Timeout", header("nodeset-timeout"))
     if timeout is not None and timeout > MAX_TIMEOUT:
         raise BadWish(f"NodeSet-Timeout is {timeout:g}; it must be {MAX_TIMEOUT:g} seconds at most")
@@ -79,9 +86,9 @@ def readCallWishes(header: Header) -> CallWishes:
     )
 
 
-def readKey(header: Header) -> str | None:
+def readKey(headers: Headers) -> str | None:
     """What Idempotency-Key says, without the quotes that the draft of that header puts around it. Raises `BadWish`."""
-    key = header("idempotency-key")
+    key = headers.get("idempotency-key")
     return None if key is None else checkKey(key, "Idempotency-Key")
 
 
@@ -91,6 +98,13 @@ def checkKey(key: str, name: str) -> str:
     if len(bare) > MAX_KEY or not _KEY.fullmatch(bare):
         raise BadWish(f"{name} is {_show(key)}; it must be 1 to {MAX_KEY} printable ASCII characters")
     return bare
+
+
+def _checkNames(headers: Headers, known: tuple[str, ...]) -> None:
+    """A header of ours that means nothing here is a slip: who wrote it believes in what he did not get."""
+    for name in headers:
+        if name.startswith("nodeset-") and name not in known:
+            raise BadWish(f"the header {_show(name)} means nothing here, only {', '.join(known)} do")
 
 
 def _readWord(name: str, text: str | None, words: tuple[str, ...], usual: str) -> str:
