@@ -84,7 +84,7 @@ class OptionTests(WebCase):
         """The example of `nodeset web --help` can be typed as it stands: the name of a file in it stays whole."""
         options = web.Options()
         options.stayInFront("nodeset-web")
-        self.assertIn("  nodeset web web --path /var/www/rpy --port 8080 --logfile nodeset-web.log\n", options.example)
+        self.assertIn("  nodeset web --path /var/www/rpy --port 8080 --logfile nodeset-web.log\n", options.example)
 
     def test_badInterface(self) -> None:
         """An address that is another machine's is one line that names the option once, with what may stand there."""
