@@ -113,6 +113,13 @@ setup(
             "nodeset-monitor = nodeset.cli.monitor:main",
             "nodeset-web = nodeset.cli.web:main",
             "nodeset-shell = nodeset.cli.shell:main",
+            "nodeset-center = nodeset.cli.center:main",
+            "nodeset-open = nodeset.cli.open:main",
+            "nodeset-processes = nodeset.cli.processes:main",
+            # As the original called them.
+            "nerve-center = nodeset.cli.center:main",
+            "nrv-center = nodeset.cli.center:main",
+            "nrv-open = nodeset.cli.open:main",
         ],
         "pytest11": ["nodeset = nodeset.pytest_plugin"],
     },

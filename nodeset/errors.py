@@ -13,8 +13,10 @@ __all__ = [
     "BadFurl",
     "BadGrant",
     "BadMessage",
+    "BadProgram",
     "BadSettings",
     "Busy",
+    "CannotStart",
     "GrantRefused",
     "HandlerFailed",
     "InvalidAddressing",
@@ -107,6 +109,22 @@ class BadFurl(LocalError, ValueError):
 
 class BadGrant(LocalError, ValueError):
     """This grant cannot be made."""
+
+
+class BadProgram(BadSettings):
+    """A program to be run is described in a way that cannot be."""
+
+
+class CannotStart(LocalError):
+    """A program cannot be started.
+
+    :ivar errno: the system's reason, 0 if there is none.
+    :ivar at: what is at fault: "command", "cwd", "user", "limit", or "guardian".
+    """
+
+    def __init__(self, text: str, errno: int = 0, at: str = "command") -> None:
+        super().__init__(text)
+        self.errno, self.at = errno, at
 
 
 class StateUnusable(LocalError):

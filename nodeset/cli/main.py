@@ -18,13 +18,16 @@ _SERVICES = {
     "node": "nodeset.cli.node",
     "monitor": "nodeset.cli.monitor",
     "web": "nodeset.cli.web",
+    "center": "nodeset.cli.center",
+    "processes": "nodeset.cli.processes",
+    "open": "nodeset.cli.open",
 }
 
 
 def main() -> NoReturn:
     """Run the sub-command that sys.argv names; ends the process.
 
-    `dispatcher`, `node`, `monitor`, `web` go without the extra: their options are Twisted's.
+    `dispatcher`, `node`, `monitor`, `web`, `center`, `processes`, `open` go without the extra: their options are Twisted's.
     """
     _occupy()
     # Until somebody knows better: an import that is broken off would show where.

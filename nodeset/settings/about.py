@@ -8,6 +8,7 @@ from typing import Any, Final
 import attrs
 
 __all__ = [
+    "CENTER",
     "COMMAND",
     "DAEMONS",
     "DISPATCHER",
@@ -15,6 +16,8 @@ __all__ = [
     "MONITOR",
     "NODE",
     "NODES",
+    "OPEN",
+    "PROCESSES",
     "SERVICES",
     "SHELL",
     "WEB",
@@ -24,12 +27,13 @@ __all__ = [
 
 #: Who reads settings, by the name of its table in a file; `nodeset` is the command of that name.
 DISPATCHER, NODE, MONITOR, SHELL, WEB, COMMAND = "dispatcher", "node", "monitor", "shell", "web", "nodeset"
-SERVICES: Final = (DISPATCHER, NODE, MONITOR, SHELL, WEB, COMMAND)
-DAEMONS: Final = (DISPATCHER, NODE, MONITOR, SHELL, WEB)
+CENTER, PROCESSES, OPEN = "center", "processes", "open"
+SERVICES: Final = (DISPATCHER, NODE, MONITOR, SHELL, WEB, CENTER, PROCESSES, OPEN, COMMAND)
+DAEMONS: Final = (DISPATCHER, NODE, MONITOR, SHELL, WEB, CENTER, PROCESSES)
 #: Those that link to a dispatcher.
-NODES: Final = (NODE, MONITOR, SHELL, WEB, COMMAND)
+NODES: Final = (NODE, MONITOR, SHELL, WEB, CENTER, PROCESSES, OPEN, COMMAND)
 #: Those of them that run on.
-LASTING: Final = (NODE, MONITOR, SHELL, WEB)
+LASTING: Final = (NODE, MONITOR, SHELL, WEB, CENTER, PROCESSES)
 
 
 @attrs.frozen

@@ -20,10 +20,12 @@ from nodeset.errors import BadSettings
 from nodeset.settings.readers import hideFurls, show
 from nodeset.settings.schema import NAMES, SERVICES, Settings, aboutOf, dashed, namesOf
 
-__all__ = ["LARGEST", "Sheet", "locate", "readFile"]
+__all__ = ["LARGEST", "PROGRAMS", "Sheet", "locate", "readFile"]
 
 #: Bytes of a file; one of a hundred settings has 5 KiB.
 LARGEST: Final = 1 << 20
+#: The table of programs, which may stand in the same file.
+PROGRAMS: Final = "process"
 #: Lines of one statement after which nobody looks for the line of the next one.
 _TALLEST: Final = 200
 #: Keys of a path that are looked at: no setting is deeper than a table, an error may be.
@@ -155,6 +157,8 @@ def _readTables(
             raise BadSettings(f"{where}: {dashed(name)}: {error}") from None
 
     for key, value in found.items():
+        if key == PROGRAMS and isinstance(value, dict):
+            continue  # nodeset-processes reads those
         if key in SERVICES:
             if not isinstance(value, dict):
                 raise BadSettings(f"{whereIs(key)}: {show(key)} is a table: write [{key}], its settings below it")

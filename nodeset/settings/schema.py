@@ -16,6 +16,7 @@ from nodeset.core.address import LOCALHOST
 from nodeset.core.batch import MAX_EVENT
 from nodeset.settings import readers as read
 from nodeset.settings.about import (
+    CENTER,
     COMMAND,
     DAEMONS,
     DISPATCHER,
@@ -23,16 +24,20 @@ from nodeset.settings.about import (
     MONITOR,
     NODE,
     NODES,
+    OPEN,
+    PROCESSES,
     SERVICES,
     SHELL,
     WEB,
     About,
     about,
 )
+from nodeset.settings.processes import ProcessesPart
 from nodeset.settings.readers import LOG_LEVELS
 from nodeset.settings.web import WebPart
 
 __all__ = [
+    "CENTER",
     "COMMAND",
     "DAEMONS",
     "DEFAULT_LISTEN",
@@ -44,6 +49,8 @@ __all__ = [
     "NAMES",
     "NODE",
     "NODES",
+    "OPEN",
+    "PROCESSES",
     "SERVICES",
     "SHELL",
     "WEB",
@@ -69,7 +76,7 @@ _LABEL: Final = "The label in addresses that means this node"
 
 
 @attrs.frozen
-class Settings(WebPart):
+class Settings(WebPart, ProcessesPart):
     """Everything that can be set, checked; times are in seconds, sizes in bytes. BadSettings for what cannot be.
 
     docs/configuration.md has the table of them all.
@@ -147,6 +154,9 @@ class Settings(WebPart):
                 MONITOR: (_LABEL, "nodeset-monitor"),
                 SHELL: (_LABEL, "shell"),
                 WEB: (_LABEL, "nodeset-web"),
+                CENTER: (_LABEL, "center"),
+                PROCESSES: (_LABEL, "nodeset-processes"),
+                OPEN: (_LABEL, "nodeset-open"),
                 COMMAND: (_LABEL, "nodeset- with the sub-command"),
             },
         ),
@@ -274,7 +284,7 @@ class Settings(WebPart):
         metadata=about(
             "A Python shell inside this process over SSH, on PORT of 127.0.0.1 or ADDRESS:PORT, or at a socket here: "
             "unix[:PATH]; several with commas; needs the extra 'shell'",
-            (DISPATCHER, NODE, MONITOR, WEB),
+            (DISPATCHER, NODE, MONITOR, WEB, CENTER, PROCESSES),
             "none",
         ),
     )

@@ -14,4 +14,8 @@ dispatcher_maker = ServiceMaker(
 node_maker = ServiceMaker("NodeSet node", "nodeset.cli.node", "Shows or publishes events.", "nodeset-node")
 monitor_maker = ServiceMaker("NodeSet monitor", "nodeset.cli.monitor", "Watches a dispatcher.", "nodeset-monitor")
 web_maker = ServiceMaker("NodeSet web", "nodeset.cli.web", "Bridges a dispatcher to HTTP.", "nodeset-web")
+center_maker = ServiceMaker("NodeSet center", "nodeset.cli.center", "Logs what watched processes do.", "nodeset-center")
+processes_maker = ServiceMaker(
+    "NodeSet processes", "nodeset.cli.processes", "Runs the programs of a file.", "nodeset-processes"
+)
 shell_maker = ServiceMaker("NodeSet shell", "nodeset.cli.shell", "A Python shell with a node.", "nodeset-shell")
