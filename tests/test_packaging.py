@@ -34,7 +34,15 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests import run
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = ("nodeset-dispatcher", "nodeset-monitor", "nodeset-node", "nodeset-shell", "nodeset-web")
+COMMANDS = (
+    "nodeset-center",
+    "nodeset-dispatcher",
+    "nodeset-monitor",
+    "nodeset-node",
+    "nodeset-processes",
+    "nodeset-shell",
+    "nodeset-web",
+)
 #: The design, D15. Versions are asked for where an older one is known not to do.
 HARD = {"Twisted[tls]>=25.5", "foolscap>=24.9", "zope.interface", "simplejson", "attrs", "msgspec"}
 EXTRAS = {

@@ -25,6 +25,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 #: What there is, in the order of --help: by what it is for. Each is a room of `nodeset.cli.people`.
 COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "Run": ("init", "dispatcher", "node", "monitor", "web"),
+    "Watch": ("open", "processes", "center"),
     "Talk": ("pub", "sub", "call"),
     "Look": ("nodes", "top", "doctor", "bench"),
     "Share": ("grant", "revoke", "furl", "webkey"),
