@@ -69,10 +69,10 @@ class Program:
         `exit_codes`, a signal), always.
     :ivar start_seconds: so long it must be up to count as RUNNING; with `ready`, so long and ready.
     :ivar start_timeout: so long it may take to become ready.
-    :ivar retries: failures while STARTING, one after the other, before it is FATAL.
-    :ivar backoff: the first pause before it is started again; it doubles up to `backoff_max`, a share of `backoff_jitter`
-        up or down at random.
-    :ivar crash_limit: so many ends within `crash_window` make it FATAL.
+    :ivar retries: so many more attempts after one that failed while STARTING; if all fail it is FATAL.
+    :ivar backoff: the first pause before it is started again; it doubles up to `backoff_max`, less a share of up to
+        `backoff_jitter` at random.
+    :ivar crash_limit: so many ends within `crash_window` make it FATAL; 0 for no limit.
     :ivar stop_signal: the name of the signal that asks it to stop, `stop_timeout` later it is killed with all its group.
     :ivar on_supervisor_death: what becomes of it if its supervisor is killed.
     :ivar nofile: the limit of open files; `memory` of its address space.
