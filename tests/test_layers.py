@@ -35,6 +35,7 @@ PURE = {
     "nodeset.cli.top.rates",
     "nodeset.processes",
     "nodeset.processes.backoff",
+    "nodeset.processes.backlog",
     "nodeset.processes.events",
     "nodeset.processes.life",
     "nodeset.processes.program",
