@@ -114,6 +114,7 @@ PURE = {
     "nodeset.core.values",
     "nodeset.monitor.totals",
     "nodeset.shell.plain",
+    "nodeset.transport.endpoint",
     "nodeset.web.access.bearer",
     "nodeset.web.access.hosts",
     "nodeset.web.access.keyring",

@@ -12,6 +12,7 @@ from typing import NoReturn
 import attrs
 
 from nodeset.errors import BadFurl, BadSettings
+from nodeset.transport.endpoint import hintOf, pathOf
 
 __all__ = ["DEFAULT_PLACE", "LONGEST_FURL", "Furl", "Place", "newName", "parse", "parsePlace", "redact"]
 
@@ -31,11 +32,13 @@ _LONGEST_STEM = 200  # leaves room for the suffixes in the 255 bytes of a file n
 
 
 def _normalizeHints(hints: Iterable[str]) -> tuple[str, ...]:
-    """Every hint as `tcp:host:port`, the one form in which Foolscap takes IPv6 too. BadFurl for one that is none."""
+    """Every hint as `unix:path` or as `tcp:host:port`, the one form in which Foolscap takes IPv6 too. BadFurl for others."""
     return tuple(map(_normalizeHint, [hints] if isinstance(hints, str) else hints))
 
 
 def _normalizeHint(hint: str) -> str:
+    if hint.startswith("unix:"):
+        return hintOf(pathOf(hint))
     host, colon, port = hint.removeprefix("tcp:").rpartition(":")
     # Of the port only its five digits: a FURL that lost a slash has more of it behind them, not for showing.
     shown = repr((hint[: len(hint) - len(port)] + port[:5] if colon else hint)[:80])
@@ -70,7 +73,7 @@ class Furl:
     """A dispatcher's TubID, the places where to look for it, and the name there, which is the secret.
 
     `str()` is the whole text, to be given to a Tub or written to a file; `repr()` and every error are safe to show.
-    Making one raises BadFurl for parts that no dispatcher has. Hints are kept as `tcp:host:port`.
+    Making one raises BadFurl for parts that no dispatcher has. Hints are kept as `tcp:host:port`, or as `unix:` with a path.
     """
 
     tub_id: str

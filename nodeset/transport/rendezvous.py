@@ -16,27 +16,31 @@ import attrs
 from nodeset.core.grants.revocations import Revocations
 from nodeset.errors import BadFurl, BadSettings, NotThere, StateUnusable
 from nodeset.transport.certificate import createCertificate, tubId
+from nodeset.transport.endpoint import Endpoint, endpointOf, isEndpoint
 from nodeset.transport.files import blaming, letGo, openQuick, readWhole, reasonOf, showPath, tryLock, writeWhole
-from nodeset.transport.furl import DEFAULT_PLACE, LONGEST_FURL, Furl, Place, parse, parsePlace, redact
+from nodeset.transport.furl import DEFAULT_PLACE, LONGEST_FURL, Furl, parse, parsePlace, redact
 from nodeset.transport.keys import loadKey, loadRevocations, mintMember, mintOwner, revokeLeaked, whyNotKept
+from nodeset.transport.places import Named, furlFile, placeOf
 
 __all__ = [
     "Claim",
     "FurlSource",
     "NotThere",
     "claim",
+    "claimOf",
     "fileOf",
     "find",
     "isFixed",
     "lockIdentity",
     "prepareDirectory",
+    "sourceOf",
     "stateDirectory",
 ]
 
 _LONGEST_PEM = 65536  # an RSA certificate as Foolscap makes it has 3 KiB
 _LONGEST_PATH = 4095
 # A FURL that lost its start would otherwise be taken for a path, which errors may show.
-_LOOKS_LIKE_FURL = re.compile(r"pb:/|\b[a-z2-7]{32}@|@tcp:", re.IGNORECASE)
+_LOOKS_LIKE_FURL = re.compile(r"pb:/|\b[a-z2-7]{32}@|@(?:tcp|unix):", re.IGNORECASE)
 _LOOKS_LIKE_ADDRESS = re.compile(r"[^/]*:")
 # What stands after the slash may be the secret of a FURL that lost its start.
 _HOST_PORT = re.compile(r"([A-Za-z0-9][A-Za-z0-9.-]{0,80}):([0-9]{1,5})(?:/.*)?")
@@ -122,7 +126,7 @@ class Claim:
         letGo(self._held)
 
 
-def claim(directory: Path, place: Place) -> Claim:
+def claim(directory: Path, place: Named) -> Claim:
     """Take the files of the dispatcher at `place`: lock them, then load or make its certificate with its secret names.
 
     StateUnusable in one line if the directory or a file cannot be used, or if another dispatcher has them.
@@ -145,6 +149,11 @@ def claim(directory: Path, place: Place) -> Claim:
         except BaseException:
             os.close(lock)
             raise
+
+
+def claimOf(endpoint: Endpoint, state_directory: Path) -> Claim:
+    """Take the files of the dispatcher that listens at this endpoint; see `claim`. BadSettings for another machine's."""
+    return claim(state_directory, placeOf(endpoint))
 
 
 def lockIdentity(path: Path) -> tuple[bytes, Callable[[], None]]:
@@ -202,8 +211,8 @@ def find(
     """The source that counts: the constructor's value, the option, $NODESET_DISPATCHER, the default file.
 
     An option left at its default comes after the environment; `option_origin` says where it was given. A value is a FURL,
-    `pbu://host:port/ref` for that file in the state directory, or a path, which may follow `@` or `file:`. BadFurl or
-    BadSettings at once for one that is none.
+    `pbu://host:port/ref` or an endpoint for that file in the state directory, or a path, which may follow `@` or `file:`.
+    BadFurl or BadSettings at once for one that is none.
     """
     if constructor is not None:
         return _source(constructor, "dispatcher_url", environ, state_directory)
@@ -212,6 +221,16 @@ def find(
     if variable := environ.get("NODESET_DISPATCHER"):
         return _source(variable, "$NODESET_DISPATCHER", environ, state_directory)
     return _source(option or DEFAULT_PLACE, "the default", environ, state_directory)
+
+
+def sourceOf(endpoint: Endpoint, environ: Mapping[str, str], state_directory: Path, furl: str | None = None) -> FurlSource:
+    """Where the FURL comes from of the center at this endpoint: from the file `furl`, else from that in the state directory.
+
+    BadSettings at once for an endpoint of another machine without `furl`, or for an impossible path.
+    """
+    if furl is not None:
+        return _InFile(_absolute(furl, environ))
+    return _InFile(furlFile(state_directory, placeOf(endpoint)), who=str(endpoint))
 
 
 @attrs.frozen
@@ -241,11 +260,16 @@ def fileOf(source: FurlSource) -> Path | None:
 class _InFile:
     path: Path
     warning: str | None = None
+    #: The endpoint that the file stands for.
+    who: str = ""
 
     def read(self) -> Furl:
         try:
             return _furlIn(readWhole(self.path, LONGEST_FURL))
         except FileNotFoundError:
+            if self.who:
+                why = f"nobody has listened at {self.who} yet, {showPath(self.path)} is not there"
+                raise NotThere(f"{why}: start a center with this endpoint, as the same user") from None
             raise NotThere(f"{showPath(self.path)} is not there yet: start the dispatcher, it writes this file") from None
         except OSError as error:
             raise BadFurl(f"{showPath(self.path)} cannot be read ({reasonOf(error)}): give its path or its mode") from None
@@ -253,14 +277,16 @@ class _InFile:
             raise BadFurl(f"{showPath(self.path)}: {error}") from None
 
     def describe(self) -> str:
-        return f"the file {showPath(self.path)}"
+        return f"{self.who}, by the file {showPath(self.path)}" if self.who else f"the file {showPath(self.path)}"
 
 
 def _source(text: str, origin: str, environ: Mapping[str, str], state_directory: Path) -> FurlSource:
     text = text.strip()
     try:
         if text.startswith("pbu://"):
-            return _InFile(state_directory.absolute() / f"{parsePlace(text).stem}.furl")
+            return _InFile(furlFile(state_directory, parsePlace(text)))
+        if isEndpoint(text):
+            return sourceOf(endpointOf(text), environ, state_directory)
         if not text or len(text) > LONGEST_FURL or _LOOKS_LIKE_FURL.search(text):
             return _Given(parse(text), origin, _PUBLIC if origin.startswith("--") else None)
         if text.startswith("file:"):
