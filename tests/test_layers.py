@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import attrs
@@ -165,7 +166,7 @@ class Import:
         return self.target == package or self.target.startswith(f"{package}.")
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Room:
     """One module of the house."""
 
@@ -180,8 +181,12 @@ class Room:
 
 def readRoom(root: Path, path: Path) -> Room:
     parts = path.relative_to(root).with_suffix("").parts
-    text = path.read_text("utf-8")
-    return Room(".".join(parts[:-1] if parts[-1] == "__init__" else parts), path, text, ast.parse(text))
+    return _makeRoom(".".join(parts[:-1] if parts[-1] == "__init__" else parts), path, path.read_text("utf-8"))
+
+
+@lru_cache(2048)  # each rule reads the whole house
+def _makeRoom(name: str, path: Path, text: str) -> Room:
+    return Room(name, path, text, ast.parse(text))
 
 
 def readRooms(root: Path) -> list[Room]:
@@ -189,6 +194,7 @@ def readRooms(root: Path) -> list[Room]:
     return [readRoom(root, path) for path in sorted((root / "nodeset").rglob("*.py"))]
 
 
+@lru_cache(2048)
 def importsOf(room: Room) -> list[Import]:
     """Everything that a module imports, wherever in it."""
     return list(_walkImports(room, room.tree, False))
