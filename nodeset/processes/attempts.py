@@ -17,7 +17,8 @@ from nodeset.processes.launch import orderOf
 from nodeset.processes.program import Probe, Program
 
 if TYPE_CHECKING:
-    from nodeset.processes.warden import Child, Warden
+    from nodeset.processes.child import Child
+    from nodeset.processes.warden import Warden
 
 __all__ = ["Attempts"]
 

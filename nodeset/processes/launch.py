@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from typing import Final
 
+from twisted.python.failure import Failure
+
+from nodeset.errors import CannotStart
 from nodeset.processes.program import Program
-from nodeset.processes.warden import Order
+from nodeset.processes.spawning import Order
 
-__all__ = ["orderOf"]
+__all__ = ["isPassing", "orderOf"]
+
+#: What this machine lacks just now, or does just now.
+_PASSING: Final = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY, errno.EIO})
+
+
+def isPassing(failure: Failure) -> bool:
+    """Whether another attempt to start a program may do what this one did not, without anybody's help."""
+    error = failure.value
+    if isinstance(error, CannotStart):
+        return error.errno in _PASSING or error.at in ("guardian", "files")
+    return isinstance(error, OSError) and error.errno in _PASSING
 
 
 def orderOf(program: Program, argv: tuple[str, ...] = ()) -> Order:
