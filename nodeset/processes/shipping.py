@@ -46,7 +46,7 @@ class Shipping:
     log = Logger()
 
     def __init__(self, node: Node, program: Program, uuid: str, clock: IReactorTime, *, grace: float = 0.0) -> None:
-        self._node, self._uuid, self._clock = node, uuid, clock
+        self._node, self.uuid, self._clock = node, uuid, clock
         self._names = {kind: nameOf(program.name, kind) for kind in KINDS}
         self._slows, self._stall = program.output == "slow", program.stall_timeout
         self._backlog = Backlog(program.buffer_bytes)
@@ -192,7 +192,7 @@ class Shipping:
 
     def _publish(self, parcel: Parcel) -> bool:
         """Hand it to the node; returns whether another one may follow."""
-        name, event, uuid = self._names[parcel.kind], parcel.event, self._uuid
+        name, event, uuid = self._names[parcel.kind], parcel.event, self.uuid
         crowded = False
         try:
             if event is None:
