@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 from foolscap.ipb import DeadReferenceError
@@ -28,6 +29,8 @@ def errorOf(
         return error
     if isinstance(error, RemoteException):
         return _remoteError(error.failure, what, unknown)
+    if isinstance(error, ConnectError) and error.osError in (errno.EACCES, errno.EPERM):
+        return LinkLost(f"{what}: this user may not connect there: be the one who listens")
     if isinstance(error, (ConnectionRefusedError, DNSLookupError, ConnectError)):
         return LinkLost(f"{what}: nobody answers there ({failure.type.__name__ if failure.type else 'error'})")
     if isinstance(error, (DeadReferenceError, ConnectionClosed, CancelledError, DeferredTimeout)):

@@ -197,6 +197,8 @@ class TubMeeting:
             raise WrongIdentity("the node gave an address that leads to somebody else")
         if len(furl.hints) > _HINTS:
             raise Refused(f"the node gave an address with {len(furl.hints)} places, at most {_HINTS} are dialled")
+        if any(hint.startswith("unix:") for hint in furl.hints):
+            raise Refused("the node gave an address with a path of our machine, which is not for others to choose")
         if self._tub is None:
             raise NotRunning("this transport is not running")
         if tub == self.tub_id:

@@ -13,8 +13,8 @@ from typing import Any
 
 from foolscap.api import Tub
 from twisted.application.service import Service
+from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.logger import Logger
@@ -25,6 +25,7 @@ from nodeset.core.dispatcher import EventDispatcher
 from nodeset.core.grants.authority import Authority
 from nodeset.core.link import Link, Receiver
 from nodeset.errors import (
+    BadSettings,
     GrantRefused,
     LinkLost,
     NodeSetError,
@@ -44,6 +45,7 @@ from nodeset.transport.fastpath import brokerClass
 from nodeset.transport.furl import Furl
 from nodeset.transport.legacy import LegacyDoor
 from nodeset.transport.rendezvous import Claim, FurlSource, lockIdentity
+from nodeset.transport.unixsocket import SocketHints, serverOf
 
 __all__ = ["DIAL_TIMEOUT", "TubAcceptor", "TubTransport"]
 
@@ -53,6 +55,7 @@ DIAL_TIMEOUT = 10.0
 _CLOSING = 2.0
 #: Seconds for which a refusal is believed before the same address is dialled again.
 _GRUDGE = 30.0
+_LOOPBACK = "127.0.0.1"
 
 
 def _makeTub(certificate: bytes, dispatcher: bool) -> Any:
@@ -61,6 +64,7 @@ def _makeTub(certificate: bytes, dispatcher: bool) -> Any:
     tub = Tub(certData=certificate, _test_options={"connect_timeout": DIAL_TIMEOUT})
     tub.setOption("expose-remote-exception-types", False)
     tub.unsafeTracebacks = False
+    tub.addConnectionHintHandler("unix", SocketHints())
     tub.brokerClass = brokerClass()
     tub.negotiationClass = ReplacingNegotiation if dispatcher else ImpatientNegotiation
     tub.keepaliveTimeout = None
@@ -124,10 +128,9 @@ class _Reported:
 
 def _parse(description: str, reactor: Any) -> IStreamServerEndpoint:
     try:
-        endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+        return serverOf(description, reactor)
+    except (BadSettings, ValueError, KeyError, TypeError, IndexError) as error:
         raise PortTaken(f"{description!r} is not an endpoint to listen on: {error}") from None
-    return endpoint
 
 
 def _listen(tub: Any, descriptions: Sequence[str], reactor: Any) -> tuple[Any, Deferred[IListeningPort]]:
@@ -207,10 +210,10 @@ class TubTransport:
         return succeed(None) if tub is None else _stopTub(tub, self._reactor)
 
     def _near(self) -> str | None:
-        """The address of ours that our dispatcher sees."""
+        """The address of ours that our dispatcher sees; one that is on a socket has only this machine's nodes to introduce."""
         for link in self._links:
             address: Any = link.getHost()
-            return getattr(address, "host", None)
+            return _LOOPBACK if isinstance(address, UNIXAddress) else getattr(address, "host", None)
         return None
 
     @staticmethod
