@@ -7,6 +7,10 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from nodeset.errors import BadFurl, BadSettings, NotThere, StateUnusable
+from nodeset.settings import load
+from nodeset.settings.processes import DEFAULT_ENDPOINT
+from nodeset.settings.schema import OPEN
+from nodeset.transport.default import findCenter
 from nodeset.transport.endpoint import Endpoint, endpointOf, hintOf, pathOf
 from nodeset.transport.furl import DEFAULT_PLACE, Furl, parse, parsePlace, redact
 from nodeset.transport.places import placeOf, socketPath
@@ -157,3 +161,32 @@ class MeetingTests(SynchronousTestCase):
         self.assertIn("--furl FILE", line)
         self.assertIn("tcp://nerve.example.org:44444", line)
         self.assertIn("there.furl", sourceOf(endpoint, {}, self.home, "there.furl").describe())
+
+
+class CenterTests(SynchronousTestCase):
+    """Where a watcher looks for its center."""
+
+    def setUp(self) -> None:
+        self.home = str(Path(self.mktemp()).absolute())
+
+    def find(self, environ: dict[str, str], default: str | None = DEFAULT_ENDPOINT, **options: str) -> str:
+        """How the source that counts describes itself."""
+        environ = {"NODESET_HOME": self.home, **environ}
+        return findCenter(load(environ, options, OPEN), environ, default).describe()
+
+    def test_order(self) -> None:
+        """What was said counts, an option before the environment, a file before an endpoint; else the usual socket."""
+        self.assertIn("ipc://nerve.sock", self.find({}))
+        self.assertIn("localhost_5333", self.find({}, default=None))
+        self.assertIn("tcp://localhost:7", self.find({}, endpoint="tcp://localhost:7"))
+        self.assertIn("tcp://localhost:7", self.find({"NODESET_ENDPOINT": "tcp://localhost:7"}))
+        self.assertIn("/x.furl", self.find({}, endpoint="tcp://elsewhere.example:7", furl="/x.furl"))
+        self.assertIn("/y.furl", self.find({"NODESET_DISPATCHER": "@/y.furl"}))
+        self.assertIn("ipc://a", self.find({"NODESET_DISPATCHER": "@/y.furl"}, endpoint="ipc://a"))
+        self.assertIn("/y.furl", self.find({"NODESET_ENDPOINT": "ipc://a"}, dispatcher_url="@/y.furl"))
+
+    def test_refuse(self) -> None:
+        """What cannot be is refused in the name of who said it."""
+        for options, environ in (({"endpoint": "nerve"}, {}), ({}, {"NODESET_ENDPOINT": "nerve"})):
+            line = str(self.assertRaises(BadSettings, self.find, environ, **options))
+            self.assertTrue(line.startswith(("--endpoint: 'nerve'", "$NODESET_ENDPOINT: 'nerve'")), line)

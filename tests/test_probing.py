@@ -33,7 +33,12 @@ class HintTests(SynchronousTestCase):
         return succeed(None)
 
     def network(self) -> Network:
-        return Network(self.clock, lambda host: self.resolve(host), lambda host, port: self.connect(host, port))
+        return Network(
+            self.clock,
+            lambda host: self.resolve(host),
+            lambda host, port: self.connect(host, port),
+            lambda path: self.connect(path, 0),
+        )
 
     def attempt(self, hint: str = "tcp:bus.example:5333", patience: float = 2.0) -> Deferred[Finding]:
         return Deferred.fromCoroutine(tryHint(hint, self.network(), patience))
@@ -45,6 +50,18 @@ class HintTests(SynchronousTestCase):
         self.assertIn("192.0.2.1", found.told)
         self.successResultOf(self.attempt("tcp:[::1]:5333"))
         self.assertEqual(self.dialled, [("bus.example", 5333), ("::1", 5333)])
+
+    def test_socket(self) -> None:
+        """A socket is tried by its path, with no name to look up; one that refuses or hangs says so."""
+        hint = "unix:%2Frun%2Fnerve.sock"
+        self.assertIn("/run/nerve.sock accepts", self.successResultOf(self.attempt(hint)).told)
+        self.assertEqual(self.dialled, [("/run/nerve.sock", 0)])
+        self.connect = lambda path, port: fail(Refusal(111))
+        self.assertIn("Connection refused", self.successResultOf(self.attempt(hint)).told)
+        self.connect = lambda path, port: Deferred()
+        trying = self.attempt(hint, patience=2.0)
+        self.clock.advance(2.0)
+        self.assertIn("does not answer in 2 s", self.successResultOf(trying).told)
 
     def test_unknownName(self) -> None:
         """A name that nobody knows says so, and that it is the DNS."""

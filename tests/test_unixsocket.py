@@ -204,6 +204,7 @@ class ListenTests(SocketCase):
         self.assertEqual(found, readListen(describeSocket(path)))
         self.assertEqual((found.path, readSocket(found.endpoint)), (path, path))
         self.assertEqual((found.hints[0][:8], found.address, found.is_local), ("unix:%2F", None, False))
+        self.assertEqual(readListen("unix:n.sock").endpoint, describeSocket(str(Path.cwd() / "n.sock")))  # daemons go to /
         self.assertIsNone(readSocket("tcp:5333"))
         probe(found)
         self.bind(Path(path))

@@ -123,7 +123,7 @@ def _readEndpoint(text: str, advertises: bool) -> Listening:
         return attrs.evolve(found, endpoint=text, address=(interface or ("::" if kind == "tcp6" else ""), int(port)))
     if kind.lower() == "unix" and rest:
         # What it says beside a path is for who listens to judge: our Tubs take none of it, a page of Twisted's does.
-        return _readSocket(socketPath(Endpoint(path=rest[0].removeprefix("address="))), text)
+        return _readSocket(socketPath(Endpoint(path=rest[0].removeprefix("address="))), text if len(rest) > 1 else "")
     # Whatever it is, the port that it gets is told when it listens.
     return Listening(text, (f"tcp:{_LOOPBACK}:0",), default, None, True)
 

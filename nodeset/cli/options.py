@@ -45,6 +45,8 @@ _TWISTDS: dict[str, Callable[[str], Any]] = {
     "gid": readGroup,
     "umask": readMask,
 }
+#: Options of the original that users have in their fingers.
+_SHORT = {"endpoint": "e"}
 #: What twistd can do without a plugin, which a console script cannot.
 _NOT_OURS = ("encrypted", "file", "no_save", "python", "source")
 
@@ -75,7 +77,7 @@ def parametersOf(service: str, *names: str) -> list[list[Any]]:
     """What `optParameters` says of these settings of a service, by default of all that take a value and are no lists."""
     kinds = attrs.fields_dict(Settings)
     return [
-        [dashed(name), None, None, helpOf(service, name)]
+        [dashed(name), _SHORT.get(name), None, helpOf(service, name)]
         for name in names or namesOf(service)
         if kinds[name].default not in (False, ()) and not aboutOf(name).twistd
     ]
@@ -291,6 +293,10 @@ class TwistdPart(ServerOptions):
                 del self.synonyms[short]
             self.longOpt = [long for long in self.longOpt if long.rstrip("=") != name]
         self["python"] = None
+        for letter, name in self.synonyms.items():
+            if len(letter) == 1 and f"{name}=" in self.longOpt:
+                # One of twistd's flags may have had the letter that an option of ours has.
+                self.shortOpt = re.sub(f"{letter}(?!:)", "", self.shortOpt)
 
     @property
     def subCommands(self) -> Any:

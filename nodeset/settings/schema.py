@@ -90,8 +90,8 @@ class Settings(WebPart, ProcessesPart):
         converter=read.readUrl,
         repr=False,
         metadata=about(
-            "Where the dispatcher is: pbu://host:port/ref, a file with its FURL (@FILE, file:PATH), or the FURL itself, which "
-            "every user of this machine can see if it is given as an option",
+            "Where the dispatcher is: pbu://host:port/ref, ipc://PATH of its socket, a file with its FURL (@FILE, file:PATH), "
+            "or the FURL itself, which every user of this machine can see if it is given as an option",
             NODES,
             f"$NODESET_DISPATCHER, or {DEFAULT_URL}",
         ),
@@ -116,8 +116,8 @@ class Settings(WebPart, ProcessesPart):
                     "localhost:10331,unix",
                 ),
                 DISPATCHER: (
-                    "Where to listen: host:port, pbu://host:port/ref, or an endpoint such as tcp:5333:interface=127.0.0.1 or "
-                    "systemd:domain=INET:index=0; port 0 is any free one",
+                    "Where to listen: host:port, pbu://host:port/ref, ipc://PATH for a socket, or an endpoint such as "
+                    "tcp:5333:interface=127.0.0.1 or systemd:domain=INET:index=0; port 0 is any free one",
                     DEFAULT_URL,
                 ),
             },
@@ -210,8 +210,14 @@ class Settings(WebPart, ProcessesPart):
         converter=read.readList,
         metadata=about(
             "Where others reach this dispatcher, tcp:HOST:PORT; give it again, or with commas, for more of them",
-            (DISPATCHER,),
+            (DISPATCHER, CENTER),
             "what --listen tells",
+            but={
+                CENTER: (
+                    "Where other machines reach this center, tcp:HOST:PORT; give it again, or with commas, for more of them",
+                    "what --endpoint tells",
+                )
+            },
         ),
     )
     furlfile: tuple[str, ...] = attrs.field(

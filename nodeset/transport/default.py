@@ -8,11 +8,14 @@ from typing import Any
 
 from twisted.logger import Logger
 
+from nodeset.errors import BadFurl, BadSettings
 from nodeset.settings import Settings
-from nodeset.transport.rendezvous import FurlSource, find, stateDirectory
+from nodeset.settings.processes import DEFAULT_ENDPOINT
+from nodeset.transport.endpoint import endpointOf
+from nodeset.transport.rendezvous import FurlSource, find, sourceOf, stateDirectory
 from nodeset.transport.tub import TubTransport
 
-__all__ = ["findSource", "makeTransport"]
+__all__ = ["findCenter", "findSource", "makeTransport"]
 
 _log = Logger()
 
@@ -27,6 +30,28 @@ def findSource(settings: Settings, environ: Mapping[str, str], dispatcher_url: s
         environ=environ,
         state_directory=stateDirectory(environ, settings.state_dir),
     )
+
+
+def findCenter(settings: Settings, environ: Mapping[str, str], default: str | None = None) -> FurlSource:
+    """Where these settings say that the center of watchers is: by `furl`, by `endpoint`, else by `dispatcher_url`.
+
+    An option `dispatcher_url` comes before what the environment or a file say of the others; `default` is the endpoint that
+    counts while nobody says anything. Raises `BadFurl` or `BadSettings`, which names who said it.
+    """
+    said = [name for name in ("furl", "endpoint") if not settings.isDefault(name)]
+    if "dispatcher_url" in settings.given:
+        said = [name for name in said if name in settings.given]
+    nobody = settings.isDefault("dispatcher_url") and not environ.get("NODESET_DISPATCHER")
+    if not said and (default is None or not nobody):
+        return findSource(settings, environ)
+    endpoint = settings.endpoint if "endpoint" in said else None
+    furl = settings.furl if "furl" in said else None
+    try:
+        where = endpointOf(endpoint or default or DEFAULT_ENDPOINT)
+        return sourceOf(where, environ, stateDirectory(environ, settings.state_dir), furl)
+    except (BadFurl, BadSettings) as error:
+        origin = settings.origins.get(said[0], "") if said else ""
+        raise type(error)(f"{origin}: {error}" if origin else str(error)) from None
 
 
 def makeTransport(

@@ -13,7 +13,7 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import ConnectError, ConnectingCancelledError
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.threads import deferToThread
 
@@ -21,6 +21,8 @@ from nodeset.cli.doctor.findings import Finding, Verdict
 from nodeset.cli.options import oneLine
 from nodeset.cli.shown import printable
 from nodeset.errors import GrantRefused, NodeSetError, Refused, RemoteError, WrongIdentity
+from nodeset.transport.endpoint import pathOf
+from nodeset.transport.unixsocket import SocketClient
 
 __all__ = ["Answers", "Network", "ask", "linkOf", "networkOf", "tryHint", "tryHints"]
 
@@ -34,11 +36,13 @@ class Network:
 
     :ivar resolve: fires with the addresses of a host, fails with OSError.
     :ivar connect: fires when a connection to this host and port was open, fails with OSError or a `ConnectError`.
+    :ivar connectSocket: the same for the socket at a path.
     """
 
     clock: IReactorTime
     resolve: Callable[[str], Deferred[list[str]]]
     connect: Callable[[str, int], Deferred[None]]
+    connectSocket: Callable[[str], Deferred[None]]
 
 
 def networkOf(reactor: Any) -> Network:
@@ -48,12 +52,16 @@ def networkOf(reactor: Any) -> Network:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
         return list(dict.fromkeys(str(each[4][0]) for each in found))
 
-    def connect(host: str, port: int) -> Deferred[None]:
-        endpoint = HostnameEndpoint(reactor, host, port, timeout=60)
+    def knock(endpoint: IStreamClientEndpoint) -> Deferred[None]:
         connecting: Deferred[Any] = endpoint.connect(Factory.forProtocol(Protocol))
         return connecting.addCallback(lambda protocol: protocol.transport.abortConnection())
 
-    return Network(reactor, lambda host: deferToThread(addresses, host), connect)
+    return Network(
+        reactor,
+        lambda host: deferToThread(addresses, host),
+        lambda host, port: knock(HostnameEndpoint(reactor, host, port, timeout=60)),
+        lambda path: knock(SocketClient(reactor, path)),
+    )
 
 
 def _words(error: BaseException) -> str:
@@ -64,6 +72,8 @@ def _words(error: BaseException) -> str:
 
 async def tryHint(hint: str, network: Network, patience: float) -> Finding:
     """Whether the name of this place can be resolved, whether somebody accepts connections there, within `patience` seconds."""
+    if hint.startswith("unix:"):
+        return await _trySocket(hint, network, patience)
     host, _colon, port = hint.removeprefix("tcp:").rpartition(":")
     host = host.strip("[]")
     begin = network.clock.seconds()
@@ -85,6 +95,19 @@ async def tryHint(hint: str, network: Network, patience: float) -> Finding:
         told = f"{hint}:{leads} does not accept connections ({_words(error)})"
         return Finding("reach", Verdict.FAILED, told, "start the dispatcher there: nodeset dispatcher")
     return Finding("reach", Verdict.FINE, f"{hint}:{leads} accepts in {(network.clock.seconds() - begun) * 1000:.1f} ms")
+
+
+async def _trySocket(hint: str, network: Network, patience: float) -> Finding:
+    begun, path = network.clock.seconds(), pathOf(hint)
+    shown = printable(path)
+    try:
+        await network.connectSocket(path).addTimeout(patience, network.clock)
+    except (DeferredTimeout, CancelledError, ConnectingCancelledError):
+        return Finding("reach", Verdict.FAILED, f"{shown} does not answer in {patience:g} s", "see whether its listener hangs")
+    except (OSError, ConnectError) as error:
+        told = f"{shown} does not accept connections ({_words(error)})"
+        return Finding("reach", Verdict.FAILED, told, "start the center or dispatcher there, on this machine, as this user")
+    return Finding("reach", Verdict.FINE, f"{shown} accepts in {(network.clock.seconds() - begun) * 1000:.1f} ms")
 
 
 async def tryHints(hints: tuple[str, ...], network: Network, patience: float) -> list[Finding]:

@@ -55,7 +55,7 @@ def trace(dispatcher: str | None, environ: Mapping[str, str]) -> Whence:
     origin = wordOf(given) or "default"
     path = fileOf(source)
     owner = None
-    if path is not None and found.dispatcher_url.strip().startswith("pbu://"):
+    if path is not None and found.dispatcher_url.strip().startswith(("pbu://", "ipc://", "tcp://")):
         beside = path.with_name(f"{path.name.removesuffix('.furl')}.owner.furl")
         # One that we may not read is another user's, whose dispatcher we use as a member.
         if os.access(beside, os.R_OK):
