@@ -1,0 +1,71 @@
+"""One program of a guardian."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import stat
+
+from nodeset.processes.guard import lineage
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Container, Sequence
+
+__all__ = ["Ward"]
+
+
+class Ward:
+    """Its leader is our child; it stays a zombie until nobody of its group is left, so that the number of both stays taken."""
+
+    __slots__ = ("code", "held", "id", "kill", "pid", "pidfd", "report", "said", "shared", "spawned")
+
+    def __init__(self, id: int, pid: int, pidfd: int, report: int, *, kill: bool, shared: bool, held: list[int]) -> None:
+        self.id, self.pid, self.pidfd, self.report = id, pid, pidfd, report
+        self.kill, self.shared, self.held = kill, shared, held
+        #: What the child said that could not become the program.
+        self.said = b""
+        self.spawned = False
+        #: Its exit code, or the number of the signal, negative; None while it runs.
+        self.code: int | None = None
+
+    def readCode(self) -> int | None:
+        """How it ended, if it did. It stays a zombie."""
+        result = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if result is None:
+            return None
+        return result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
+
+    def tree(self, table: dict[int, lineage.Process], others: Container[int], all_of: int) -> set[int]:
+        """Who belongs to it in this table, dead or alive: descendants, those of its group, those of its session.
+
+        A shared one has no group of its own: everybody below the guardian `all_of` is its, but for the `others`.
+        """
+        if self.shared:
+            return lineage.below((all_of,), table, others)
+        members = {pid for pid in lineage.membersOf(self.pid, table) if pid not in others}
+        if self.pid in table:
+            members.add(self.pid)
+        return members | lineage.below(members, table, others)
+
+    def signalOne(self, number: int) -> None:
+        signal.pidfd_send_signal(self.pidfd, number)
+
+    def free(self) -> None:
+        """Give up its files."""
+        for file in (self.pidfd, self.report, *self.held):
+            if file >= 0:
+                os.close(file)
+        self.pidfd = self.report = -1
+        self.held = []
+
+
+def readEnds(files: Sequence[int]) -> list[int]:
+    """Another read end for each of these files that is a pipe: while it is open, who writes into it gets no SIGPIPE."""
+    found = []
+    for file in files:
+        if stat.S_ISFIFO(os.fstat(file).st_mode):
+            with contextlib.suppress(OSError):
+                found.append(os.open(f"/proc/self/fd/{file}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+    return found
