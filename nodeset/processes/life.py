@@ -135,6 +135,11 @@ class Life:
         return self.state in OVER
 
     @property
+    def alive(self) -> bool:
+        """Whether its process is there."""
+        return self._child is _Child.ALIVE
+
+    @property
     def completed(self) -> bool:
         """Whether it ended by itself, to stay so, with one of its `exit_codes`."""
         return self.state is State.EXITED and self.code in self.program.exit_codes

@@ -20,7 +20,7 @@ from nodeset.errors import BadSettings
 from nodeset.settings.readers import hideFurls, show
 from nodeset.settings.schema import NAMES, SERVICES, Settings, aboutOf, dashed, namesOf
 
-__all__ = ["LARGEST", "PROGRAMS", "Sheet", "locate", "readFile"]
+__all__ = ["LARGEST", "PROGRAMS", "Document", "Sheet", "locate", "readDocument", "readFile", "readSheet"]
 
 #: Bytes of a file; one of a hundred settings has 5 KiB.
 LARGEST: Final = 1 << 20
@@ -49,10 +49,31 @@ class Sheet:
         return {**self.values.get("", {}), **self.values.get(service, {})}
 
 
-def readFile(path: str, origin: str) -> Sheet:
-    """What the file at `path` says; `origin` names the option or the variable that named it.
+@attrs.frozen
+class Document:
+    """A TOML file as it was read.
 
-    BadSettings, with file and line, for what cannot be read, is no TOML, is no setting, or cannot be its value.
+    :ivar lines: of each key, by its path.
+    :ivar mode: the file's, as the system has it.
+    """
+
+    path: str
+    found: dict[str, Any]
+    lines: Mapping[tuple[str, ...], int]
+    mode: int
+
+    def whereIs(self, *keys: str) -> str:
+        """FILE:LINE of this key, or of the nearest one above it whose line is known; FILE alone if none is."""
+        for depth in range(len(keys), 0, -1):
+            if (line := self.lines.get(keys[:depth])) is not None:
+                return f"{self.path}:{line}"
+        return self.path
+
+
+def readDocument(path: str, origin: str) -> Document:
+    """The file at `path`; `origin` names the option or the variable that named it.
+
+    BadSettings, with file and line, for what cannot be read, or is no TOML.
     """
     text, mode = _readText(path, origin)
     try:
@@ -61,7 +82,18 @@ def readFile(path: str, origin: str) -> Sheet:
         raise BadSettings(f"{path}: it is nested too deeply: settings are texts, numbers, or lists of texts") from None
     except ValueError as error:
         raise BadSettings(_blame(path, text, str(error))) from None
-    values = _readTables(found, path, locate(text))
+    return Document(path, found, locate(text), mode)
+
+
+def readFile(path: str, origin: str) -> Sheet:
+    """What the file at `path` says of settings. BadSettings as of `readDocument` or `readSheet`."""
+    return readSheet(readDocument(path, origin))
+
+
+def readSheet(document: Document) -> Sheet:
+    """What it says of settings. BadSettings, with file and line, for what is no setting, or cannot be its value."""
+    path, mode = document.path, document.mode
+    values = _readTables(document.found, path, document.lines)
     warnings: tuple[str, ...] = ()
     secrets = [where for table in values.values() for value, where in table.values() if hideFurls(str(value)) != str(value)]
     if secrets and mode & stat.S_IROTH:
@@ -166,9 +198,9 @@ def _readTables(
             for inner, each in value.items():
                 take(key, inner, each, whereIs(key, inner))
         elif isinstance(value, dict) and key.replace("-", "_") not in NAMES:
-            tables_there = ", ".join(f"[{service}]" for service in SERVICES)
+            tables_there = ", ".join(f"[{service}]" for service in (*SERVICES, f"{PROGRAMS}.NAME"))
             raise BadSettings(
-                f"{whereIs(key)}: there is no table {show(key)}{_nearest(key, SERVICES)}: there are {tables_there}"
+                f"{whereIs(key)}: there is no table {show(key)}{_nearest(key, (*SERVICES, PROGRAMS))}: there are {tables_there}"
             )
         else:
             take("", key, value, whereIs(key))
