@@ -26,7 +26,8 @@ class WatchCase(SynchronousTestCase):
 
     def watch(self, start: bool = True, parts: Any = None, **about: Any) -> Watcher:
         """A watcher of the program `web`, started."""
-        program = Program(**{"name": "web", "command": ("serve", "-p", "80"), "restart": "never"} | about)
+        usual: dict[str, Any] = {"command": ("serve", "-p", "80"), "restart": "never"}
+        program = Program(name="web", **usual | about)
         watcher = self.ground.watcher(program, **parts or {})
         self.final: list[int | None] = []
         watcher.onFinal(self.final.append)

@@ -22,7 +22,7 @@ class Ward:
     def __init__(self, pid: int, order: Any) -> None:
         self.pid, self.order = pid, order
         self.signals: list[tuple[str, int]] = []
-        self.obeys, self.emptied = True, False
+        self.obeys, self.emptied, self.undead = True, False, False
         self.code: int | None = None
         self.ends: list[Callable[[int], object]] = []
         self.empties: list[Callable[[], object]] = []
@@ -71,6 +71,8 @@ class Ward:
 
     def _take(self, whom: str, number: int) -> bool:
         self.signals.append((whom, number))
+        if self.undead:
+            return True
         if number == signal.SIGKILL or (self.obeys and number == signal.SIGTERM):
             self.end(-number)
         return True
@@ -143,6 +145,9 @@ class Bus:
     def announced(self) -> None:
         """See `Shipping`."""
         self.announcements += 1
+
+    def adopt(self, program: Program) -> None:
+        """See `Shipping`."""
 
     def drained(self, timeout: float) -> Deferred[bool]:
         """See `Shipping`."""

@@ -62,7 +62,7 @@ class Backlog:
     """
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._queue: OrderedDict[Parcel, None] = OrderedDict()
         #: Of the queue, in the same order: the output that may be dropped, the events that are no output.
         self._outputs: OrderedDict[Parcel, None] = OrderedDict()
@@ -105,7 +105,7 @@ class Backlog:
             piece = data if len(data) <= CHUNK else data[at : at + CHUNK]
             self._add(self._outputs, Parcel(kind, piece, segment=self._segment))
             at += CHUNK
-        while self.size > self._limit and self._dropOutput():
+        while self.size > self.limit and self._dropOutput():
             pass
 
     def addEvent(self, kind: Kind, event: ProcessEvent) -> None:
@@ -231,7 +231,7 @@ class Backlog:
         """Nobody has taken it: it is the next one again."""
         self._land(parcel)
         heappush(self._back, (parcel.seq, parcel))
-        while self.size > self._limit and self._dropOutput():
+        while self.size > self.limit and self._dropOutput():
             pass
 
     def owe(self, parcel: Parcel) -> None:
@@ -243,7 +243,7 @@ class Backlog:
         parcel.owed = True
         self._owed.append(parcel)
         self._owed_bytes += parcel.weight
-        while self._owed_bytes > self._limit // 8:
+        while self._owed_bytes > self.limit // 8:
             self._forget()
 
     def _forget(self) -> None:

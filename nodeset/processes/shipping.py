@@ -48,10 +48,8 @@ class Shipping:
     def __init__(self, node: Node, program: Program, uuid: str, clock: IReactorTime, *, grace: float = 0.0) -> None:
         self._node, self.uuid, self._clock = node, uuid, clock
         self._names = {kind: nameOf(program.name, kind) for kind in KINDS}
-        self._slows, self._stall = program.output == "slow", program.stall_timeout
         self._backlog = Backlog(program.buffer_bytes)
-        self._window = min(WINDOW, program.buffer_bytes // 2)
-        self._high = min(HIGH, program.buffer_bytes // 2)
+        self.adopt(program)
         self._on_room: list[Callable[[], object]] = []
         self._waiters: dict[Deferred[bool], IDelayedCall] = {}
         #: Whether the last answer was that somebody has it.
@@ -67,6 +65,13 @@ class Shipping:
         self._complained = ""
         self.full = False
         self._taken = self._resent = self._unsendable = 0
+
+    def adopt(self, program: Program) -> None:
+        """Go by the bounds of this program from now on; its name counts for nothing."""
+        self._slows, self._stall = program.output == "slow", program.stall_timeout
+        self._backlog.limit = program.buffer_bytes
+        self._window = min(WINDOW, program.buffer_bytes // 2)
+        self._high = min(HIGH, program.buffer_bytes // 2)
 
     # -- in
 

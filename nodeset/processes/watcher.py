@@ -10,10 +10,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from nodeset.core.waker import Waker
 from nodeset.errors import CannotStart
 from nodeset.processes.checkup import Checkup
 from nodeset.processes.launch import isPassing, orderOf
@@ -96,8 +97,8 @@ class Watcher:
         self._report = Report(shipping)
         self._spawn_waits = self._spawning = False
         self._weighing: Weighing | None = None
-        self._alarm: IDelayedCall | None = None
-        self._patience: IDelayedCall | None = None
+        self._alarm = Waker(clock, lambda: self._carryOut(self._life.wake(now())))
+        self._patience = Waker(clock, lambda: stdio.finish(_GRACE))
         self._actions: deque[Action] = deque()
         self._acting = False
         self._final_takers: list[Callable[[int | None], object]] = []
@@ -144,7 +145,12 @@ class Watcher:
 
     def adopt(self, program: Program) -> None:
         """Go by these policies from now on; the command of what runs, its limits and the like cannot change any more."""
-        self.program = self._life.program = program
+        old, self.program, self._life.program = self.program, program, program
+        self._shipping.adopt(program)
+        if self._weighing is not None and old.stats_interval != program.stats_interval:
+            self._weigh()
+        if self.state is State.RUNNING and old.alive != program.alive:
+            self._checkup.watchHealth(program)
 
     def onFinal(self, call: Callable[[int | None], object]) -> None:
         """Call this each time when it is over for good: with the code of the last run, None if it never ran.
@@ -241,7 +247,7 @@ class Watcher:
                 self._act(self._actions.popleft())
         finally:
             self._acting = False
-        self._setAlarm()
+        self._alarm.stop() if self._life.wake_at is None else self._alarm.set(self._life.wake_at)
 
     def _act(self, action: Action) -> None:
         if isinstance(action, Changed):
@@ -259,20 +265,6 @@ class Watcher:
     def _notSent(self, failure: Failure, number: int) -> None:
         said = "{program}: signal {number} was not sent: {reason}"
         self.log.warn(said, program=self.program.name, number=number, reason=failure.getErrorMessage())
-
-    def _setAlarm(self) -> None:
-        when = self._life.wake_at
-        if self._alarm is not None and self._alarm.active():
-            if when == self._alarm.getTime():
-                return
-            self._alarm.cancel()
-        self._alarm = None
-        if when is not None:
-            self._alarm = self._clock.callLater(max(0.0, when - self._clock.seconds()), self._wake)
-
-    def _wake(self) -> None:
-        self._alarm = None
-        self._carryOut(self._life.wake(self._clock.seconds()))
 
     # -- a run
 
@@ -304,8 +296,7 @@ class Watcher:
         self._report.started(child.pid)
         self._stdio.spawned()
         self._checkup.awaitReady(self.program)
-        if self._figures is not None:
-            self._weighing = self._figures.watch(child.pid, self.program.stats_interval, self._weighed)
+        self._weigh()
         self._carryOut(self._life.spawned(self._clock.seconds()))
         child.onEnded(lambda code: self._ended(child, code))
         child.onEmptied(lambda *anything: self._emptied(child))
@@ -316,11 +307,11 @@ class Watcher:
         self._checkup.stop()
         if self._weighing is not None:
             self._weighing.stop()
+            self._weighing = None
         self.return_code, self._closing = code, True
         self._report.holdBack()
         # Its group may hold its output, and is ended by `life`.
-        patience = self.program.stop_timeout + _PATIENCE
-        self._patience = self._clock.callLater(patience, self._stdio.finish, _GRACE)
+        self._patience.set(self._clock.seconds() + self.program.stop_timeout + _PATIENCE)
         self._stdio.closed.addCallback(self._closed, child, code)
         self._carryOut(self._life.ended(self._clock.seconds(), code))
 
@@ -331,8 +322,7 @@ class Watcher:
         self._carryOut(self._life.emptied(self._clock.seconds()))
 
     def _closed(self, result: object, child: Child, code: int) -> None:
-        if self._patience is not None and self._patience.active():
-            self._patience.cancel()
+        self._patience.stop()
         self._report.ended(child.pid, code)
         self._closing = False
         if self._spawn_waits:
@@ -353,6 +343,12 @@ class Watcher:
         move = self._stdio.pause if self._shipping.full else self._stdio.resume
         move("out")
         move("err")
+
+    def _weigh(self) -> None:
+        if self._weighing is not None:
+            self._weighing.stop()
+        if self._figures is not None and self._pid is not None:
+            self._weighing = self._figures.watch(self._pid, self.program.stats_interval, self._weighed)
 
     def _weighed(self, found: dict[str, Any]) -> None:
         if self._pid is not None:
