@@ -45,7 +45,7 @@ WAITING = {
         "tests.test_sockets_real",
         "tests.test_web_floods",
     ),
-    "processes": (),
+    "processes": ("tests.test_cli_socket",),
     "faults": ("tests.test_faults", "tests.test_restart"),
 }
 #: Seconds after which a part counts as hung.

@@ -14,6 +14,7 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from nodeset.cli.listen import readListen
+from nodeset.cli.options import oneLine
 from nodeset.core.dispatcher import EventDispatcher
 from nodeset.core.node import Node
 from nodeset.errors import LinkLost, PortTaken, Receipt, Refused
@@ -21,7 +22,7 @@ from nodeset.testing import LinkContract, LinkPair, Recorder
 from nodeset.transport.clock import MonotonicClock
 from nodeset.transport.endpoint import endpointOf, hintOf
 from nodeset.transport.fastpath import FastBroker
-from nodeset.transport.furl import Furl, newName, parse
+from nodeset.transport.furl import Furl, newName, parse, redact
 from nodeset.transport.rendezvous import claim, claimOf, sourceOf
 from nodeset.transport.tub import TubAcceptor, TubTransport
 from nodeset.transport.wire import isOurs
@@ -189,6 +190,12 @@ class SocketTests(SocketTubCase):
             await node.stopService()
             await acceptor.stopService()
             self.assertFalse(self.path.exists())
+
+    @played
+    async def test_shown(self) -> None:
+        """The address of a socket, made safe to show, stays as it is wherever it is shown."""
+        shown = redact(Furl("a" * 32, [hintOf("/run/a b~ü-.sock")], newName()))
+        self.assertEqual(oneLine(f"cannot link to {shown}"), f"cannot link to {shown}")
 
     @played
     async def test_restart(self) -> None:

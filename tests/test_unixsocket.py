@@ -136,6 +136,24 @@ class BindTests(SocketCase):
         self.assertIn("(Permission denied)", self.refuse())
         self.assertTrue(self.path.exists())
 
+    def test_others(self) -> None:
+        """In a directory of another user nothing can be made; another user's socket there, alive or dead, stays."""
+        made, _ours = self.bind()
+        me = os.geteuid()
+        if me:
+            self.base.chmod(0o500)
+            self.addCleanup(self.base.chmod, 0o700)
+        else:
+            os.seteuid(65534)
+        try:
+            for path in (self.base / "new.sock", *([] if me else [self.path])):
+                self.assertIn("(Permission denied)", str(self.assertRaises(PortTaken, bindSocket, path)))
+            made.close()
+            self.assertIn("(Permission denied)", str(self.assertRaises(PortTaken, bindSocket, self.path)))
+        finally:
+            os.seteuid(me)
+        self.assertTrue(self.path.is_socket())
+
     def test_race(self) -> None:
         """Of those who meet at a dead socket one listens there, the others are told; nobody's living socket is lost."""
         for late in ("rename", "hardlink_to"):

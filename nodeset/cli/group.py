@@ -138,7 +138,7 @@ def visiting(function: F) -> F:
 
     gather.__doc__, gather.__name__ = function.__doc__, function.__name__
     gather.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]  # as click has it
-    place = "A file with its FURL (@FILE), pbu://host:port/ref, or the FURL, which every user of this machine can then see."
+    place = "A file with its FURL (@FILE), pbu://host:port/ref, ipc://PATH, or the FURL, which all on this machine then see."
     decorated: Any = gather
     for option in (
         click.option("--debug", is_flag=True, help="Show the log, and where an error comes from."),

@@ -26,7 +26,7 @@ _ENDPOINTS = frozenset({"tcp", "tcp4", "tcp6", "ssl", "unix", "systemd", "fd"})
 _LOOPBACK = "127.0.0.1"
 #: The port in the names of the FURL files of a dispatcher that takes any port.
 _NAMED = parsePlace(DEFAULT_PLACE).port
-_FORMS = "write host:port, pbu://host:port/ref, or an endpoint such as tcp:5333:interface=127.0.0.1"
+_FORMS = "write host:port, pbu://host:port/ref, ipc://PATH, or an endpoint such as tcp:5333:interface=127.0.0.1"
 
 
 @attrs.frozen

@@ -33,7 +33,7 @@ __all__ = ["CommonOptions", "TwistdPart", "flagsOf", "oneLine", "parametersOf", 
 
 # The example in an error of ours is nobody's secret.
 # Nor is what was made safe to show already.
-_SAFE = r"[a-z2-7]{4}…@[A-Za-z0-9.:,\[\]-]*/…(?![^\s'\",.;:)])"
+_SAFE = r"[a-z2-7]{4}…@[A-Za-z0-9.:,%_~\[\]-]*/…(?![^\s'\",.;:)])"
 _FURL = re.compile(rf"pb:/{{1,2}}(?!/|TUBID@tcp:HOST:PORT/NAME|{_SAFE})(?=[^\s,])\S*")
 #: What twistd has options for. Those are taken from a file, or from the environment, by a console script.
 _TWISTDS: dict[str, Callable[[str], Any]] = {

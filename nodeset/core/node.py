@@ -50,8 +50,8 @@ class Node(Publishing, Calling, Asking, Granting, Service):
     :param port: TCP port to listen on for direct peers; 0 takes any, None listens nowhere.
     :param name: the label by which addresses may mean this node; others may bear the same. Default: a UUID.
     :param host: the host name by which addresses may mean this node.
-    :param dispatcher_url: a FURL, or the path of a file that holds one, or `pbu://host:port/ref`; it goes before what the
-        environment or the options say.
+    :param dispatcher_url: a FURL, or the path of a file that holds one, or `pbu://host:port/ref`, `ipc://PATH`; it goes
+        before what the environment or the options say.
     :param settings: instead of the process's own.
     :param transport: instead of a Tub; it is started and stopped with the node unless a collection shares it.
     :param clock: instead of the reactor.

@@ -97,7 +97,7 @@ class ShellNode(Node):
         return True
 
     def switch(self, URL: str) -> Deferred[ShellNode]:
-        """Leave this dispatcher, link to the one at `URL`: a FURL, a file that holds one, `pbu://host:port/ref`.
+        """Leave this dispatcher, link to the one at `URL`: a FURL, a file that holds one, `pbu://host:port/ref`, `ipc://PATH`.
 
         Fires with the node when it is linked there; subscriptions go along. Fails with `BadFurl` or `BadSettings` for what is
         no address, `NotThere` when no dispatcher answers in 10 s, `Refused` or `WrongIdentity` when it does not let us in: the
