@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
@@ -107,6 +107,8 @@ class CommonOptions(usage.Options):
     twistds: frozenset[str] = frozenset()
     #: Whose table of a file counts.
     service = NODE
+    #: Short options that this command has, whatever twistd means by them; with the long one that each stands for.
+    shorts: Mapping[str, str] = {}
 
     optFlags: list[list[Any]] = [
         ["quiet", "q", "See --loglevel."],
@@ -126,6 +128,10 @@ class CommonOptions(usage.Options):
         #: What was typed, by the option's long name.
         self._typed: dict[str, str] = {}
         self._settled: Settings | None = None
+        for short, long in self.shorts.items():
+            mark = ":" if f"{long}=" in self.longOpt else ""
+            self.shortOpt = re.sub(f"{short}:?", "", self.shortOpt) + short + mark
+            self.synonyms[short] = long
 
     def opt_version(self) -> NoReturn:
         """Show the version."""

@@ -43,7 +43,7 @@ def run(name: str, ours: type[CommonOptions], make: Any, in_front: bool = False)
     called = name
     words = sys.argv[1:]
     if in_front:
-        called, words = options.stayInFront(name), ["-n", *words]
+        called, words = options.stayInFront(name), ["--nodaemon", *words]
     try:
         try:
             options.parseOptions(words)

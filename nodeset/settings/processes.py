@@ -7,10 +7,14 @@ import attrs
 from nodeset.settings import readers as read
 from nodeset.settings.about import CENTER, OPEN, PROCESSES, about
 
-__all__ = ["DEFAULT_ENDPOINT", "ProcessesPart"]
+__all__ = ["DEFAULT_ENDPOINT", "JOINING", "LOGGING", "TELLING", "ProcessesPart"]
 
 #: Where a center and its watchers meet unless they are told, as the original's did.
 DEFAULT_ENDPOINT = "ipc://nerve.sock"
+#: What settings of all services mean to a center.
+JOINING = {CENTER: ("A dispatcher to join instead of being one, said as for a node", "$NODESET_DISPATCHER, or its own")}
+TELLING = {CENTER: ("Log each change of state, each sample of figures too", "no")}
+LOGGING = {CENTER: ("The log of events, to which lines are appended; '-' is stdout", "nerve.log")}
 
 
 @attrs.frozen(kw_only=True, slots=False)  # beside another base with slots
@@ -42,4 +46,14 @@ class ProcessesPart:
             "found by --endpoint",
             but={CENTER: ("One more file to write the address to, for watchers on other machines", "none")},
         ),
+    )
+    log_bytes: int = attrs.field(
+        default=50 * 1024 * 1024,
+        converter=read.readCount,
+        metadata=about("The largest log of events, in bytes; then it becomes FILE.1, and another one begins", (CENTER,)),
+    )
+    log_files: int = attrs.field(
+        default=5,
+        converter=read.readNodes,
+        metadata=about("How many older logs of events are kept", (CENTER,)),
     )

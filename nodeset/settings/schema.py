@@ -32,7 +32,7 @@ from nodeset.settings.about import (
     About,
     about,
 )
-from nodeset.settings.processes import ProcessesPart
+from nodeset.settings.processes import JOINING, LOGGING, TELLING, ProcessesPart
 from nodeset.settings.readers import LOG_LEVELS
 from nodeset.settings.web import WebPart
 
@@ -94,6 +94,7 @@ class Settings(WebPart, ProcessesPart):
             "or the FURL itself, which every user of this machine can see if it is given as an option",
             NODES,
             f"$NODESET_DISPATCHER, or {DEFAULT_URL}",
+            but=JOINING,
         ),
     )
     listen: str = attrs.field(
@@ -164,7 +165,7 @@ class Settings(WebPart, ProcessesPart):
     verbose: bool = attrs.field(
         default=False,
         converter=read.readFlag,
-        metadata=about("Log every event that is routed", (DISPATCHER,), reloads=True),
+        metadata=about("Log every event that is routed", (DISPATCHER, CENTER), reloads=True, but=TELLING),
     )
     loglevel: str = attrs.field(
         default="info",
@@ -314,7 +315,13 @@ class Settings(WebPart, ProcessesPart):
     logfile: str | None = attrs.field(
         default=None,
         converter=read.readOptionalText,
-        metadata=about("The log", DAEMONS, "as a daemon, the command's name in the rundir, else the terminal", twistd=True),
+        metadata=about(
+            "The log",
+            DAEMONS,
+            "as a daemon, the command's name in the rundir, else the terminal",
+            twistd=True,
+            but=LOGGING,
+        ),
     )
     pidfile: str | None = attrs.field(
         default=None,

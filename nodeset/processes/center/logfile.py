@@ -1,0 +1,167 @@
+"""The file, or the stream, that a center writes its lines to."""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import re
+import select
+import stat
+from pathlib import Path
+from typing import Any, Protocol
+
+from twisted.python.logfile import LogFile
+
+from nodeset.processes.center.ledger import SIZE
+from nodeset.processes.center.lines import isBegun
+
+__all__ = ["FileSink", "Sink", "StreamSink", "openLedger"]
+
+#: The longest torn line that is looked for: an event has a megabyte, of which each byte may be written as four.
+_LONGEST_LINE = 5 * 1024 * 1024
+#: What a pipe takes without blocking once it takes anything.
+_AT_ONCE = select.PIPE_BUF
+
+
+class Sink(Protocol):
+    """Where lines go."""
+
+    #: Seconds after which to try again when it takes no more.
+    pause: float
+
+    def write(self, data: bytes) -> int:
+        """Write as much as can be written now, to the system, not to a buffer; how much that was. OSError if nothing can be."""
+
+    def reopen(self) -> None:
+        """Write to the file that has the name now. OSError if it cannot be opened: the next `write` tries again."""
+
+    def close(self) -> None:
+        """Write no more."""
+
+
+class _Rotating(LogFile):
+    """Twisted's, opened to append, telling how much was written."""
+
+    def _openFile(self) -> None:
+        self.closed = False
+        self._file: Any = open(self.path, "ab", 0)  # noqa: SIM115, PTH123  # kept open; the path is Twisted's, a str
+        status = os.fstat(self._file.fileno())
+        self.size = status.st_size
+        # A device, a pipe must never be renamed.
+        self._rotates = stat.S_ISREG(status.st_mode)
+
+    def listLogs(self) -> list[int]:
+        """The numbers of the older files; Twisted's own takes a bracket in the path for a pattern."""
+        found = re.compile(re.escape(self.name) + r"\.([1-9][0-9]{0,8})")
+        return sorted(int(match[1]) for each in os.listdir(self.directory) if (match := found.fullmatch(each)))  # noqa: PTH208
+
+    def append(self, data: bytes) -> int:
+        file = getattr(self, "_file", None)
+        if file is None or file.closed:
+            self._openFile()  # a rotation failed half way, or a file could not be opened anew
+        elif self._rotates and self.size and self.size + len(data) > self.rotateLength:
+            self.rotate()
+        written: int = self._file.write(data) or 0
+        self.size += written
+        return written
+
+
+class FileSink:
+    """A file that is rotated: `path.1` is the newest of the older ones.
+
+    What an earlier process, killed while it wrote, left of its last line is removed, since the event comes again. OSError if
+    the file cannot be opened.
+
+    :param size: bytes of one file at most, unless one line is longer.
+    :param older: how many older ones are kept.
+    """
+
+    pause = 1.0
+
+    def __init__(self, path: Path, size: int, older: int) -> None:
+        self.path = path.absolute()
+        #: Bytes of a torn line that were removed.
+        self.mended = _mend(self.path)
+        self._size, self._older = size, older
+        self._file = _Rotating(self.path.name, str(self.path.parent), size, None, older)
+
+    def write(self, data: bytes) -> int:
+        """See `Sink`."""
+        return self._file.append(data)
+
+    def reopen(self) -> None:
+        """See `Sink`."""
+        self.close()
+        self._file._openFile()
+
+    def close(self) -> None:
+        """See `Sink`."""
+        file = getattr(self._file, "_file", None)
+        if file is not None:
+            file.close()
+
+
+def _mend(path: Path) -> int:
+    """See to it that the file ends with a whole line; how many bytes of a torn one of ours were removed."""
+    if not path.is_file():
+        return 0
+    with path.open("rb+") as file:
+        size = file.seek(0, os.SEEK_END)
+        start = file.seek(max(0, size - _LONGEST_LINE))
+        tail = file.read()
+        if not tail or tail.endswith(b"\n"):
+            return 0
+        torn = tail[tail.rfind(b"\n") + 1 :]
+        if isBegun(torn) and (len(torn) < len(tail) or not start):
+            file.truncate(size - len(torn))
+            return len(torn)
+        file.write(b"\n")  # whosever it is
+    return 0
+
+
+class StreamSink:
+    """A descriptor that somebody reads, or does not: nothing is written that would block."""
+
+    pause = 0.02
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLOUT)
+
+    def write(self, data: bytes) -> int:
+        """See `Sink`."""
+        written, view = 0, memoryview(data)
+        while written < len(data):
+            if not self._poll.poll(0):
+                break
+            try:
+                written += os.write(self._descriptor, view[written : written + _AT_ONCE])
+            except BlockingIOError:
+                break
+            except OSError:
+                if not written:
+                    raise
+                break
+        return written
+
+    def reopen(self) -> None:
+        """See `Sink`."""
+
+    def close(self) -> None:
+        """See `Sink`."""
+
+
+def openLedger(path: Path) -> mmap.mmap:
+    """The block of a `Ledger`, kept in this file. OSError if it cannot be, or while another process has it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Written, not left as a hole: a full disk is told now, not by a signal later.
+        os.posix_fallocate(descriptor, 0, SIZE)
+        os.ftruncate(descriptor, SIZE)
+        return mmap.mmap(descriptor, SIZE)
+    except BaseException:
+        os.close(descriptor)
+        raise
