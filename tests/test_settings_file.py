@@ -24,6 +24,7 @@ VALUES: dict[str, tuple[str, str, str]] = {name: ("1", "2", "3") for name in NAM
 VALUES |= dict.fromkeys(["verbose", "once", "nodaemon", "json"], ("yes", "1", "on"))
 VALUES |= {"loglevel": ("debug", "warn", "crit"), "gc": ("default", "tuned", "default")}
 VALUES["anonymous"] = ("allow", "refuse", "allow")
+VALUES |= {"restart": ("always", "never", "on-failure"), "output": ("drop", "slow", "drop"), "linger": ("2", "3", "4")}
 
 
 class FileCase(SynchronousTestCase):

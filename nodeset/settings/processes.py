@@ -56,4 +56,40 @@ class ProcessesPart:
         default=5,
         converter=read.readNodes,
         metadata=about("How many older logs of events are kept", (CENTER,)),
+    restart: str = attrs.field(
+        default="never",
+        converter=read.readRestart,
+        metadata=about("When the program is started again after it ended: never, on-failure or always", (OPEN,)),
+    )
+    restart_retries: int = attrs.field(
+        default=3,
+        converter=read.readRetries,
+        metadata=about("Failed starts in a row after which a program that is to be restarted is given up", (OPEN,)),
+    )
+    ping_interval: float = attrs.field(
+        default=3.0,
+        converter=read.readWait,
+        metadata=about("Seconds between two reports of the program's figures, 0 for none", (OPEN,)),
+    )
+    output: str = attrs.field(
+        default="slow",
+        converter=read.readOutput,
+        metadata=about(
+            "When the program writes faster than the center takes it: slow it down, or drop what does not fit into 8 MiB",
+            (OPEN,),
+        ),
+    )
+    wait_to_die: float = attrs.field(
+        default=3.0,
+        converter=read.readPatience,
+        metadata=about(
+            "Seconds between the first SIGINT or SIGTERM and the SIGKILL that the program gets; inf for never: then it alone "
+            "decides what a signal means",
+            (OPEN,),
+        ),
+    )
+    linger: float = attrs.field(
+        default=1.0,
+        converter=read.readWait,
+        metadata=about("Seconds to stay for the center once the program has ended", (OPEN,)),
     )

@@ -32,22 +32,29 @@ __all__ = [
     "readOptionalLabel",
     "readOptionalPlace",
     "readOptionalText",
+    "readOutput",
+    "readPatience",
     "readPayload",
     "readPidFile",
     "readPlaces",
     "readPort",
     "readRate",
+    "readRestart",
+    "readRetries",
     "readRoom",
     "readSeconds",
     "readText",
     "readUrl",
     "readUser",
+    "readWait",
     "show",
 ]
 
 LOG_LEVELS: Final = ("debug", "info", "notice", "warn", "crit")
 _GC: Final = ("tuned", "default")
 _ANONYMOUS: Final = ("loopback", "allow", "refuse")
+_RESTART: Final = ("never", "on-failure", "always")
+_OUTPUT: Final = ("slow", "drop")
 _YES, _NO = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off", ""})
 _FURL = re.compile(r"pb:/.*", re.DOTALL)
 _QUOTES: Final = "'\""
@@ -154,6 +161,28 @@ def readSeconds(value: object) -> float:
     raise BadSettings(f"{show(value)} is no time: give seconds, more than 0, at most {_LONGEST:.0f}")
 
 
+def readWait(value: object, longest: float = _LONGEST) -> float:
+    """A time to wait, 0 for not at all."""
+    try:
+        seconds = float(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else math.nan
+    except (ValueError, OverflowError):
+        seconds = math.nan
+    if 0 <= seconds <= longest:
+        return seconds
+    most = "or inf for ever" if longest == math.inf else f"at most {longest:.0f}"
+    raise BadSettings(f"{show(value)} is no time: give seconds, 0 or more, {most}")
+
+
+def readPatience(value: object) -> float:
+    """A time to wait, which may have no end."""
+    return readWait(value, math.inf)
+
+
+def readRetries(value: object) -> int:
+    """How often something is tried again."""
+    return readCount(value, 999, 0)
+
+
 def readCount(value: object, most: int = 999_999_999_999, least: int = 1) -> int:
     """A whole number from `least` to `most`."""
     text = _textOf(value).strip()
@@ -244,6 +273,16 @@ def readLevel(value: object) -> str:
 def readGc(value: object) -> str:
     """How the garbage collector is set."""
     return _readWord(value, _GC)
+
+
+def readRestart(value: object) -> str:
+    """When a program is started again."""
+    return _readWord(value, _RESTART)
+
+
+def readOutput(value: object) -> str:
+    """What a flood of output leads to."""
+    return _readWord(value, _OUTPUT)
 
 
 def readAnonymous(value: object) -> str:

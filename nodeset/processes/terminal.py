@@ -1,0 +1,155 @@
+"""A terminal of ours, with the pseudo-terminal that stands for it.
+
+Nothing of Twisted is imported here, as in `relay`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import termios
+import tty
+from typing import Any, Final
+
+__all__ = ["Pair", "Terminal", "Unreturned", "isSame", "isTerminal"]
+
+#: Rows, columns of a window that nobody told of.
+_USUAL: Final = (24, 80)
+
+
+def isTerminal(number: int) -> bool:
+    """Whether this file of ours is a terminal; a closed one is none."""
+    try:
+        return os.isatty(number)
+    except OSError:
+        return False
+
+
+def isSame(one: int, other: int) -> bool:
+    """Whether two files of ours are the same file, terminal, pipe or socket, so that the order of what is written to either
+    of them can be seen."""
+    try:
+        return os.path.samestat(os.fstat(one), os.fstat(other))
+    except OSError:
+        return False
+
+
+def _copySize(source: int, target: int) -> None:
+    try:
+        size = fcntl.ioctl(source, termios.TIOCGWINSZ, bytes(8))
+        fcntl.ioctl(target, termios.TIOCSWINSZ, size)
+    except OSError:
+        pass  # no terminal any more
+
+
+class Terminal:
+    """Our terminal, by one file that leads to it: what the user's keys give, `raw` while a program on a pair has them."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self._kept: list[Any] | None = None
+
+    def isOurs(self) -> bool:
+        """Whether we are in its foreground, so that reading it, or changing its modes, does not stop us."""
+        try:
+            return os.tcgetpgrp(self.number) == os.getpgrp()
+        except OSError:
+            return True  # not the terminal of our session: nobody would stop us
+
+    def raw(self) -> None:
+        """Hand on every key as it is, print every byte as it is. Without effect in the background."""
+        if not self.isOurs():
+            return
+        try:
+            if self._kept is None:
+                self._kept = termios.tcgetattr(self.number)
+            # Not FLUSH, as tty has it: what was typed ahead is the program's.
+            tty.setraw(self.number, termios.TCSANOW)
+        except (OSError, termios.error):
+            self._kept = None  # it has been closed
+
+    def restore(self) -> None:
+        """Be as before `raw`; of no effect the second time."""
+        kept, self._kept = self._kept, None
+        if kept is None or not self.isOurs():
+            return
+        # From the background this would stop us, though somebody may come between.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTTOU])
+        try:
+            termios.tcsetattr(self.number, termios.TCSANOW, kept)
+        except (OSError, termios.error):
+            pass
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class Pair:
+    """A pseudo-terminal: `slave` for a program, `master` for us.
+
+    :param like: a file of ours that leads to the terminal it shall be like; None for one such as nobody sits at.
+    :param plain: whether its output is left as the program wrote it, for `like` to make the ends of lines what it wants.
+    """
+
+    def __init__(self, like: int | None, plain: bool = False) -> None:
+        self.master, self.slave = os.openpty()
+        self._like = like
+        try:
+            modes = termios.tcgetattr(self.slave if like is None else like)
+            if plain:
+                modes[1] &= ~termios.OPOST
+            termios.tcsetattr(self.slave, termios.TCSANOW, modes)
+            if like is None:
+                termios.tcsetwinsize(self.slave, _USUAL)
+        except (OSError, termios.error):
+            pass  # it has the modes of a fresh one
+        self.resize()
+
+    def resize(self) -> None:
+        """Have the size of the window that it stands for; who runs in it gets SIGWINCH if that is another."""
+        if self._like is not None:
+            _copySize(self._like, self.master)
+
+    def closeSlave(self) -> None:
+        """The program has it."""
+        if self.slave >= 0:
+            os.close(self.slave)
+            self.slave = -1
+
+    def typeEnd(self) -> None:
+        """What Ctrl-D types, if the program reads lines: the end of its input."""
+        try:
+            modes = termios.tcgetattr(self.master)
+            if modes[3] & termios.ICANON:
+                os.write(self.master, modes[6][termios.VEOF])
+        except (OSError, termios.error):
+            pass  # nobody is there any more
+
+    def turnsNewlines(self) -> bool:
+        """Whether it makes CR LF of each LF that is written to it, just now."""
+        try:
+            output = termios.tcgetattr(self.master)[1]
+        except (OSError, termios.error):
+            return False
+        return bool(output & termios.OPOST and output & termios.ONLCR)
+
+
+class Unreturned:
+    """Makes what a program wrote of what its pseudo-terminal made of that: LF of CR LF, where that turns them."""
+
+    def __init__(self, pair: Pair) -> None:
+        self._pair, self._held = pair, b""
+
+    def __call__(self, data: bytes) -> bytes:
+        """The bytes that the program wrote. A CR at the end waits for what follows it."""
+        data, self._held = self._held + data, b""
+        if b"\r" not in data or not self._pair.turnsNewlines():
+            return data
+        if data.endswith(b"\r"):
+            data, self._held = data[:-1], b"\r"
+        return data.replace(b"\r\n", b"\n")
+
+    def rest(self) -> bytes:
+        """What still waited, at the end."""
+        held, self._held = self._held, b""
+        return held
