@@ -56,6 +56,7 @@ class ProcessesPart:
         default=5,
         converter=read.readNodes,
         metadata=about("How many older logs of events are kept", (CENTER,)),
+    )
     restart: str = attrs.field(
         default="never",
         converter=read.readRestart,
