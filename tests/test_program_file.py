@@ -141,6 +141,8 @@ class WrongTests(ProgramCase):
         self.refuse(f"{WEB}xyzzy = 3\n", 3, "has no key 'xyzzy': see docs/program-file.md")
         self.refuse(f"{WEB}stop-signal = 'INT'\nstop_signal = 'INT'", 4, "'stop_signal' is there twice")
         self.refuse("[process]\ncommand = 'x'\n", 2, "'command' stands in [process]")
+        self.refuse("[[process.x]]\ncommand = 'x'\n", 1, "'x' is a list: write [process.NAME] in single brackets")
+        self.refuse(f'{WEB}env = {{ "a\\nb" = true }}\n', 3, "env: 'a\\nb': true is no text")
         self.refuse("[process.'a b']\ncommand = 'x'\n", 1, "'a b' cannot name a program")
         self.refuse("[process.x]\nretries = 1\n", 1, "has no command")
         self.refuse("loglevel = 'warn'\n", None, "no program in it: write a table such as [process.web]")

@@ -73,6 +73,8 @@ def readPrograms(path: str, origin: str = "the program file") -> Programs:
 def _readGroup(document: Document, name: str, table: object) -> tuple[Program, ...]:
     """The program of a table, or as many of it as that says, with names of their own."""
     where = document.whereIs(PROGRAMS, name)
+    if isinstance(table, list):
+        raise BadProgram(f"{where}: {show(name)} is a list: write [{PROGRAMS}.NAME] in single brackets, each name once")
     if not isinstance(table, dict):
         raise BadProgram(f"{where}: {show(name)} stands in [{PROGRAMS}]: put it into a table with a name, [{PROGRAMS}.NAME]")
     try:

@@ -54,7 +54,7 @@ class BadPart(BadProgram):
     """
 
     def __init__(self, key: str, text: str) -> None:
-        super().__init__(f"{key}: {text}")
+        super().__init__(f"{key if key.isprintable() and len(key) <= 60 else show(key)}: {text}")
         self.key = key
 
 
@@ -254,7 +254,7 @@ def _readProbe(value: object, kinds: tuple[str, ...], others: tuple[str, ...]) -
     fields: dict[str, Any] = {}
     for key, each in value.items():
         if key not in (*kinds, *others):
-            raise BadPart(key[:60], f"a probe has no such key{nearest(key, (*kinds, *others))}")
+            raise BadPart(key, f"a probe has no such key{nearest(key, (*kinds, *others))}")
         try:
             fields[key] = readers[key](each)
         except ValueError as error:
