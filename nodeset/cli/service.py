@@ -116,6 +116,8 @@ class Daemon(MultiService):
         self.exit_code = 0
         #: What a shell in this process has at hand, by name, beside the node.
         self.names: dict[str, Any] = {}
+        #: Called at each signal to stop but the first: whoever sends it again does not want to wait.
+        self.hurries: list[Callable[[], object]] = []
         self._settings, self._twistd, self._reactor = found, twistd, reactor
         self._stopping = False
         self._observer = makeObserver(twistd, found.loglevel, name, prints)
@@ -188,7 +190,13 @@ class Daemon(MultiService):
         if number == signal.SIGHUP and not (self._has_terminal and not _seesTerminal()):
             self.reload()
             return
-        self.log.info("received {signal}, stopping", signal=signal.Signals(number).name)
+        name = signal.Signals(number).name
+        if self._stopping and self.hurries:
+            self.log.warn("received {signal} again, stopping at once", signal=name)
+            for hurry in self.hurries:
+                hurry()
+            return
+        self.log.info("received {signal}, stopping", signal=name)
         self._stop()
 
     def _stop(self) -> None:

@@ -68,7 +68,7 @@ class Supervisor(Service):
     log = Logger()
 
     def __init__(self, make: Callable[[Program], Watcher], clock: IReactorTime, linger: float = 1.0) -> None:
-        self._make, self._clock, self._linger = make, clock, linger
+        self._make, self._clock, self.linger = make, clock, linger
         self.watchers: dict[str, Watcher] = {}
         self.left: list[str] = []
         self._programs: Mapping[str, Program] = {}
@@ -285,7 +285,7 @@ class Supervisor(Service):
         if stopped is None or self._parted:
             return
         self._parted = True
-        leaving: list[Deferred[Any]] = [watcher.leave(self._linger) for watcher in self.watchers.values()]
+        leaving: list[Deferred[Any]] = [watcher.leave(self.linger) for watcher in self.watchers.values()]
         for watcher, gone in self._retiring.values():
             patience = watcher.program.stop_timeout + _PATIENCE + _FAREWELL
             leaving.append(gone.addTimeout(patience, self._clock).addErrback(lambda failure: None))
