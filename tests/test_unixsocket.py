@@ -10,6 +10,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from nodeset.cli import listen
 from nodeset.cli.listen import listenAt, probe, readListen
 from nodeset.errors import BadSettings, PortTaken
 from nodeset.transport.endpoint import endpointOf
@@ -236,6 +237,10 @@ class ListenTests(SocketCase):
         self.assertEqual(loopback.endpoint, "tcp:44444:interface=127.0.0.1")
         self.assertEqual((everywhere.place, everywhere.hints), (loopback.place, loopback.hints))
         self.assertEqual(str(readListen("tcp://127.0.0.1:44444").place), "pbu://localhost:44444/dispatcher")
+        six = readListen("tcp://[::1]:44444")
+        self.assertEqual((six.hints, six.place), (("tcp:[::1]:44444",), loopback.place))
+        self.patch(listen, "lookUp", lambda host: ["127.0.0.1"])
+        self.assertEqual(readListen("tcp://me.example.org:44444").place, loopback.place)
 
     def test_refuse(self) -> None:
         """What is not ours to listen on is refused under the option's name; a socket has one mode."""

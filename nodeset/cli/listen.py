@@ -81,7 +81,8 @@ def listenAt(endpoint: Endpoint, advertises: bool = True, option: str = "--liste
         found = _readHostPort(endpoint.host, endpoint.port, ref, advertises)
     except BadSettings as error:
         raise BadSettings(str(error).replace("--listen", option, 1)) from None
-    return attrs.evolve(found, place=placeOf(endpoint))
+    # By whatever name of this machine it was given, of which watchers may not know that they are.
+    return attrs.evolve(found, place=placeOf(Endpoint(host=ANY_HOST, port=endpoint.port)))
 
 
 def _readSocket(path: str, endpoint: str = "") -> Listening:
