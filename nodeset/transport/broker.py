@@ -32,6 +32,8 @@ __all__ = ["STRANGER_LIMIT", "BoundedBroker", "ImpatientNegotiation", "Replacing
 STRANGER_LIMIT = 8 * 1024
 #: Seconds in which a peer has to name a reference of ours once TLS stands; with the negotiation's time this makes 30 (row 20).
 PROOF_TIMEOUT = 10.0
+#: Seconds within which connections of one Tub, to addresses of ours that it dialled together, stand.
+_AT_ONCE = 2.0
 #: Bytes that may wait for a peer to read them: so many, so many more for each link on the connection, this many altogether.
 #: Events and calls wait elsewhere for who gives no credit; but there is an answer to every question.
 MAX_UNREAD, MAX_UNREAD_LINK, MAX_UNREAD_ALL = 32 * 1024 * 1024, 2 * 1024 * 1024, 1024 * 1024 * 1024
@@ -85,12 +87,15 @@ class BoundedBroker(Broker):
     unslicerClass = _FewTypes
     connectionAbandoned: bool
     _proving: IDelayedCall | None = None
+    #: When the connection stood, by the monotonic clock.
+    made = 0.0
     #: How many links are on this connection.
     links = 0
 
     def connectionMade(self) -> None:
         """TLS stands; who is at the other end has little time to show a capability, if it is we who were connected to."""
         super().connectionMade()
+        self.made = time.monotonic()
         clock = getattr(self.tub, "clock", None)  # a Tub that listens has one
         if clock is not None and self._cameToUs():
             self._proving = clock.callLater(PROOF_TIMEOUT, self._unproven)
@@ -254,12 +259,14 @@ class ImpatientNegotiation(Negotiation):
 
 
 class ReplacingNegotiation(ImpatientNegotiation):
-    """Where the newest connection of a Tub replaces an older one.
+    """Where the newest connection of a Tub replaces an older one, but not one that came with it.
 
-    Only the holder of a certificate gets this far, and a dispatcher never dials, so there is no race of two connections to
-    settle: the older one is dead, even where the peer cannot prove by sequence numbers that it knows (a half-open TCP).
+    Only the holder of a certificate gets this far, and a dispatcher never dials: the older one is dead, even where the peer
+    cannot prove by sequence numbers that it knows (a half-open TCP). A Tub that knows us by several addresses dials them all at
+    once, then keeps the connection that we answered first: to put another in its place would end both.
     """
 
-    def compareOfferAndExisting(self, offer: object, existing: object, lp: object) -> bool:
+    def compareOfferAndExisting(self, offer: dict[str, str], existing: BoundedBroker, lp: object) -> bool:
         """Whether to take the new one."""
-        return True
+        is_same = offer.get("my-incarnation") == existing.current_slave_IR
+        return not is_same or time.monotonic() - existing.made > _AT_ONCE
