@@ -161,7 +161,6 @@ def openLedger(path: Path) -> mmap.mmap:
         # Written, not left as a hole: a full disk is told now, not by a signal later.
         os.posix_fallocate(descriptor, 0, SIZE)
         os.ftruncate(descriptor, SIZE)
-        return mmap.mmap(descriptor, SIZE)
-    except BaseException:
+        return mmap.mmap(descriptor, SIZE)  # it has a descriptor of its own, which keeps the lock
+    finally:
         os.close(descriptor)
-        raise
