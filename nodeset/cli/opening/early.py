@@ -65,6 +65,8 @@ class Early:
         self.summons = Summons()
         self.child: Child | None = None
         self.error: CannotStart | None = None
+        #: Where the log goes: to stderr, though the program's end lets go of that.
+        self.log_file = os.dup(2) if call.debug else 2
         self._call, self._closed, self._again = call, closed, again
         self.passage = self.makePassage()
         self.order = Order(

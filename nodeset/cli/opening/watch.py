@@ -124,7 +124,7 @@ class _Watch:
         self._source = findCenter(found, os.environ, DEFAULT_ENDPOINT)
         self._node = Teller(
             self._centerHere,
-            name=found.name,
+            name=found.name or "nodeset-open",
             host=found.host,
             settings=found,
             transport=TubTransport(self._source, reactor, (), None, found.host),
@@ -296,8 +296,7 @@ def watch(call: Call, early: Early, found: Settings | None = None) -> int:
 
     steady(reactor)
     level = "debug" if call.debug else "crit"
-    # The program's stderr is let go when that is at its end, unless there is more to say.
-    sink = open(os.dup(2) if call.debug else 2, "wb", 0, closefd=False)  # noqa: SIM115  # stays open
+    sink = open(early.log_file, "wb", 0, closefd=False)  # noqa: SIM115  # stays open
     globalLogBeginner.beginLoggingTo([withLevel(LineObserver(sink), level)], redirectStandardIO=False, discardBuffer=True)
     found = settle(call) if found is None else found
     settings.use(found)
