@@ -241,8 +241,9 @@ class GuardianProcess:
 
     def _end(self, ending: Callable[[], object]) -> None:
         """It is gone, its programs with it: each counts as ended by -9. Who outlives us does so only if we left in peace."""
-        self._process.wait()
-        code = self._process.returncode
+        # With programs that outlive us it does not end either: it reads what they write.
+        stays = self._leaving and not self._broke and any(child.outlives for child in self._children.values())
+        code = 0 if stays else self._process.wait()
         self.lost = self._broke or (f"it was ended by signal {-code}" if code < 0 else f"it ended with {code}")
         self.left = self._leaving and code == 0
         ending()
