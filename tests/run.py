@@ -46,6 +46,11 @@ WAITING = {
         "tests.test_web_floods",
     ),
     "processes": ("tests.test_cli_socket",),
+    "processes": (
+        "tests.test_popen",
+        "tests.test_popen_objects",
+        "tests.test_popen_odd",
+    ),
     "faults": ("tests.test_faults", "tests.test_restart"),
 }
 #: Seconds after which a part counts as hung.

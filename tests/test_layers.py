@@ -300,7 +300,10 @@ def strayFoolscap(root: Path) -> list[str]:
 
 
 def strayReactors(root: Path) -> list[str]:
-    """Only cli, transport/tub and, inside a function, core/node import the reactor."""
+    """Only cli, transport/tub and, inside a function, core/node, processes/wardens import the reactor.
+
+    The latter since `Popen` shall be a drop-in: whose caller knows of no reactor, as that of subprocess does not.
+    """
     return [
         room.says(each.line, f"imports {each.target}: take a clock or a reactor as an argument")
         for room in readRooms(root)
@@ -310,9 +313,8 @@ def strayReactors(root: Path) -> list[str]:
 
 
 def _mayReact(room: Room, each: Import) -> bool:
-    return (
-        _houseOf(room.name) == "cli" or room.name == "nodeset.transport.tub" or (room.name == "nodeset.core.node" and each.deep)
-    )
+    lazily = room.name in ("nodeset.core.node", "nodeset.processes.wardens") and each.deep
+    return _houseOf(room.name) == "cli" or room.name == "nodeset.transport.tub" or lazily
 
 
 def crossedWings(root: Path) -> list[str]:
@@ -400,6 +402,8 @@ PLANTED: list[tuple[Rule, str, str, str]] = [
     (strayFoolscap, "nodeset/core/peer.py", "async def f():\n    import foolscap.api", "only nodeset.transport"),
     (strayFoolscap, "nodeset/cli/dispatch.py", "import_module('foolscap.api')", "only nodeset.transport"),
     (strayReactors, "nodeset/core/node.py", "from twisted.internet import reactor", "take a clock"),
+    (strayReactors, "nodeset/processes/wardens.py", "from twisted.internet import reactor", "take a clock"),
+    (strayReactors, "nodeset/processes/boss.py", "def f():\n    import twisted.internet.reactor", "take a clock"),
     (strayReactors, "nodeset/transport/memory.py", "def f():\n    import twisted.internet.reactor", "take a clock"),
     (strayReactors, "nodeset/core/peer.py", "from twisted.internet import epollreactor", "take a clock"),
     (crossedWings, "nodeset/web/bridge.py", "def f():\n    from nodeset.cages import cage", "another wing"),

@@ -1,0 +1,68 @@
+"""The Warden of a reactor, for programs that have made none."""
+
+from __future__ import annotations
+
+import select
+import time
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+from twisted.internet.defer import Deferred, succeed
+
+from nodeset.processes.warden import Warden
+
+__all__ = ["stopWarden", "wardenOf"]
+
+#: Seconds that the end of all children may take when the reactor stops.
+_FAREWELL: Final = 5.0
+
+#: With the trigger that stops each.
+_wardens: WeakKeyDictionary[Any, tuple[Warden, Any]] = WeakKeyDictionary()
+
+
+def wardenOf(reactor: Any = None) -> tuple[Any, Warden]:
+    """This reactor, or the global one, with its Warden, which is started now if there is none; it stops with the reactor.
+
+    Raises `CannotStart` if the guardian cannot be started.
+    """
+    reactor = _findReactor(reactor)
+    if reactor not in _wardens:
+        warden = Warden(reactor, adopts=False)
+        warden.start()
+        # After services have stopped, which is before: they may want to end their children in their own way.
+        _wardens[reactor] = warden, reactor.addSystemEventTrigger("during", "shutdown", _leave, reactor)
+    return reactor, _wardens[reactor][0]
+
+
+def stopWarden(reactor: Any = None) -> Deferred[None]:
+    """End the guardian of this reactor, or of the global one, with all children but those to be kept; the next is made anew.
+
+    Fires when it has ended; at once where there is none. Tests of what uses `Popen` end with it.
+    """
+    reactor = _findReactor(reactor)
+    if reactor not in _wardens:
+        return succeed(None)
+    warden, trigger = _wardens.pop(reactor)
+    reactor.removeSystemEventTrigger(trigger)
+    return warden.stop()
+
+
+def _leave(reactor: Any) -> None:
+    """Stop it, and wait: once the reactor has stopped nobody would hear of the end of the children."""
+    warden, _ = _wardens.pop(reactor)
+    warden.stop()
+    until = time.monotonic() + _FAREWELL
+    poll = select.poll()
+    if warden.pid is not None:
+        poll.register(warden.fileno(), select.POLLIN)
+    while warden.pid is not None and (left := until - time.monotonic()) > 0:
+        poll.poll(left * 1000)
+        warden.doRead()
+
+
+def _findReactor(reactor: Any) -> Any:
+    if reactor is None:
+        from twisted.internet import reactor as installed
+
+        reactor = installed
+    return reactor
