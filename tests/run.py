@@ -25,7 +25,13 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILDING = {"packaging": "tests.test_packaging", "docs": "tests.test_site"}
 #: Those that mostly wait for real processes, in rows that run beside each other and beside all the rest.
 WAITING = {
-    "commands": ("tests.test_cli", "tests.test_cli_bad", "tests.test_cli_node", "tests.test_reload", "tests.test_tutorial"),
+    "commands": (
+        "tests.test_cli",
+        "tests.test_cli_bad",
+        "tests.test_cli_node",
+        "tests.test_reload",
+        "tests.test_tutorial",
+    ),
     "people": (
         "tests.test_people",
         "tests.test_people_bad",
@@ -45,13 +51,16 @@ WAITING = {
         "tests.test_sockets_real",
         "tests.test_web_floods",
     ),
-    "processes": ("tests.test_cli_socket",),
     "processes": (
+        "tests.test_cli_socket",
         "tests.test_popen",
         "tests.test_popen_objects",
         "tests.test_popen_odd",
     ),
-    "faults": ("tests.test_faults", "tests.test_restart"),
+    "faults": (
+        "tests.test_faults",
+        "tests.test_restart",
+    ),
 }
 #: Seconds after which a part counts as hung.
 PATIENCE = 900.0
