@@ -65,6 +65,14 @@ def checkOrder(order: Order) -> None:
     for name, value in (order.env or {}).items():
         if not name or "=" in name or "\0" in name + value:
             raise CannotStart(f"{_shown(name)} cannot name an environment variable, or its value holds a NUL character")
+    for what, number, most in (
+        ("nofile", order.nofile, 1 << 30),
+        ("memory", order.memory, 1 << 62),
+        ("umask", order.umask, 0o777),
+    ):
+        if number is not None and not 0 <= number <= most:
+            at = "command" if what == "umask" else "limit"
+            raise CannotStart(f"{what} {number} is not a number from 0 to {most}", errnos.EINVAL, at)
     if order.terminal and order.scope != "session":
         raise CannotStart(f"a program with a terminal needs a session of its own, not scope {order.scope!r}")
     if len(order.pass_fds) + len(order.held) > _MOST_FILES:

@@ -232,11 +232,13 @@ class Warden:
         spared = self._before | _GUARDIANS | set(process.reapProcessHandlers)
         me = os.getpid()
 
-        def reap() -> None:
-            for pid in lineage.children():
-                if pid not in spared:
-                    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG)
+        def heads() -> list[int]:
+            return [pid for pid in lineage.children() if pid not in spared]
 
-        left = sweep.endAll(lambda table: lineage.below((me,), table, spared), reap, _SWEEP)
+        def reap() -> None:
+            for pid in heads():
+                os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG)
+
+        left = sweep.endAll(lambda table: lineage.below((me,), table, spared), _SWEEP, heads=heads, reap=reap)
         if left:
             self.log.error("{left} processes of a dead guardian cannot be ended", left=left)

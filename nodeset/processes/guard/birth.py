@@ -32,18 +32,18 @@ def prctl(option: int, value: int) -> None:
 class Wants:
     """What a guardian gives to all its children as it found it itself."""
 
-    __slots__ = ("dispositions", "environ", "guardian", "nofile", "pgid")
+    __slots__ = ("boss", "dispositions", "environ", "guardian", "nofile")
 
     def __init__(
         self,
         guardian: int,
-        pgid: int,
+        boss: int,
         environ: Mapping[bytes, bytes],
         nofile: tuple[int, int],
         dispositions: Mapping[int, Any],
     ) -> None:
-        #: The guardian's pid, the process group of its supervisor.
-        self.guardian, self.pgid = guardian, pgid
+        #: The pids of the guardian, of its supervisor.
+        self.guardian, self.boss = guardian, boss
         self.environ, self.nofile, self.dispositions = environ, nofile, dispositions
 
 
@@ -57,7 +57,7 @@ def become(order: Mapping[str, Any], files: Sequence[int], report: int, wants: W
     try:
         report = _place(order, files, report)
         step = "session"
-        _join(order["scope"], wants.pgid)
+        _join(order["scope"], wants.boss)
         if order["terminal"]:
             step = "terminal"
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
@@ -103,11 +103,11 @@ def _place(order: Mapping[str, Any], files: Sequence[int], report: int) -> int:
     return report
 
 
-def _join(scope: str, pgid: int) -> None:
+def _join(scope: str, boss: int) -> None:
     if scope == "session":
         os.setsid()
     else:
-        os.setpgid(0, 0 if scope == "group" else pgid)
+        os.setpgid(0, 0 if scope == "group" else os.getpgid(boss))
 
 
 def _limit(order: Mapping[str, Any], wants: Wants) -> None:

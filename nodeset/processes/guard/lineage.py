@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 __all__ = ["Process", "below", "children", "isSame", "membersOf", "read", "readAll", "sendTo"]
 
 
+_CHILDREN = "/proc/{me}/task/{me}/children"
+
+
 class Process:
     """A line of /proc: `start` is in clock ticks after boot, which with `pid` is never the same for two."""
 
@@ -58,7 +61,7 @@ def children() -> list[int]:
     """The pids of our own children, zombies too. We have one thread, so those of that thread are all."""
     me = os.getpid()
     try:
-        with open(f"/proc/{me}/task/{me}/children", encoding="ascii") as file:  # noqa: PTH123
+        with open(_CHILDREN.format(me=me), encoding="ascii") as file:  # noqa: PTH123
             return [int(pid) for pid in file.read().split()]
     except OSError:
         # A kernel without CONFIG_PROC_CHILDREN.

@@ -194,7 +194,13 @@ class Guardian:
             return 0
         others = self._others(ward)
         if number == signal.SIGKILL:
-            left = sweep.endAll(lambda table: ward.tree(table, others, self._me), self._reapOrphans, _TREE)
+            left = sweep.endAll(
+                lambda table: ward.tree(table, others, self._me),
+                _TREE,
+                groups=() if ward.shared else (ward.pid,),
+                heads=lambda: [pid for pid in lineage.children() if ward.shared and pid not in self._leaders],
+                reap=self._reapOrphans,
+            )
             self._look = True
             return 1 if left else 0
         table = lineage.readAll()
@@ -260,8 +266,14 @@ class Guardian:
 
     def _bury(self, pid: int) -> None:
         pidfd = self._orphans.get(pid)
-        if pidfd is None or os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG) is None:
+        if pidfd is None:
             return
+        try:
+            if os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG) is None:
+                return
+        except ChildProcessError:
+            # A sweep took it.
+            pass
         self._unwatch(pidfd)
         os.close(pidfd)
         del self._orphans[pid]
@@ -301,7 +313,12 @@ class Guardian:
             spared |= lineage.below(spared, table)
             return lineage.below((self._me,), table, spared)
 
-        sweep.endAll(choose, self._reapAll, _FAREWELL)
+        def heads() -> list[int]:
+            # Whose orphan is of a program that is kept takes a look at all of /proc.
+            return [] if kept else [pid for pid in lineage.children() if pid not in self._leaders]
+
+        groups = [ward.pid for ward in self._wards.values() if ward.kill and not ward.shared]
+        sweep.endAll(choose, _FAREWELL, groups=groups, heads=heads, reap=self._reapAll)
         self._unwatch(self._boss)
         os.close(self._boss)
         self._unwatch(channel.fileno())
@@ -348,7 +365,7 @@ def guard(words: list[str]) -> None:
     os.set_inheritable(number, False)
     channel = Channel(socket.socket(fileno=number))
     try:
-        watched, pgid = os.pidfd_open(boss), os.getpgid(boss)
+        watched = os.pidfd_open(boss)
     except ProcessLookupError:
         return
     dispositions: dict[int, Any] = {number: signal.getsignal(number) for number in (*_DEAF, signal.SIGCHLD)}
@@ -362,7 +379,7 @@ def guard(words: list[str]) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with open("/proc/self/environ", "rb") as environ:  # noqa: PTH123
         pairs = [entry.partition(b"=") for entry in environ.read().split(b"\0") if b"=" in entry]
-    wants = birth.Wants(os.getpid(), pgid, {k: v for k, _, v in pairs}, (soft, hard), dispositions)
+    wants = birth.Wants(os.getpid(), boss, {k: v for k, _, v in pairs}, (soft, hard), dispositions)
     gc.freeze()
     guardian = Guardian(channel, watched, wants)
     try:
