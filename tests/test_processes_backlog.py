@@ -42,13 +42,15 @@ class BacklogTests(SynchronousTestCase):
 
     def test_pieces(self) -> None:
         """Any amount goes in events of a bounded size; not a byte is lost, doubled or moved."""
-        data = bytes(range(256)) * 2000
-        backlog = Backlog(1 << 20)
-        backlog.addOutput("out", data[:100])
-        backlog.addOutput("out", data[100:])
-        taken = takeAll(backlog)
-        self.assertEqual(b"".join(bytes(one.data) for one in taken), data)
-        self.assertEqual([len(one.data) for one in taken[:-1]], [CHUNK] * (len(data) // CHUNK))
+        data = b"".join(number.to_bytes(4, "big") for number in range(150_000))
+        for piece in (1_000, 60_000, CHUNK - 1, CHUNK, CHUNK + 1, 400_000):
+            backlog = Backlog(1 << 20)
+            for at in range(0, len(data), piece):
+                backlog.addOutput("out", data[at : at + piece])
+            taken = takeAll(backlog)
+            self.assertEqual(b"".join(bytes(one.data) for one in taken), data)
+            self.assertLessEqual(max(len(one.data) for one in taken), CHUNK)
+            self.assertEqual(backlog.size, len(data) + EACH * len(taken))
 
     def test_oldest(self) -> None:
         """What finds no room pushes the oldest output out; the mark says how many bytes were lost at its place."""
@@ -69,7 +71,7 @@ class BacklogTests(SynchronousTestCase):
         backlog = Backlog(4 * CHUNK)
         written = {"out": 0, "err": 0}
         for number in range(300):
-            size = 1 + number * 7919 % 40_000
+            size = 1 + number * 7919 % 70_000
             stream = "out" if number % 3 else "err"
             backlog.addOutput("out" if number % 3 else "err", b"z" * size)
             written[stream] += size

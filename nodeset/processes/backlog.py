@@ -100,9 +100,11 @@ class Backlog:
             if not isinstance(last.data, bytearray):
                 last.data = bytearray(last.data)
             last.data += piece
+            if len(last.data) == CHUNK:
+                last.data = bytes(last.data)  # what grows has an eighth more in reserve
             self.size += len(piece)
         while at < len(data):
-            piece = data if len(data) <= CHUNK else data[at : at + CHUNK]
+            piece = data if not at and len(data) <= CHUNK else data[at : at + CHUNK]
             self._add(self._outputs, Parcel(kind, piece, segment=self._segment))
             at += CHUNK
         while self.size > self.limit and self._dropOutput():
