@@ -47,10 +47,14 @@ class BacklogTests(SynchronousTestCase):
             backlog = Backlog(1 << 20)
             for at in range(0, len(data), piece):
                 backlog.addOutput("out", data[at : at + piece])
+            size = backlog.size
             taken = takeAll(backlog)
             self.assertEqual(b"".join(bytes(one.data) for one in taken), data)
             self.assertLessEqual(max(len(one.data) for one in taken), CHUNK)
-            self.assertEqual(backlog.size, len(data) + EACH * len(taken))
+            self.assertEqual(size, len(data) + EACH * len(taken))
+            for parcel in taken:
+                backlog.done(parcel)
+            self.assertEqual((backlog.size, backlog.flying_bytes), (0, 0))
 
     def test_oldest(self) -> None:
         """What finds no room pushes the oldest output out; the mark says how many bytes were lost at its place."""
@@ -108,25 +112,14 @@ class BacklogTests(SynchronousTestCase):
 
     def test_back(self) -> None:
         """What nobody took goes again first, under its number; meanwhile dropped, it keeps the number and is the mark."""
-        backlog = Backlog(2 * CHUNK)
+        backlog = Backlog(3 * CHUNK)
         backlog.addOutput("out", b"a" * CHUNK)
         backlog.addOutput("out", b"b")
         first, second = takeAll(backlog)
         backlog.putBack(second)
         backlog.putBack(first)
-        backlog.addOutput("out", b"c" * CHUNK)
-        self.assertEqual([one[:1] + one[3:] for one in told(takeAll(backlog))], [(1, CHUNK), (2, 0), (3, 0)])
-
-    def test_done(self) -> None:
-        """What was taken weighs nothing any more."""
-        backlog = Backlog(1 << 20)
-        backlog.addEvent("start", self.start)
-        backlog.addOutput("out", b"abc")
-        backlog.addOutput("err", b"def")
-        backlog.putBack(takeAll(backlog)[0])
-        for parcel in takeAll(backlog):
-            backlog.done(parcel)
-        self.assertEqual((backlog.flying, len(backlog)), (2, 2))
+        backlog.addOutput("out", b"c" * 2 * CHUNK)
+        self.assertEqual([one[:1] + one[3:] for one in told(takeAll(backlog))], [(1, CHUNK), (2, 0), (3, 0), (4, 0)])
 
     def test_stats(self) -> None:
         """Of the figures that nobody has had only the newest wait."""

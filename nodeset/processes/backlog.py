@@ -53,6 +53,11 @@ class Parcel:
         return len(self.data) + EACH
 
 
+def _encoded(parcel: Parcel) -> int:
+    """The bytes of its output once more, in base64, as the node holds them while it is under way."""
+    return (len(parcel.data) + 2) // 3 * 4
+
+
 class Backlog:
     """What is not sent yet, what is under way, what came back.
 
@@ -183,6 +188,7 @@ class Backlog:
             return None
         self.flying += 1
         self.flying_bytes += parcel.weight
+        self.size += _encoded(parcel)
         return parcel
 
     def _takeNew(self, most: int) -> Parcel:
@@ -223,6 +229,7 @@ class Backlog:
     def _land(self, parcel: Parcel) -> None:
         self.flying -= 1
         self.flying_bytes -= parcel.weight
+        self.size -= _encoded(parcel)
 
     def done(self, parcel: Parcel) -> None:
         """Somebody has taken it, or it can never be sent."""
