@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 from pathlib import Path
 
 from twisted.logger import LogLevel, capturedLogs
@@ -57,6 +59,22 @@ class OutLogTests(SynchronousTestCase):
         self.assertEqual((log.lost, log.written), (9, 0))
         self.assertEqual([event["log_level"] for event in said], [LogLevel.error])
         self.assertIn("No space left", str(said[0]["why"]))
+
+    def test_lastBytes(self) -> None:
+        """When only a part finds room, that part is written and the rest counted."""
+        self.path.touch()
+        os.truncate(self.path, 1 << 30)  # far beyond what trial itself writes; it takes no room
+        log = self.build(most=0)
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_FSIZE, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_FSIZE, ((1 << 30) + 3, hard))
+        log.write(b"bob is your uncle")
+        self.assertEqual((log.written, log.lost), (3, 14))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        log.write(b"!")
+        with self.path.open("rb") as file:
+            file.seek(1 << 30)
+            self.assertEqual(file.read(), b"bob!")
 
     def test_again(self) -> None:
         """When it can be written again it goes on, and says how much was lost."""

@@ -28,6 +28,8 @@ _FEELER: Final = 4096
 #: Seconds until the next attempt when nobody takes anything: the first, the longest.
 _FIRST_PAUSE: Final = 1.0
 _LAST_PAUSE: Final = 15.0
+#: Seconds that two times of the same call may differ, as clocks tell them.
+_FINE: Final = 0.001
 #: Seconds until the next attempt when the node's outbox is full.
 _CROWDED: Final = 0.05
 
@@ -158,7 +160,7 @@ class Shipping:
             delay = max(delay, self._next_feeler - self._clock.seconds())
         when = self._clock.seconds() + delay
         if self._call is not None and self._call.active():
-            if self._call.getTime() <= when:
+            if self._call.getTime() <= when + _FINE:
                 return
             self._call.cancel()
         self._call = self._clock.callLater(max(0.0, delay), self._ship)
