@@ -269,4 +269,5 @@ class ReplacingNegotiation(ImpatientNegotiation):
     def compareOfferAndExisting(self, offer: dict[str, str], existing: BoundedBroker, lp: object) -> bool:
         """Whether to take the new one."""
         is_same = offer.get("my-incarnation") == existing.current_slave_IR
-        return not is_same or time.monotonic() - existing.made > _AT_ONCE
+        is_over = existing.disconnected or existing.connectionAbandoned
+        return not is_same or is_over or time.monotonic() - existing.made > _AT_ONCE
