@@ -212,8 +212,10 @@ def _isPlain(name: str, value: str) -> bool:
     words = {"restart": ("never", "on-failure", "always"), "output": ("slow", "drop")}
     if name in words:
         return value in words[name]
-    # The file with an address is read once the program runs: it may come later.
-    return name == "endpoint" and bool(re.fullmatch(r"tcp://[A-Za-z0-9.-]+:[0-9]{1,4}|ipc://[A-Za-z0-9._/-]{1,80}", value))
+    # The file with an address is read once the program runs: it may come later. Another machine's needs --furl at once.
+    return name == "endpoint" and bool(
+        re.fullmatch(r"tcp://localhost:(?:[1-9][0-9]{0,3}|[1-5][0-9]{4})|ipc://[A-Za-z0-9._/-]{1,80}", value)
+    )
 
 
 def environment() -> dict[str, str]:
