@@ -198,7 +198,13 @@ class TableTests(CenterCase):
     def test_many(self) -> None:
         """A thousand rows come as a stream, whatever they weigh together."""
         center = self.center()
-        about = {"reason": "x" * 250, "cmdline": ["y" * 250] * 8, "state": 20, "state_name": "RUNNING", "name": "p"}
+        about: dict[str, Any] = {
+            "reason": "x" * 250,
+            "cmdline": ["y" * 250] * 8,
+            "state": 20,
+            "state_name": "RUNNING",
+            "name": "p",
+        }
         for number in range(1000):
             center.record.table.heard(f"p{number}", ProcessState(uuid=f"u{number}", **about), "s", 0.0)
         self.assertEqual(len({row["uuid"] for row in self.ps()}), 1000)
