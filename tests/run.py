@@ -52,7 +52,9 @@ WAITING = {
         "tests.test_web_floods",
     ),
     "processes": (
+        "tests.test_center",
         "tests.test_cli_socket",
+        "tests.test_nerve",
         "tests.test_popen",
         "tests.test_popen_objects",
         "tests.test_popen_odd",
