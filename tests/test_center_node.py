@@ -27,6 +27,8 @@ from nodeset.processes.events import (
     ProcessState,
     ProcessStats,
 )
+from nodeset.processes.program import Program
+from nodeset.processes.shipping import Shipping
 from nodeset.testing import Site
 from tests.sites import SiteCase
 from tests.test_center_log import Disk
@@ -247,6 +249,20 @@ class _Port(Service):
 
 
 class OrderTests(CenterCase):
+    def test_justRestarted(self) -> None:
+        """What a program wrote that ends just after its center was started anew is logged, although nobody waits for long."""
+        assert self.site.dispatcher is not None
+        self.site.dispatcher.die()
+        self.site.startDispatcher()
+        self.center()
+        node = self.site.node(Node, name="w")
+        shipping = Shipping(node, Program(name="bob", command=("echo",)), HEX, node.clock)
+        shipping.put("out", b"bob is your uncle")
+        began = self.site.clock.seconds()
+        self.assertTrue(self.site.wait(shipping.drained(1.0)))
+        self.assertLess(self.site.clock.seconds() - began, 4.0)
+        self.assertEqual(self.lines(), ["['bob', 'out', 'bob is your uncle']"])
+
     def test_firstEvent(self) -> None:
         """Watchers that waited for the dispatcher of a center find the center there with their first event, at every start."""
         self.site = Site(start=False)

@@ -11,6 +11,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from nodeset.core.node import Node
+from nodeset.core.settling import REJOIN, SETTLE
 from nodeset.errors import HandlerFailed, NodeSetError, OutcomeUnknown, Overloaded, Receipt, Undelivered
 from nodeset.processes.backlog import CHUNK, Backlog, Parcel
 from nodeset.processes.events import KINDS, Kind, ProcessEvent, ProcessOutput, nameOf
@@ -30,6 +31,8 @@ _FIRST_PAUSE: Final = 1.0
 _LAST_PAUSE: Final = 15.0
 #: Seconds that two times of the same call may differ, as clocks tell them.
 _FINE: Final = 0.001
+#: Seconds in which a dispatcher that was started anew answers, unless many nodes come back: see `core/settling.py`.
+_SETTLING: Final = SETTLE + REJOIN + 1.0
 #: Seconds until the next attempt when the node's outbox is full.
 _CROWDED: Final = 0.05
 
@@ -104,7 +107,11 @@ class Shipping:
         self._plan()
 
     def drained(self, timeout: float) -> Deferred[bool]:
-        """Fires with True as soon as all is taken, with False after `timeout` seconds in which nothing more was taken."""
+        """Fires with True as soon as all is taken, with False after `timeout` seconds in which nothing more was taken.
+
+        A dispatcher that was started anew answers nobody for some seconds, since it waits for its nodes: one that is linked,
+        and has an event of ours, is given these, unless `timeout` is 0.
+        """
         if not len(self._backlog):
             return succeed(True)
         waiter: Deferred[bool] = Deferred()
@@ -113,7 +120,9 @@ class Shipping:
         return waiter
 
     def _linger(self, waiter: Deferred[bool], timeout: float, since: float) -> None:
-        left = max(since, self._moved) + timeout - self._clock.seconds()
+        is_asked = timeout > 0 and self._backlog.flying > 0 and self._node.is_linked
+        patience = max(timeout, _SETTLING) if is_asked else timeout
+        left = max(since, self._moved) + patience - self._clock.seconds()
         if left > 0:
             self._waiters[waiter] = self._clock.callLater(left, self._linger, waiter, timeout, since)
         else:
