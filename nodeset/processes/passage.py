@@ -52,8 +52,9 @@ class Passage:
         self.relays: dict[Literal["out", "err"], Relay] = {}
         #: The terminal that we take the keys from.
         self.terminal: Terminal | None = None
-        #: Numbers for the program's 0, 1, 2; -1 where ours is closed.
-        self.files: tuple[int, int, int] = (-1, -1, -1)
+        #: Numbers for the program's 0, 1, 2, and which of these it does without, as we do.
+        self.files: tuple[int, int, int] = (0, 1, 2)
+        self.without: tuple[int, ...] = ()
         self._keys: Relay | None = None
         self._pairs: list[Pair] = []
         self._childs: list[int] = []
@@ -71,28 +72,29 @@ class Passage:
         return self.files
 
     def _open(self) -> None:
-        files = [-1 if number in self._closed else number for number in range(3)]
+        files = [0, 1, 2]
         if self.has_terminal:
             self._openTerminal(files)
         for stream, number in _STREAMS:
-            if files[number] != number or not self._wanted[stream]:
+            if files[number] != number or number in self._closed or not self._wanted[stream]:
                 continue
             if stream == "err" and "out" in self.relays and isSame(1, 2):
                 files[2] = files[1]
             else:
                 files[number] = self._openStream(stream, number)
         self.files = (files[0], files[1], files[2])
+        self.without = tuple(number for number in self._closed if files[number] == number)
 
     def _openTerminal(self, files: list[int]) -> None:
         like = next((number for number in range(3) if number not in self._closed and isTerminal(number)), None)
         pair = Pair(like)
         self._pairs.append(pair)
-        if files[0] == 0:
+        if 0 not in self._closed:
             self._keys = Relay(os.dup(0), pair.master, copies=False, may=self._mayRead)
             self._keys.atEnd = pair.typeEnd
             if isTerminal(0):
                 self.terminal = Terminal(0)
-        relay = Relay(os.dup(pair.master), None if files[1] < 0 else 1, copies=self._wanted["out"], keep=Unreturned(pair))
+        relay = Relay(os.dup(pair.master), None if 1 in self._closed else 1, copies=self._wanted["out"], keep=Unreturned(pair))
         self.relays["out"] = relay
         # Who has stderr elsewhere means that, unless a terminal was asked for.
         shares = self._asked or isSame(1, 2)

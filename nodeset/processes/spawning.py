@@ -24,8 +24,9 @@ class Order(NamedTuple):
     user come its groups, unless there are `extra_groups`. `nofile` and `memory` (of address space, in bytes) are limits.
     `scope`: "session" is a session of its own, "group" a process group of its own in ours, "shared" our own process group.
     With `terminal`, file 0 becomes the controlling terminal of its session. Without `kill` it outlives us. `pass_fds` are open
-    files of ours, which it gets by the same numbers. `held` are read ends for what it writes, which the guardian keeps open,
-    then reads if we are gone but not the program; those of pipes given as 1 or 2 are held anyway.
+    files of ours, which it gets by the same numbers; `closed` are those of 0, 1, 2 that it does without. `held` are read ends
+    for what it writes, which the guardian keeps open, then reads if we are gone but not the program; those of pipes given as 1
+    or 2 are held anyway.
     """
 
     argv: tuple[str, ...]
@@ -42,6 +43,7 @@ class Order(NamedTuple):
     terminal: bool = False
     kill: bool = True
     pass_fds: tuple[int, ...] = ()
+    closed: tuple[int, ...] = ()
     held: tuple[int, ...] = ()
 
 

@@ -77,10 +77,14 @@ class Early:
             pass_fds=inherited,
         )
         try:
-            self.child = self.guardian.spawnNow(self.order, self.passage.open())
+            files = self.passage.open()
+            self.order = self.order._replace(closed=self.passage.without)
+            self.child = self.guardian.spawnNow(self.order, files)
         except CannotStart as error:
             self.error = error
             self.passage.abandon()
+        except OSError as error:
+            self.error = CannotStart(f"no pipes, or terminals, can be made: {error.strerror}", error.errno or 0, "guardian")
         finally:
             # The guardian has the signal mask as it was; relays must not be found by a signal.
             self.summons.start()

@@ -144,7 +144,9 @@ class _Watch:
         self._starter = Starter(reactor, early, call.keep, self.started)
         warden: Any = self._starter
         self._through = Through(reactor, early.makePassage, early.passage if early.child is not None else None)
-        self._shipping = Shipping(self._node, program, os.urandom(16).hex(), reactor)
+        # Who has an address expects an answer, and does not throw away what is written until then.
+        grace = program.stall_timeout if self._hasAddress() else 0.0
+        self._shipping = Shipping(self._node, program, os.urandom(16).hex(), reactor, grace=grace)
         self._sampling = Sampling(reactor, threadOf(reactor)) if found.ping_interval else None
         self.watcher = Watcher(
             program,

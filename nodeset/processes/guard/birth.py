@@ -100,6 +100,8 @@ def _place(order: Mapping[str, Any], files: Sequence[int], report: int) -> int:
     safe = [keepOpen(file, above) for file in files[: len(numbers)]]
     for file, number in zip(safe, numbers, strict=True):
         os.dup2(file, number)
+    for number in order["closed"]:
+        os.close(number)
     return report
 
 
