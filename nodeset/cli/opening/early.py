@@ -62,7 +62,9 @@ class Early:
         self.before = pristineEnviron()
         # First, since it needs most of the time: it gets ready while we do the rest.
         self.guardian = GuardianProcess(self.before)
+        # The guardian, so its programs, have the signal mask as it was.
         self.summons = Summons()
+        self.summons.start()
         self.child: Child | None = None
         self.error: CannotStart | None = None
         #: Where the log goes: to stderr, though the program's end lets go of that.
@@ -85,9 +87,6 @@ class Early:
             self.passage.abandon()
         except OSError as error:
             self.error = CannotStart(f"no pipes, or terminals, can be made: {error.strerror}", error.errno or 0, "guardian")
-        finally:
-            # The guardian has the signal mask as it was; relays must not be found by a signal.
-            self.summons.start()
         if self.child is not None:
             self.passage.begin()
         if not again:
