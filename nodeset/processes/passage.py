@@ -27,7 +27,8 @@ class Passage:
 
     :param out: whether to keep a copy of what it writes to 1; `err` to 2. Where ours are the same file, all is `out`: else the
         order of both would be lost.
-    :param tty: whether it gets a terminal of its own for 0, 1, 2; None is if our 0 and 1 are terminals.
+    :param tty: whether it gets a terminal of its own for 0, 1, 2; None is if our 0 and 1 are terminals. False is none at all, not
+        even in the place of one of ours.
     :param again: whether the program may be run once more. If not we let go of our files as soon as they are of no more use to
         us, so that who is at their other ends sees what the program does.
     :param closed: those of 0, 1, 2 that we came without.
@@ -44,7 +45,7 @@ class Passage:
         say: Callable[[str], object] = lambda line: None,
     ) -> None:
         self._wanted, self._again, self._closed, self._say = {"out": out, "err": err}, again, closed, say
-        self._asked = tty is True
+        self._asked, self._refused = tty is True, tty is False
         has_both = 0 not in closed and 1 not in closed and isTerminal(0) and isTerminal(1)
         #: Whether the program has a terminal of its own for 0.
         self.has_terminal = has_both if tty is None else tty
@@ -101,7 +102,7 @@ class Passage:
         files[:] = [pair.slave, pair.slave, pair.slave if shares else files[2]]
 
     def _openStream(self, stream: Literal["out", "err"], number: int) -> int:
-        if isTerminal(number):
+        if isTerminal(number) and not self._refused:
             # The ends of lines are made where the modes of our terminal are kept: in that.
             pair = Pair(number, plain=True)
             self._pairs.append(pair)
