@@ -56,6 +56,7 @@ WAITING = {
         "tests.test_cli_socket",
         "tests.test_nerve",
         "tests.test_popen",
+        "tests.test_popen_events",
         "tests.test_popen_objects",
         "tests.test_popen_odd",
     ),

@@ -34,7 +34,6 @@ PURE = {
     "nodeset.cli.bench.works",
     "nodeset.cli.share.expiry",
     "nodeset.cli.top.rates",
-    "nodeset.processes",
     "nodeset.processes.center",
     "nodeset.processes.center.continuity",
     "nodeset.processes.center.ledger",

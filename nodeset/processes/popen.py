@@ -131,7 +131,7 @@ class Popen:
         sends = sendsOf(node, identity, seed)
         unread = (False, sends.out and stdout == subprocess.DEVNULL, sends.err and stderr == subprocess.DEVNULL)
         self._reactor, warden = wardenOf(reactor)
-        self._report = _reportOn(node, sends, argv, self._reactor)
+        self._report = _reportOn(node, sends, argv)
         plumbing = layPipes((stdin, stdout, stderr), -1 if pipesize is None else pipesize, unread)
         try:
             self._child = warden.spawnNow(order, plumbing.child)
@@ -276,12 +276,12 @@ class Popen:
         self._end.fire(code)
 
 
-def _reportOn(node: Node | None, sends: Sends, argv: tuple[str, ...], reactor: Any) -> Report | None:
+def _reportOn(node: Node | None, sends: Sends, argv: tuple[str, ...]) -> Report | None:
     if node is None:
         return None
     from nodeset.processes.telling import Report  # Whoever has no node need not load all that one stands on.
 
-    return Report(node, sends, argv, reactor)
+    return Report(node, sends, argv)
 
 
 def _refuse(preexec_fn: object, startupinfo: object, creationflags: int, restore_signals: bool) -> None:

@@ -6,7 +6,7 @@ import socket
 import time
 from uuid import uuid4
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from nodeset.core.node import Node
@@ -26,17 +26,17 @@ class Report:
 
     log = Logger()
 
-    def __init__(self, node: Node, sends: Sends, argv: tuple[str, ...], clock: IReactorTime) -> None:
-        self._name, self._linger, self._argv, self._clock = sends.identity, sends.linger, argv, clock
+    def __init__(self, node: Node, sends: Sends, argv: tuple[str, ...]) -> None:
+        self._name, self._linger, self._argv, self._clock = sends.identity, sends.linger, argv, node.clock
         self._uuid = uuid4().hex
         program = Program(name=sends.identity, command=argv, restart="never", stats_interval=0.0)
-        self._shipping = Shipping(node, program, self._uuid, clock)
+        self._shipping = Shipping(node, program, self._uuid, node.clock)
         self._pid = 0
         self._code: int | None = None
         self._started = 0.0
         self._followed: set[ReadEnd] = set()
         self._last: IDelayedCall | None = None
-        self._is_over = False
+        self._is_over = self._is_stopped = False
 
     def started(self, pid: int) -> None:
         """It runs."""
@@ -55,7 +55,7 @@ class Report:
 
         def heard(data: bytes) -> None:
             self._shipping.put(stream, data)
-            if self._shipping.full:
+            if self._shipping.full and not self._is_stopped:
                 end.pause()
 
         self._shipping.onRoom(end.resume)
@@ -87,6 +87,10 @@ class Report:
             figures = self._shipping.figures()
             self.log.info("{count} events of {name} found nobody, dropped", count=figures["held"], name=self._name)
         self._shipping.stop()
+        # Whoever still writes, or reads, is none of ours any more.
+        self._is_stopped = True
+        for end in self._followed:
+            end.resume()
 
     def _tellState(self, state: State, reason: str) -> None:
         self._shipping.put(
