@@ -18,6 +18,7 @@ from nodeset import processes
 from nodeset.processes import DEVNULL, PIPE, Popen, run
 from nodeset.processes.wardens import wardenOf
 from tests.commands import ROOT
+from tests.documents import blocks
 from tests.popens import PopenCase
 
 reactor: Any = installed
@@ -219,6 +220,14 @@ class ReactorTests(PopenCase):
             self.assertEqual((size, line, code, knows_node), ("3000000", "line", "None", "False"), done.args)
             self.assertFalse(Path(f"/proc/{ended}").exists(), "it outlived its program")
             os.kill(int(kept), signal.SIGKILL)
+
+
+class DocumentTests(PopenCase):
+    async def test_program(self) -> None:
+        """The programs in docs/popen.md run as they stand there."""
+        for _file, code in blocks(ROOT / "docs" / "popen.md", "python"):
+            done = await run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=20)
+            self.assertEqual((done.stdout, done.stderr, done.returncode), ("", "", 0), code)
 
 
 class EnvironmentTests(PopenCase):
