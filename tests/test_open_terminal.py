@@ -227,7 +227,7 @@ class TerminalTests(CommandCase):
         self.assertEqual(self.type("stty -a"), (0, modes))
 
     def test_screen(self) -> None:
-        """A program of the whole screen has each key at once, and the size of the window when that changes; then all is back."""
+        """A program of the whole screen has each key at once, the size of the window when that changes; then all is back."""
         terminal = self.terminal
         _, modes = self.type("stty -a")
         terminal.type(f"./o '{sys.executable}' screen.py")
