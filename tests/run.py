@@ -59,6 +59,7 @@ WAITING = {
         "tests.test_popen_events",
         "tests.test_popen_objects",
         "tests.test_popen_odd",
+        "tests.test_processes_command",
     ),
     "faults": (
         "tests.test_faults",

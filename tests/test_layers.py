@@ -44,6 +44,7 @@ PURE = {
     "nodeset.processes.events",
     "nodeset.processes.differences",
     "nodeset.processes.life",
+    "nodeset.processes.logprobe",
     "nodeset.processes.order",
     "nodeset.processes.program",
     "nodeset.processes.readers",

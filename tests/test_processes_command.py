@@ -107,7 +107,7 @@ class RunTests(CommandCase):
         ended = [line.split("] ")[-1].split(" is ")[0] for line in out.splitlines() if " is STOPPED" in line]
         self.assertEqual(sorted(ended), ["db", "never", "new", "slow", "web-1", "web-2"], out)
         self.assertGreater(ended.index("db"), max(ended.index("web-1"), ended.index("web-2")))
-        self.assertIn("all programs are stopped", out.splitlines()[-1])
+        self.assertIn("all programs are stopped", out)
         self.assertEqual((self.home / "db.log").read_text(), "up\nserving\n" * 2)
         self.assertEqual((self.home / "slow.log").read_text(), "bye\n")
 
