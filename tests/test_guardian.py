@@ -20,9 +20,12 @@ from tests.guarding import GuardianCase, marked, stateOf, until
 
 #: Says which files are open, where it is.
 OPEN = "import os; print([n for n in range(60) if os.path.exists(f'/proc/self/fd/{n}')]); print(os.getcwd())"
-#: Forks, ends, so on for ever: no pid of it is there for long. It says so, then leaves its session.
-HYDRA = "import os\nos.write(1, b'x\\n')\nfor _ in '1234': os.fork()\nos.setsid() if os.getpid() != os.getsid(0) else 0\n"
-HYDRA += "while True:\n    if os.fork(): os._exit(0)"
+#: Four of it fork, end, so on: no pid of it is there for long. It says so, then leaves its session. It has some ten seconds of
+#: life, a pause in each: a faster one would leave the whole machine without free pids.
+HYDRA = (
+    "import os, time\nos.write(1, b'x\\n')\nfor _ in '12': os.fork()\nos.setsid() if os.getpid() != os.getsid(0) else 0\n"
+    "for _ in range(5000):\n    if os.fork(): os._exit(0)\n    time.sleep(0.002)"
+)
 
 
 def _ignored(status: str) -> int:
