@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 
+from nodeset.core.dispatcher import EventDispatcher
 from nodeset.core.message import RawMessage
 from nodeset.core.node import Node
 from nodeset.errors import BadProgram, Receipt
@@ -235,17 +235,19 @@ class HereTests(CenterCase):
         self.assertRaises(BadProgram, self.center, name="c.1")
 
 
-class _Port(Service):
+class _Port:
     """A dispatcher that begins to answer when it is started."""
+
+    dispatcher: EventDispatcher
 
     def __init__(self, site: Site) -> None:
         self._site = site
 
     def startService(self) -> None:
-        self._site.startDispatcher()
+        self.dispatcher = self._site.startDispatcher()
 
     def stopService(self) -> Deferred[None]:
-        return succeed(None)
+        return self.dispatcher.stopService()
 
 
 class OrderTests(CenterCase):
@@ -277,5 +279,8 @@ class OrderTests(CenterCase):
         service.startService()
         self.assertEqual({self.site.wait(receipt) for receipt in told}, {Receipt(1, 1, 0)})
         self.assertEqual(len(self.lines()), 20)
-        self.site.wait(service.stopService())
+        with capturedLogs() as logged:
+            self.site.wait(service.stopService())
         self.assertTrue(self.disk.closed)
+        redialling = [event["name"] for event in logged if "dials again" in str(event["log_format"])]
+        self.assertEqual(set(redialling), {each.node.name for each in watchers}, "the center left by itself")
