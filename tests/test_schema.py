@@ -16,12 +16,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from nodeset.cli.options import CommonOptions, withTwistd
 from nodeset.settings import NAMES, SERVICES, Settings, environmentName
 from nodeset.settings.changes import compare
-from nodeset.settings.schema import DISPATCHER, aboutOf, dashed, namesOf
+from nodeset.settings.schema import DISPATCHER, PROCESSES, aboutOf, dashed, namesOf
 from nodeset.settings.shown import helpOf, table
 
 ROOT = Path(__file__).resolve().parent.parent
-#: What no file nor variable has a say in, beside what a command takes without effect: what makes it say something and end.
-ALONE = {"help", "version", "print-config"}
+#: What no file nor variable has a say in, beside what a command takes without effect: what makes it say something and end,
+#: what is another word for a setting.
+ALONE = {"help", "version", "print-config", "debug"}
 
 
 def services() -> dict[str, type[CommonOptions]]:
@@ -35,7 +36,7 @@ class SchemaTests(SynchronousTestCase):
         """Every option of every service is a setting, so that a file and a variable can give it too."""
         for service, ours in services().items():
             self.assertEqual(ours.service, service)
-            known = {dashed(name) for name in namesOf(service)} | ALONE | set(ours.idle)
+            known = {dashed(name) for name in namesOf(service)} | ALONE | set(ours.idle) | set(ours.elsewhere)
             self.assertEqual({each.rstrip("=") for each in ours().longOpt} - known, set(), service)
 
     def test_everySetting(self) -> None:
@@ -68,7 +69,7 @@ class SchemaTests(SynchronousTestCase):
         self.patch(os, "environ", environ)
         for ours in services().values():
             options = withTwistd(ours, "x.pid")
-            options.parseOptions(["--logfile", "b.log"])
+            options.parseOptions(["--logfile", "b.log", *(["x.toml"] if ours.service == PROCESSES else [])])
             found = [options[name] for name in ("umask", "uid", "gid", "nodaemon", "logfile", "pidfile")]
             self.assertEqual(found, [0o27, 0, None, 1, "b.log", ""])
             self.assertEqual(options.settle().origins["logfile"], "--logfile")

@@ -77,9 +77,10 @@ class Options(CommonOptions):
     optParameters = [
         *parametersOf(CENTER),
         ["logfile", None, None, helpOf(CENTER, "logfile")],
-        *([name, None, None, instead] for name, instead in _OTHERS.items()),
+        *([name, None, None, instead] for name, instead in _OTHERS.items() if name != "listen"),
     ]
     idle = (*CommonOptions.idle, "echo-sql", "nodetach")
+    elsewhere = tuple(_OTHERS)
     #: As the original had them.
     shorts = {
         "e": "endpoint",

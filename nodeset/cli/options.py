@@ -103,6 +103,8 @@ class CommonOptions(usage.Options):
     meaningful: tuple[str, ...] = ()
     #: Accepted as they always were, with nothing left to do for this command.
     idle: tuple[str, ...] = ("facility", "options", "originalname", "quiet")
+    #: What other programs of its kind have, known so that who types it is told what there is instead; no setting.
+    elsewhere: tuple[str, ...] = ()
     #: The options that twistd adds to ours in a console script, as getopt has them.
     twistds: frozenset[str] = frozenset()
     #: Whose table of a file counts.
