@@ -22,7 +22,7 @@ from nodeset.settings.shown import helpOf, table
 ROOT = Path(__file__).resolve().parent.parent
 #: What no file nor variable has a say in, beside what a command takes without effect: what makes it say something and end,
 #: what is another word for a setting.
-ALONE = {"help", "version", "print-config", "debug"}
+ALONE = {"help", "version", "print-config", "check", "json", "debug"}
 
 
 def services() -> dict[str, type[CommonOptions]]:
@@ -67,6 +67,7 @@ class SchemaTests(SynchronousTestCase):
         """From file or environment twistd is told what its options would tell it; an option wins."""
         environ = {"NODESET_UMASK": "027", "NODESET_UID": "0", "NODESET_LOGFILE": "a.log", "NODESET_NODAEMON": "yes"}
         self.patch(os, "environ", environ)
+        Path("x.toml").write_text("")
         for ours in services().values():
             options = withTwistd(ours, "x.pid")
             options.parseOptions(["--logfile", "b.log", *(["x.toml"] if ours.service == PROCESSES else [])])
