@@ -227,7 +227,7 @@ class TerminalTests(CommandCase):
         self.assertEqual(self.type("stty -a"), (0, modes))
 
     def test_screen(self) -> None:
-        """A program of the whole screen has each key at once, the size of the window when that changes; then all is back."""
+        """A program of the whole screen has each key at once, each new size of the window; then all is as before."""
         terminal = self.terminal
         _, modes = self.type("stty -a")
         terminal.type(f"./o '{sys.executable}' screen.py")
@@ -257,23 +257,59 @@ class TerminalTests(CommandCase):
         terminal.interrupt()
         self.assertEqual(terminal.awaitEnd()[0], 130)
         terminal.type("./o sh -c 'echo $PPID; exec sleep 60'")
-        guardian = int(terminal.awaitLine(re.compile(r"\d+"))[-1])
-        ours = int(Path(f"/proc/{guardian}/stat").read_text().rpartition(")")[2].split()[1])
-        os.kill(ours, signal.SIGTERM)
+        pid = int(terminal.awaitLine(re.compile(r"\d+"))[-1])
+        for _ in ("the leader of its session", "the guardian"):
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        os.kill(pid, signal.SIGTERM)
         self.assertEqual(terminal.awaitEnd()[0], 143)
         self.assertEqual(self.type("stty -a"), (0, modes))
+
+    def test_stands(self) -> None:
+        """Ctrl-Z stops a program with a terminal of its own, so us; `fg` goes on with both, Ctrl-C ends it then."""
+        terminal = self.terminal
+        _, modes = self.type("stty -a")
+        (self.home / "c").write_text("trap 'echo on' CONT; echo up; while :; do sleep 0.05; done")
+        terminal.type("./o bash c")
+        terminal.awaitLine(re.compile("up"))
+        for _ in range(2):
+            terminal.press("\x1a")
+            _, lines = terminal.awaitEnd()
+            self.assertIn("Stopped", lines[-1])
+            self.assertEqual(self.type("stty -a"), (0, modes))
+            terminal.type("fg")
+            terminal.awaitLine(re.compile("on"))
+        terminal.interrupt()
+        self.assertEqual(terminal.awaitEnd()[0], 130)
+
+    def test_shell(self) -> None:
+        """A shell has its jobs as in any terminal."""
+        terminal = self.terminal
+        terminal.type("./o bash --norc --noprofile -i")
+        terminal.awaitEnd()
+        self.assertEqual(self.type("echo inner $0")[1][-1], "inner bash")
+        (self.home / "c").write_text("trap 'echo on' CONT; echo up; while :; do sleep 0.05; done")
+        terminal.type("bash c")
+        terminal.awaitLine(re.compile("up"))
+        terminal.press("\x1a")
+        self.assertIn("Stopped", terminal.awaitEnd()[1][-1])
+        terminal.type("fg")
+        terminal.awaitLine(re.compile("on"))
+        terminal.interrupt()
+        self.assertEqual(terminal.awaitEnd()[0], 130)
+        self.assertEqual(self.type("exit 5")[0], 5)
 
     def test_jobs(self) -> None:
         """In a pipeline Ctrl-Z stops both of us, `fg` goes on, Ctrl-C comes to the program once."""
         terminal = self.terminal
-        (self.home / "c").write_text("trap 'n=$((n+1)); echo int $n' INT; echo up; while :; do sleep 0.05; done")
+        traps = "trap 'n=$((n+1)); echo int $n' INT; trap 'echo on' CONT"
+        (self.home / "c").write_text(f"{traps}; echo up; while :; do sleep 0.05; done")
         terminal.type("./o -w 0.5 bash c | (trap '' INT; cat)")
         terminal.awaitLine(re.compile("up"))
         terminal.press("\x1a")
         _, lines = terminal.awaitEnd()
         self.assertIn("Stopped", lines[-1])
         terminal.type("fg")
-        terminal.awaitLine(re.compile(".*cat.*"))
+        terminal.awaitLine(re.compile("on"))
         terminal.interrupt()
         _, lines = terminal.awaitEnd()
         self.assertEqual([line for line in lines if "int" in line], ["int 1"])

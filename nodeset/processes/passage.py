@@ -27,8 +27,8 @@ class Passage:
 
     :param out: whether to keep a copy of what it writes to 1; `err` to 2. Where ours are the same file, all is `out`: else the
         order of both would be lost.
-    :param tty: whether it gets a terminal of its own for 0, 1, 2; None is if our 0 and 1 are terminals. False is none at all,
-        not even in the place of one of ours.
+    :param tty: whether it gets a terminal of its own for 0, 1, 2; None is if our 0 and 1 are terminals; False is none at
+        all, not even in the place of one of ours.
     :param again: whether the program may be run once more. If not we let go of our files as soon as they are of no more use to
         us, so that who is at their other ends sees what the program does.
     :param closed: those of 0, 1, 2 that we came without.

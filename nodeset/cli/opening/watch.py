@@ -184,7 +184,9 @@ class _Watch:
         had = is_system and self._early.order.scope == "shared"
         if number == signal.SIGCONT and self._through.passage is not None:
             self._through.passage.resume()
-        if number == signal.SIGWINCH:
+            if self._starter.guest is not None and not had:
+                self._starter.guest.signalGroup(number).addErrback(lambda failure: None)
+        elif number == signal.SIGWINCH:
             self._resize()
         elif number in _ASKS and self._left:
             self._leave(0.0)

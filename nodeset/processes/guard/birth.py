@@ -9,6 +9,7 @@ import resource
 import signal
 import termios
 
+from nodeset.processes.guard import usher
 from nodeset.processes.guard.channel import keepOpen
 
 TYPE_CHECKING = False
@@ -53,7 +54,7 @@ def become(order: Mapping[str, Any], files: Sequence[int], report: int, wants: W
     By hand, since subprocess waits in the guardian until exec is over: a directory that hangs (a dead NFS server) would hold up
     every other program; nor does it say which of its steps failed.
     """
-    step = "files"
+    step, parent = "files", wants.guardian
     try:
         report = _place(order, files, report)
         step = "session"
@@ -61,6 +62,9 @@ def become(order: Mapping[str, Any], files: Sequence[int], report: int, wants: W
         if order["terminal"]:
             step = "terminal"
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+            if order["kill"]:
+                _dieWith(parent)
+            parent = usher.lead(report)
         step = "limit"
         _limit(order, wants)
         step = "user"
@@ -72,10 +76,8 @@ def become(order: Mapping[str, Any], files: Sequence[int], report: int, wants: W
             os.umask(order["umask"])
         step = "guardian"
         if order["kill"]:
-            # After the change of user, which clears it. The guardian may have died before it was set.
-            prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != wants.guardian:
-                os._exit(127)
+            # After the change of user, which clears it.
+            _dieWith(parent)
         for number, disposition in wants.dispositions.items():
             signal.signal(number, disposition)
         step = "command"
@@ -90,6 +92,12 @@ def become(order: Mapping[str, Any], files: Sequence[int], report: int, wants: W
         os.write(report, f"{step} -1 {type(e).__name__}: {e}".encode()[:500])
     finally:
         os._exit(127)
+
+
+def _dieWith(parent: int) -> None:
+    prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(127)  # it died before that was set
 
 
 def _place(order: Mapping[str, Any], files: Sequence[int], report: int) -> int:

@@ -151,21 +151,27 @@ class Guardian:
         if ward.report < 0:
             return
         try:
-            data = os.read(ward.report, 512)
+            while data := os.read(ward.report, 512):
+                ward.said += data
         except BlockingIOError:
-            return
-        if data:
-            ward.said += data
             return
         self._unwatch(ward.report)
         os.close(ward.report)
         ward.report = -1
+        ward.meet()
         if not ward.said:
             ward.spawned = True
-            self._tell({"did": "spawned", "id": ward.id, "pid": ward.pid}, ward.pidfd)
+            self._tell({"did": "spawned", "id": ward.id, "pid": ward.program}, ward.programfd)
+            if ward.ushered:
+                self._watch(ward.programfd, lambda: self._rouse(ward))
             return
         step, errno, text = (ward.said.decode("utf-8", "replace") + "  ").split(" ", 2)
         self._tell({"did": "failed", "id": ward.id, "step": step, "errno": int(errno), "text": text.strip()})
+
+    def _rouse(self, ward: Ward) -> None:
+        """A program has ended whose usher may stand still since it did: others may have continued only one of them."""
+        self._unwatch(ward.programfd)
+        ward.signalLeader(signal.SIGCONT)
 
     def _signal(self, message: dict[str, Any]) -> None:
         ward = self._wards.get(message["id"])
@@ -186,7 +192,10 @@ class Guardian:
                 return None
             ward.signalOne(number)
             return 0
-        if whole == "group" and not ward.shared:
+        if whole == "group" and number == signal.SIGCONT and ward.ushered and ward.code is None:
+            ward.goOn()
+            return 0
+        if whole == "group" and not ward.shared and not ward.ushered:
             if ward.code is not None and ward.id not in self._kept:
                 return None
             # Atomic. The number is this group's as long as we keep the leader, dead or alive.
@@ -292,6 +301,7 @@ class Guardian:
         del self._wards[ward.id], self._leaders[ward.pid]
         os.waitid(os.P_PIDFD, ward.pidfd, os.WEXITED)
         self._unwatch(ward.pidfd)
+        self._unwatch(ward.programfd)
         for file in ward.held:
             self._unwatch(file)
         ward.free()

@@ -7,7 +7,7 @@ import os
 import signal
 import stat
 
-from nodeset.processes.guard import lineage
+from nodeset.processes.guard import lineage, usher
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,18 +17,37 @@ __all__ = ["Ward"]
 
 
 class Ward:
-    """Its leader is our child; it stays a zombie until nobody of its group is left, so that the number of both stays taken."""
+    """Its leader is our child; it stays a zombie until nobody of its group is left, so that the number of both stays taken.
 
-    __slots__ = ("code", "held", "id", "kill", "pid", "pidfd", "report", "said", "shared", "spawned")
+    With a terminal the leader is an usher, the program its child.
+    """
+
+    __slots__ = ("code", "held", "id", "kill", "pid", "pidfd", "program", "programfd", "report", "said", "shared", "spawned")
 
     def __init__(self, id: int, pid: int, pidfd: int, report: int, *, kill: bool, shared: bool, held: list[int]) -> None:
         self.id, self.pid, self.pidfd, self.report = id, pid, pidfd, report
         self.kill, self.shared, self.held = kill, shared, held
+        #: The program's pid, with a pidfd of it; the leader's own unless that is an usher.
+        self.program, self.programfd = pid, pidfd
         #: What the child said that could not become the program.
         self.said = b""
         self.spawned = False
         #: Its exit code, or the number of the signal, negative; None while it runs.
         self.code: int | None = None
+
+    @property
+    def ushered(self) -> bool:
+        """Whether the leader is an usher."""
+        return self.program != self.pid
+
+    def meet(self) -> None:
+        """Take note of the program that the leader told of, if it did. Its number is its own as long as we have not settled."""
+        if self.said.startswith(usher.WORD):
+            word, _, self.said = self.said.partition(b"\n")
+            pid = int(word.removeprefix(usher.WORD))
+            with contextlib.suppress(OSError):
+                self.programfd = os.pidfd_open(pid)
+                self.program = pid
 
     def readCode(self) -> int | None:
         """How it ended, if it did. It stays a zombie."""
@@ -50,14 +69,23 @@ class Ward:
         return members | lineage.below(members, table, others)
 
     def signalOne(self, number: int) -> None:
-        signal.pidfd_send_signal(self.pidfd, number)
+        signal.pidfd_send_signal(self.programfd, number)
+
+    def signalLeader(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.pidfd, number)
+
+    def goOn(self) -> None:
+        """Continue the program's group, and the usher, which stands still with it."""
+        os.killpg(self.program, signal.SIGCONT)
+        self.signalLeader(signal.SIGCONT)
 
     def free(self) -> None:
         """Give up its files."""
-        for file in (self.pidfd, self.report, *self.held):
+        for file in {self.pidfd, self.programfd, self.report, *self.held}:
             if file >= 0:
                 os.close(file)
-        self.pidfd = self.report = -1
+        self.pidfd = self.programfd = self.report = -1
         self.held = []
 
 
