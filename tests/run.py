@@ -60,6 +60,8 @@ WAITING = {
         "tests.test_popen_objects",
         "tests.test_popen_odd",
         "tests.test_processes_command",
+        "tests.test_open",
+        "tests.test_open_terminal",
     ),
     "faults": (
         "tests.test_faults",

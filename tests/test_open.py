@@ -223,13 +223,13 @@ class SignalTests(OpenCase):
     def test_stubborn(self) -> None:
         """Who does not mind is asked again each second, then killed with all that it started, after -w seconds."""
         stubborn = "trap 'echo again' TERM; trap '' INT; sleep 100 & echo $! >up; while :; do sleep 0.05; done"
-        child = self.begin("-g", "0", "-w", "2.2", "bash", "-c", stubborn)
+        child = self.begin("-g", "0", "-w", "1.3", "bash", "-c", stubborn)
         pid = int(self.awaitFile("up"))
         begun = time.monotonic()
         child.send_signal(signal.SIGINT)
         out, _ = child.communicate(timeout=PATIENCE)
         self.assertEqual((child.returncode, out.count(b"again") >= 1), (137, True))
-        self.assertGreater(time.monotonic() - begun, 2.1)
+        self.assertGreater(time.monotonic() - begun, 1.2)
         self.assertFalse(Path(f"/proc/{pid}").exists())
 
     def test_killed(self) -> None:

@@ -314,13 +314,12 @@ class Guardian:
         channel, self._channel = self._channel, None
         if channel is None:
             return
-        kept = {ward.pid for ward in self._wards.values() if not ward.kill}
+        kept = [ward for ward in self._wards.values() if not ward.kill]
 
         def choose(table: dict[int, lineage.Process]) -> set[int]:
-            spared = set(kept)
-            for pid in kept:
-                spared |= lineage.membersOf(pid, table)
-            spared |= lineage.below(spared, table)
+            spared = {ward.pid for ward in kept}
+            for ward in kept:
+                spared |= ward.tree(table, self._others(ward), self._me)
             return lineage.below((self._me,), table, spared)
 
         def heads() -> list[int]:
