@@ -30,6 +30,8 @@ __all__ = ["PATIENCE", "GuardianProcess", "pristineEnviron"]
 
 #: Seconds that a start may take, from the order until the program runs.
 PATIENCE: Final = 30.0
+#: Seconds that a guardian may take to end after its last word.
+_GOING: Final = 5.0
 _SCRIPT: Final = Path(__file__).resolve().parent / "guard" / "guardian.py"
 
 Told = Callable[[Child | CannotStart], object]
@@ -177,6 +179,14 @@ class GuardianProcess:
             self._end(ending)
         return self.lost is None
 
+    def isOver(self) -> bool:
+        """Whether it is gone, told or not. What it said otherwise is left to `read`."""
+        if self.lost is None:
+            self._pull()
+            if self._backlog:
+                self.onBacklog()
+        return self._at_end
+
     def _pull(self) -> None:
         """Fetch what it said. Who waits for one answer takes that alone: the rest is for `read`, so that no callback runs in
         the midst of somebody's call.
@@ -239,11 +249,18 @@ class GuardianProcess:
                 # It is gone already.
                 pass
 
+    def _reap(self) -> int:
+        try:
+            return self._process.wait(_GOING)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
     def _end(self, ending: Callable[[], object]) -> None:
         """It is gone, its programs with it: each counts as ended by -9. Who outlives us does so only if we left in peace."""
         # With programs that outlive us it does not end either: it reads what they write.
         stays = self._leaving and not self._broke and any(child.outlives for child in self._children.values())
-        code = 0 if stays else self._process.wait()
+        code = 0 if stays else self._reap()
         self.lost = self._broke or (f"it was ended by signal {-code}" if code < 0 else f"it ended with {code}")
         self.left = self._leaving and code == 0
         ending()

@@ -146,8 +146,8 @@ class Warden:
     def _ready(self) -> GuardianProcess:
         if self._stopping:
             raise CannotStart("no program is started any more: we stop", 0, "guardian")
-        if self._guardian is not None:
-            # One that died this very moment is no help, nor are its programs to be told later than those of the next.
+        if self._guardian is not None and self._guardian.isOver():
+            # It died this very moment: its programs are told so before the next one has any.
             self.doRead()
         self.start()
         assert self._guardian is not None
