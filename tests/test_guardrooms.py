@@ -113,7 +113,9 @@ class LineageTests(SynchronousTestCase):
             table = lineage.readAll()
             self.assertEqual((table[child.pid].ppid, table[child.pid].sid), (os.getpid(), child.pid))
             self.assertIn(child.pid, lineage.below((os.getpid(),), table))
-            self.assertEqual(lineage.membersOf(child.pid, table), {child.pid})
+            self.assertLessEqual({os.getpid(), child.pid}, lineage.walk([os.getpid(), 1 << 30]).keys())
+            self.assertEqual(list(lineage.walk([child.pid])), [child.pid])
+            self.assertEqual(lineage.membersOf({child.pid}, table), {child.pid})
         finally:
             child.kill()
             child.wait()
@@ -126,7 +128,7 @@ class LineageTests(SynchronousTestCase):
         table = {p.pid: p for p in (stat(2, 1, 2, 2), stat(3, 2, 3, 3), stat(4, 3, 3, 3), stat(5, 2, 5, 2), stat(6, 5, 5, 2))}
         self.assertEqual(lineage.below((2,), table), {3, 4, 5, 6})
         self.assertEqual(lineage.below((2,), table, {3}), {5, 6})
-        self.assertEqual(lineage.membersOf(2, table), {2, 5, 6})
+        self.assertEqual(lineage.membersOf({2}, table), {2, 5, 6})
         table[2] = stat(2, 6, 2, 2)
         self.assertEqual(lineage.below((2,), table), {2, 3, 4, 5, 6})
 
@@ -159,6 +161,7 @@ class LineageTests(SynchronousTestCase):
             listed = lineage.children()
             self.patch(lineage, "_CHILDREN", "/proc/{me}/nosuch")
             self.assertEqual(set(lineage.children()), set(listed))
+            self.assertIn(os.getppid(), lineage.walk([child.pid]))
         finally:
             child.kill()
             child.wait()

@@ -19,7 +19,7 @@ def main() -> None:
         module.__path__ = [package]
         sys.modules[name] = module
         package = os.path.dirname(package)  # noqa: PTH120
-    from nodeset.processes.guard.loop import guard
+    from nodeset.processes.guard.begin import guard
 
     guard(sys.argv[1:])
 

@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
 
-__all__ = ["Process", "below", "children", "isSame", "membersOf", "read", "readAll", "sendTo"]
+__all__ = ["Process", "below", "children", "isSame", "membersOf", "read", "readAll", "sendTo", "walk"]
 
 
 _CHILDREN = "/proc/{me}/task/{me}/children"
@@ -68,6 +68,27 @@ def children() -> list[int]:
         return [process.pid for process in readAll().values() if process.ppid == me]
 
 
+def walk(roots: Iterable[int]) -> dict[int, Process]:
+    """These processes with all their descendants, by pid: what `readAll` has of them, without reading all the rest."""
+    if not os.path.exists(_CHILDREN.format(me=os.getpid())):  # noqa: PTH110
+        return readAll()
+    found: dict[int, Process] = {}
+    todo = list(roots)
+    while todo:
+        process = read(todo.pop())
+        if process is None or process.pid in found:
+            continue
+        found[process.pid] = process
+        try:
+            for thread in os.listdir(f"/proc/{process.pid}/task"):  # noqa: PTH208
+                with open(f"/proc/{process.pid}/task/{thread}/children", encoding="ascii") as file:  # noqa: PTH123
+                    todo.extend(map(int, file.read().split()))
+        except OSError:
+            # It went meanwhile, its children to somebody else.
+            pass
+    return found
+
+
 def below(roots: Iterable[int], table: dict[int, Process], without: Container[int] = ()) -> set[int]:
     """All descendants of `roots` in the table, without the roots; what is in `without` is left out with all below it."""
     under: dict[int, list[int]] = {}
@@ -83,9 +104,9 @@ def below(roots: Iterable[int], table: dict[int, Process], without: Container[in
     return found
 
 
-def membersOf(leader: int, table: dict[int, Process]) -> set[int]:
-    """Who lives in the group or the session that this leader began, itself too."""
-    return {p.pid for p in table.values() if p.alive and leader in (p.pgid, p.sid)}
+def membersOf(leaders: Container[int], table: dict[int, Process]) -> set[int]:
+    """Who lives in a group or a session that one of these leaders began, itself too."""
+    return {p.pid for p in table.values() if p.alive and (p.pgid in leaders or p.sid in leaders)}
 
 
 def isSame(seen: Process, now: Process | None) -> bool:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import os
-import resource
 import select
 import signal
 import socket
@@ -12,20 +10,19 @@ from functools import partial
 
 from nodeset.processes.guard import birth, lineage, sweep
 from nodeset.processes.guard.channel import Channel, ChannelBroken
-from nodeset.processes.guard.ward import Ward, readEnds
+from nodeset.processes.guard.ward import Ward, readEnds, treesOf
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["Guardian", "guard"]
+__all__ = ["Guardian"]
 
-_PR_SET_CHILD_SUBREAPER = 36
-#: Those that a guardian does not listen to: it ends when its supervisor does.
-_DEAF = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 #: Seconds between two looks at a group whose leader ended: its last member may not be a child of ours.
 _LOOK = 2.0
+#: So often a look is repeated that somebody may have slipped through.
+_LOOKS = 10
 #: Seconds for ending all when the supervisor is gone; one program's tree when it asks.
 _FAREWELL, _TREE = 20.0, 2.0
 #: With more unsent than this, stops of programs are not told any more: nobody reads.
@@ -106,14 +103,20 @@ class Guardian:
         if messages is None:
             self._farewell()
             return
+        doomed: list[tuple[Ward, int]] = []
         for message, files in messages:
+            ward = self._wards.get(message["id"])
             match message["do"]:
                 case "spawn":
                     self._spawn(message, files)
+                case "signal" if ward is not None and (message["number"], message["whole"]) == (signal.SIGKILL, "tree"):
+                    doomed.append((ward, message["ask"]))
                 case "signal":
-                    self._signal(message)
+                    self._signal(ward, message)
             for file in files:
                 os.close(file)
+        if doomed:
+            self._endTrees(doomed)
 
     def _spawn(self, order: dict[str, Any], files: list[int]) -> None:
         """Begin a child; the report of it says later whether it became the program. `files` stay the caller's."""
@@ -173,10 +176,12 @@ class Guardian:
         self._unwatch(ward.programfd)
         ward.signalLeader(signal.SIGCONT)
 
-    def _signal(self, message: dict[str, Any]) -> None:
-        ward = self._wards.get(message["id"])
+    def _signal(self, ward: Ward | None, message: dict[str, Any]) -> None:
         errno: int | None = None
-        if ward is not None:
+        if ward is not None and ward.code is not None:
+            # Whether it has a group yet, now that its leader ended.
+            self._settle()
+        if ward is not None and ward.id in self._wards:
             try:
                 errno = self._send(ward, message["number"], message["whole"])
             except ProcessLookupError:
@@ -196,29 +201,34 @@ class Guardian:
             ward.goOn()
             return 0
         if whole == "group" and not ward.shared and not ward.ushered:
-            if ward.code is not None and ward.id not in self._kept:
-                return None
             # Atomic. The number is this group's as long as we keep the leader, dead or alive.
             os.killpg(ward.pid, number)
             return 0
-        others = self._others(ward)
-        if number == signal.SIGKILL:
-            left = sweep.endAll(
-                lambda table: ward.tree(table, others, self._me),
-                _TREE,
-                groups=() if ward.shared else (ward.pid,),
-                heads=lambda: [pid for pid in lineage.children() if ward.shared and pid not in self._leaders],
-                reap=self._reapOrphans,
-            )
-            self._look = True
-            return 1 if left else 0
         table = lineage.readAll()
-        found = [table[pid] for pid in ward.tree(table, others, self._me) if table[pid].alive]
+        found = [table[pid] for pid in ward.tree(table, self._others(ward), self._me) if table[pid].alive]
         answers = [lineage.sendTo(each, number) for each in found]
         return 0 if 0 in answers else next((errno for errno in answers if errno), None)
 
-    def _others(self, ward: Ward) -> set[int]:
-        return {pid for pid, each in self._leaders.items() if each is not ward}
+    def _endTrees(self, doomed: list[tuple[Ward, int]]) -> None:
+        """Kill all these at one stroke: looking through /proc for each of hundreds would take long."""
+        wards = [ward for ward, _ in doomed]
+        shared = any(ward.shared for ward in wards)
+        others = self._others(*wards)
+        left = sweep.endAll(
+            lambda table: treesOf(wards, table, others, self._me),
+            _TREE,
+            groups=[ward.pid for ward in wards if not ward.shared],
+            heads=lambda: [pid for pid in lineage.children() if shared and pid not in self._leaders],
+            reap=self._reapOrphans,
+        )
+        self._look = True
+        table = lineage.readAll() if left else {}
+        for ward, ask in doomed:
+            alive = any(table[pid].alive for pid in ward.tree(table, others, self._me))
+            self._tell({"did": "signalled", "ask": ask, "errno": 1 if alive else 0})
+
+    def _others(self, *wards: Ward) -> set[int]:
+        return self._leaders.keys() - {ward.pid for ward in wards}
 
     # The children.
 
@@ -249,17 +259,33 @@ class Guardian:
     def _settle(self) -> None:
         """Adopt who is new, then see whose groups are empty."""
         self._look = False
-        for pid in lineage.children():
-            if pid not in self._leaders and pid not in self._orphans:
-                self._adopt(pid)
-        table = lineage.readAll() if (self._kept or self._ending) and self._orphans else {}
+        self._adoptAll()
+        if not (self._kept or self._ending):
+            return
+        # Who left nobody behind that we had to adopt has no group any more.
+        table = self._lookAround() if self._orphans else {}
         for ward in (*self._kept.values(), *self._ending):
-            # Who left nobody behind that we had to adopt has no group any more.
             if any(table[pid].alive for pid in ward.tree(table, self._others(ward), self._me)):
                 self._kept[ward.id] = ward
             else:
                 self._release(ward)
         self._ending.clear()
+
+    def _lookAround(self) -> dict[int, lineage.Process]:
+        """All adopted ones with their descendants. Who lost his parent while we looked may have been overlooked."""
+        for _ in range(_LOOKS):
+            table = lineage.walk(self._orphans)
+            if not self._adoptAll():
+                return table
+        self._look = True
+        return lineage.readAll()
+
+    def _adoptAll(self) -> bool:
+        """Adopt who is new; whether anybody was."""
+        new = [pid for pid in lineage.children() if pid not in self._leaders and pid not in self._orphans]
+        for pid in new:
+            self._adopt(pid)
+        return bool(new)
 
     def _adopt(self, pid: int) -> None:
         try:
@@ -289,9 +315,7 @@ class Guardian:
         self._look = True
 
     def _reapOrphans(self) -> None:
-        for pid in lineage.children():
-            if pid not in self._leaders and pid not in self._orphans:
-                self._adopt(pid)
+        self._adoptAll()
         for pid in list(self._orphans):
             self._bury(pid)
 
@@ -366,33 +390,3 @@ def _readStop() -> os.waitid_result | None:
         return os.waitid(os.P_ALL, 0, os.WSTOPPED | os.WCONTINUED | os.WNOHANG)
     except ChildProcessError:
         return None
-
-
-def guard(words: list[str]) -> None:
-    """Guard for the supervisor at the other end of a socket; `words` are its number, the pid, the limit of open files."""
-    number, boss, soft = (int(word) for word in words)
-    os.set_inheritable(number, False)
-    channel = Channel(socket.socket(fileno=number))
-    try:
-        watched = os.pidfd_open(boss)
-    except ProcessLookupError:
-        return
-    dispositions: dict[int, Any] = {number: signal.getsignal(number) for number in (*_DEAF, signal.SIGCHLD)}
-    dispositions |= {signal.SIGPIPE: signal.SIG_DFL, signal.SIGXFSZ: signal.SIG_DFL}
-    if dispositions[signal.SIGINT] is signal.default_int_handler:
-        dispositions[signal.SIGINT] = signal.SIG_DFL
-    for number in _DEAF:
-        signal.signal(number, signal.SIG_IGN)
-    birth.prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    with open("/proc/self/environ", "rb") as environ:  # noqa: PTH123
-        pairs = [entry.partition(b"=") for entry in environ.read().split(b"\0") if b"=" in entry]
-    wants = birth.Wants(os.getpid(), boss, {k: v for k, _, v in pairs}, (soft, hard), dispositions)
-    gc.freeze()
-    guardian = Guardian(channel, watched, wants)
-    try:
-        guardian.run()
-    except Exception as e:
-        guardian.giveUp(f"{type(e).__name__}: {e}")
-        raise

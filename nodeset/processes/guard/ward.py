@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
 
-__all__ = ["Ward"]
+__all__ = ["Ward", "readEnds", "treesOf"]
 
 
 class Ward:
@@ -61,12 +61,7 @@ class Ward:
 
         A shared one has no group of its own: everybody below the guardian `all_of` is its, but for the `others`.
         """
-        if self.shared:
-            return lineage.below((all_of,), table, others)
-        members = {pid for pid in lineage.membersOf(self.pid, table) if pid not in others}
-        if self.pid in table:
-            members.add(self.pid)
-        return members | lineage.below(members, table, others)
+        return treesOf((self,), table, others, all_of)
 
     def signalOne(self, number: int) -> None:
         signal.pidfd_send_signal(self.programfd, number)
@@ -87,6 +82,15 @@ class Ward:
                 os.close(file)
         self.pidfd = self.programfd = self.report = -1
         self.held = []
+
+
+def treesOf(wards: Sequence[Ward], table: dict[int, lineage.Process], others: Container[int], all_of: int) -> set[int]:
+    """Who belongs to one of these: see `Ward.tree`."""
+    if any(ward.shared for ward in wards):
+        return lineage.below((all_of,), table, others)
+    leaders = {ward.pid for ward in wards}
+    members = {pid for pid in lineage.membersOf(leaders, table) if pid not in others} | (leaders & table.keys())
+    return members | lineage.below(members, table, others)
 
 
 def readEnds(files: Sequence[int]) -> list[int]:
