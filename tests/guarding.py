@@ -21,13 +21,13 @@ __all__ = ["PATIENCE", "GuardianCase", "marked", "stateOf", "until"]
 PATIENCE = 20.0
 
 
-def until(condition: Callable[[], object], what: str) -> None:
-    """Wait for it; AssertionError if it takes too long."""
+def until(condition: Callable[[], object], what: str, pause: float = 0.005) -> None:
+    """Wait for it, look each `pause` seconds; AssertionError if it takes too long."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {PATIENCE:g} s for {what}")
-        time.sleep(0.005)
+        time.sleep(pause)
 
 
 def marked(marker: str) -> list[str]:

@@ -42,7 +42,7 @@ sleep 300
 
 
 def awaitNobody(marker: str) -> None:
-    until(lambda: not marked(marker), f"the end of {marked(marker)}")
+    until(lambda: not marked(marker), f"the end of {marked(marker)}", 0.03)
 
 
 class Supervised:
@@ -51,7 +51,7 @@ class Supervised:
     def __init__(self, *programs: dict[str, Any]) -> None:
         self.marker = f"supervised-{os.urandom(8).hex()}"
         self.process = subprocess.Popen(
-            [sys.executable, "-c", SUPERVISOR, json.dumps(programs)],
+            [sys.executable, "-S", "-c", SUPERVISOR, json.dumps(programs)],
             cwd=ROOT,
             env={**os.environ, "TEST_MARKER": self.marker},
             stdin=subprocess.DEVNULL,
