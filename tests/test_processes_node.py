@@ -91,6 +91,17 @@ class NodeTests(SiteCase):
         self.stop()
         self.assertEqual(self.heard(listener)[-1], "process.db.state STOPPED")
 
+    def test_statesAlone(self) -> None:
+        """Who subscribes to states alone hears each of them at once, though nobody takes what else there is."""
+        listener = self.listen("process.web.state")
+        self.node.startService()
+        self.supervisor.startService()
+        self.site.advance(1.0)
+        self.files["web"].taker("out", b"hello\n")
+        self.ground.ward("web").end(0)
+        states = ["STARTING", "RUNNING", "EXITED"]
+        self.assertEqual(list(dict.fromkeys(self.heard(listener))), [f"process.web.state {state}" for state in states])
+
     def test_newcomers(self) -> None:
         """Whoever comes after a link is opened anew, or as a center, is told the whole state of each program once."""
         self.node.startService()

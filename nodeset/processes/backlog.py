@@ -7,12 +7,13 @@ their numbers when they are first sent.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from heapq import heappop, heappush
+from collections.abc import Container
+from heapq import heapify, heappop, heappush
 from typing import Final
 
 import attrs
 
-from nodeset.processes.events import Kind, ProcessEvent
+from nodeset.processes.events import KINDS, Kind, ProcessEvent
 
 __all__ = ["CHUNK", "EACH", "MOST_EVENTS", "Backlog", "Parcel"]
 
@@ -21,7 +22,7 @@ CHUNK: Final = 128 * 1024
 #: What an event weighs beside its output.
 EACH: Final = 512
 #: Events that are no output, which may wait.
-MOST_EVENTS: Final = 1000
+MOST_EVENTS: Final = 250
 
 
 @attrs.define(eq=False)
@@ -72,6 +73,8 @@ class Backlog:
         #: Of the queue, in the same order: the output that may be dropped, the events that are no output.
         self._outputs: OrderedDict[Parcel, None] = OrderedDict()
         self._others: OrderedDict[Parcel, None] = OrderedDict()
+        #: How many of the queue are of which kind.
+        self._counts = dict.fromkeys(KINDS, 0)
         #: The last mark of what was dropped, by kind; a later one of the same segment joins it.
         self._marks: dict[Kind, Parcel] = {}
         self._last: Parcel | None = None
@@ -131,11 +134,13 @@ class Backlog:
 
     def _add(self, which: OrderedDict[Parcel, None], parcel: Parcel) -> None:
         self._queue[parcel] = which[parcel] = None
+        self._counts[parcel.kind] += 1
         self._last = parcel
         self.size += parcel.weight
 
     def _remove(self, which: OrderedDict[Parcel, None], parcel: Parcel) -> None:
         del self._queue[parcel], which[parcel]
+        self._counts[parcel.kind] -= 1
         self.size -= parcel.weight
         if self._last is parcel:
             self._last = None
@@ -157,6 +162,7 @@ class Backlog:
         if mark is not None and mark.segment == parcel.segment:
             mark.dropped += parcel.dropped
             del self._queue[parcel]
+            self._counts[parcel.kind] -= 1
             self.size -= parcel.weight
         else:
             self._marks[parcel.kind] = parcel
@@ -178,12 +184,24 @@ class Backlog:
 
     # -- out
 
-    def take(self, most: int = CHUNK) -> Parcel | None:
-        """The next one to send, which is under way from now on; of output never sent before, `most` bytes at most."""
-        if self._back:
+    def waits(self, kinds: Container[str]) -> bool:
+        """Whether `take` would return something of these kinds."""
+        return any(self._counts[kind] and kind in kinds for kind in KINDS) or any(back.kind in kinds for _, back in self._back)
+
+    def take(self, most: int = CHUNK, kinds: Container[str] = KINDS) -> Parcel | None:
+        """The next one of these kinds to send, which is under way from now on; of output never sent before, `most` bytes at
+        most.
+        """
+        back = next((one for one in self._back if one[1].kind in kinds), None)
+        if back is not None and back is self._back[0]:
             parcel = heappop(self._back)[1]
-        elif self._queue:
-            parcel = self._takeNew(most)
+        elif back is not None:
+            back = min(one for one in self._back if one[1].kind in kinds)
+            self._back.remove(back)
+            heapify(self._back)
+            parcel = back[1]
+        elif any(self._counts[kind] and kind in kinds for kind in KINDS):
+            parcel = self._takeNew(next(parcel for parcel in self._queue if parcel.kind in kinds), most)
         else:
             return None
         self.flying += 1
@@ -191,8 +209,9 @@ class Backlog:
         self.size += _encoded(parcel)
         return parcel
 
-    def _takeNew(self, most: int) -> Parcel:
-        parcel = self._queue.popitem(last=False)[0]
+    def _takeNew(self, parcel: Parcel, most: int) -> Parcel:
+        del self._queue[parcel]
+        self._counts[parcel.kind] -= 1
         if parcel.event is None and not parcel.data:
             if parcel is self._marks.get(parcel.kind):
                 del self._marks[parcel.kind]
@@ -201,6 +220,7 @@ class Backlog:
                 following.dropped += parcel.dropped
                 self.size -= parcel.weight
                 del self._queue[following]
+                self._counts[following.kind] -= 1
                 parcel = following
         if parcel is self._last:
             self._last = None
@@ -220,6 +240,7 @@ class Backlog:
         """The first bytes as a parcel of their own; the rest is the first of the queue again."""
         first = Parcel(parcel.kind, bytes(parcel.data[:most]), dropped=parcel.dropped, segment=parcel.segment)
         parcel.data, parcel.dropped = bytes(parcel.data[most:]), 0
+        self._counts[parcel.kind] += 1
         for which in (self._queue, self._outputs):
             which[parcel] = None
             which.move_to_end(parcel, last=False)

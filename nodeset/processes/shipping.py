@@ -40,8 +40,9 @@ _CROWDED: Final = 0.05
 class Shipping:
     """Publishes all events of one uuid in order, and keeps what nobody has taken yet, in `program.buffer_bytes`.
 
-    An event is taken when at least one subscriber was handed it, and none lost it. As long as nobody takes anything, one event
-    at a time tries whether somebody is there: after `announced`, when a link opens, and every few seconds. What was sent again
+    An event is taken when at least one subscriber was handed it, and none lost it. Kinds that nobody takes wait, while those
+    that somebody takes go on; one event at a time tries whether somebody is there: after `announced`, when a link opens, and
+    every few seconds. What was sent again
     may come twice to some, with the same `seq`.
 
     :param uuid: that of all events.
@@ -57,8 +58,12 @@ class Shipping:
         self.adopt(program)
         self._on_room: list[Callable[[], object]] = []
         self._waiters: dict[Deferred[bool], IDelayedCall] = {}
-        #: Whether the last answer was that somebody has it.
-        self._heard = False
+        #: The kinds that somebody takes, as far as is known; those that a feeler is to try now, the feeler under way.
+        self._takers: set[str] = set()
+        self._trying: set[str] = set()
+        self._feeler: Parcel | None = None
+        #: Whether output was the last that nobody took.
+        self._unread = False
         self._next_feeler = 0.0
         self._pause = _FIRST_PAUSE
         #: Until when a flood is slowed down: so long the bus may take to move.
@@ -87,7 +92,7 @@ class Shipping:
         """
         if self._stopped:
             return
-        if not len(self._backlog) and self._heard and self._node.is_linked:
+        if not len(self._backlog) and self._takers and self._node.is_linked:
             self._until = max(self._until, self._clock.seconds() + self._stall)
         if isinstance(what, bytes):
             self._backlog.addOutput(kind, what)
@@ -161,11 +166,14 @@ class Shipping:
 
     def _plan(self, delay: float = 0.0) -> None:
         """Send what can be sent, at the end of the turn of the reactor, or when there is a reason."""
-        if self._stopped or not self._backlog.waiting or (self._heard and not self._hasRoom()):
-            return  # an answer brings us back
-        if not self._heard:
-            if self._backlog.flying:
-                return
+        if self._stopped or not self._backlog.waiting:
+            return
+        if self._backlog.waits(self._takers):
+            if not self._hasRoom():
+                return  # an answer brings us back
+        elif self._feeler is not None or not (self._takers or not self._backlog.flying):
+            return  # so does this one
+        else:
             delay = max(delay, self._next_feeler - self._clock.seconds())
         when = self._clock.seconds() + delay
         if self._call is not None and self._call.active():
@@ -182,10 +190,21 @@ class Shipping:
         if not self._node.is_linked:
             self._awaitLink()
             return
-        while self._hasRoom() if self._heard else not self._backlog.flying and self._clock.seconds() >= self._next_feeler:
-            parcel = self._backlog.take(CHUNK if self._heard else _FEELER)
+        while self._takers and self._hasRoom():
+            parcel = self._backlog.take(CHUNK, self._takers)
             if parcel is None or not self._publish(parcel):
                 break
+        if self._feeler is None and self._clock.seconds() >= self._next_feeler and (self._takers or not self._backlog.flying):
+            self._feel()
+
+    def _feel(self) -> None:
+        """Try whether somebody takes what nobody took before, one kind after the other, in the order of the events."""
+        self._trying = self._trying or set[str](KINDS) - self._takers
+        self._feeler = self._backlog.take(_FEELER, self._trying)
+        if self._feeler is None:
+            self._trying = set()
+        else:
+            self._publish(self._feeler)
 
     def _awaitLink(self) -> None:
         if self._waits_for_link:
@@ -229,12 +248,18 @@ class Shipping:
         except NodeSetError as error:
             self._complain(f"{name} cannot be sent", error)
             self._unsendable += 1
+            self._back(parcel)
             self._backlog.done(parcel)
+            self._plan()
             return True
         if told.called:  # nothing but a failure comes so soon
             crowded = True
         told.addCallbacks(self._answered, self._failed, callbackArgs=(parcel,), errbackArgs=(parcel,))
         return not crowded
+
+    def _back(self, parcel: Parcel) -> None:
+        if parcel is self._feeler:
+            self._feeler = None
 
     def _answered(self, receipt: Receipt, parcel: Parcel) -> None:
         if receipt.matched:
@@ -247,9 +272,11 @@ class Shipping:
         if isinstance(error, HandlerFailed):  # it had it: what it made of it is its own
             self._took(parcel)
         elif isinstance(error, Undelivered) and error.receipt.delivered:
+            self._back(parcel)
             self._backlog.owe(parcel)
-            self._heardOf()
+            self._heardOf(parcel)
         elif isinstance(error, Overloaded):
+            self._back(parcel)
             self._backlog.putBack(parcel)
             self._plan(_CROWDED)
         else:
@@ -267,13 +294,19 @@ class Shipping:
     def _took(self, parcel: Parcel) -> None:
         self._taken += 1
         self._complained = ""
+        self._back(parcel)
         self._backlog.done(parcel)
-        self._heardOf()
+        self._heardOf(parcel)
 
-    def _heardOf(self) -> None:
+    def _heardOf(self, parcel: Parcel) -> None:
         """Somebody is there, and the bus moves."""
         now = self._clock.seconds()
-        self._heard, self._moved, self._pause = True, now, _FIRST_PAUSE
+        self._moved = now
+        if parcel.kind not in self._takers:
+            # Who takes what nobody took has most often come for all.
+            self._takers, self._trying, self._pause = set(KINDS), set(), _FIRST_PAUSE
+        if parcel.event is None:
+            self._unread = False
         self._until = max(self._until, now + self._stall)
         self._review()
         self._plan()
@@ -283,9 +316,17 @@ class Shipping:
     def _untaken(self, parcel: Parcel) -> None:
         self._resent += 1
         self._backlog.putBack(parcel)
-        if self._heard or not self._backlog.flying:
-            self._heard = False
+        self._unread = self._unread or parcel.event is None
+        self._trying.discard(parcel.kind)
+        if parcel is self._feeler:
+            self._feeler = None
+            if not self._backlog.waits(self._trying):
+                self._trying = set()
+                self._restLonger()
+        elif parcel.kind in self._takers and self._next_feeler <= self._clock.seconds():
             self._restLonger()
+        self._takers.discard(parcel.kind)
+        self._review()
         self._plan()
 
     # -- flow
@@ -293,7 +334,7 @@ class Shipping:
     def _review(self) -> None:
         """Whether the program is to be slowed down."""
         now, size = self._clock.seconds(), self._backlog.size
-        full = self._slows and now < self._until and size >= (self._high // 2 if self.full else self._high)
+        full = self._slows and not self._unread and now < self._until and size >= (self._high // 2 if self.full else self._high)
         if full and (self._stalling is None or not self._stalling.active()):
             self._stalling = self._clock.callLater(self._until - now, self._stalled)
         if full is self.full:
