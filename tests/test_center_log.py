@@ -26,6 +26,9 @@ class Disk:
         self.data = b""
         self.closed = False
 
+    def prepare(self, size: int, begins: bool = True) -> tuple[int, int] | None:
+        return 1, len(self.data) + size
+
     def write(self, data: bytes) -> int:
         if not self.room:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -48,12 +51,13 @@ def line(number: int) -> bytes:
 class EventLogTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.disk, self.clock = Disk(), Clock()
-        self.log = EventLog(self.disk, "center", self.clock, kept=10 * len(line(0)))
+        self.ledger = Ledger(bytearray(SIZE))
+        self.log = EventLog(self.disk, self.ledger, "center", self.clock, kept=10 * (len(line(0)) + 128))
         self.addCleanup(self.log.close)
 
     def put(self, *numbers: int) -> None:
         for number in numbers:
-            self.log.put(line(number))
+            self.log.put(line(number), "u s", number + 1)
 
     def test_atOnce(self) -> None:
         """A line is with the system when `put` returns."""
@@ -66,8 +70,10 @@ class EventLogTests(SynchronousTestCase):
         with capturedLogs() as logged:
             self.put(*range(6))
             self.clock.pump([1.0] * 3)
+            self.assertEqual((self.ledger.last("u s"), self.log.last("u s")), (1, 6), "who is killed now has one of them")
             self.disk.room = 10**9
             self.clock.pump([1.0] * 3)
+            self.assertEqual(self.ledger.last("u s"), 6)
             self.put(6)
         self.assertEqual(self.disk.data, b"".join(map(line, range(7))))
         self.assertEqual((self.log.lost, self.log.waiting_bytes, self.clock.getDelayedCalls()), (0, 0, []))
@@ -97,7 +103,7 @@ class EventLogTests(SynchronousTestCase):
         with capturedLogs() as logged:
             self.put(1, 2)
             self.log.close()
-        self.assertEqual(logged[-1]["count"], 2 * len(line(0)))
+        self.assertEqual((logged[-1]["count"], self.ledger.last("u s")), (2, 0))
         self.assertTrue(self.disk.closed)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
@@ -109,7 +115,7 @@ class FileTests(SynchronousTestCase):
         self.path = self.home / "nerve.log"
 
     def open(self, size: int = 10**6, older: int = 2) -> EventLog:
-        log = EventLog(FileSink(self.path, size, older), "center", Clock())
+        log = EventLog(FileSink(self.path, size, older), Ledger(bytearray(SIZE)), "center", Clock())
         self.addCleanup(log.close)
         return log
 
@@ -166,7 +172,7 @@ class FileTests(SynchronousTestCase):
             sink.write(b"x" * 100)
         null = FileSink(Path("/dev/null"), 10, 2)
         self.addCleanup(null.close)
-        self.assertEqual([null.write(b"x" * 100) for _ in range(3)], [100, 100, 100])
+        self.assertEqual([(null.prepare(100), null.write(b"x" * 100)) for _ in range(3)], [(None, 100)] * 3)
 
     def test_ledger(self) -> None:
         """What was noted is in the file at once; one process has it at a time."""
@@ -185,7 +191,7 @@ class StreamTests(SynchronousTestCase):
         self.addCleanup(os.close, reading)
         self.addCleanup(os.close, writing)
         clock = Clock()
-        log = EventLog(StreamSink(writing), "center", clock, kept=100_000)
+        log = EventLog(StreamSink(writing), Ledger(bytearray(SIZE)), "center", clock, kept=100_000)
         with capturedLogs():
             for number in range(20_000):
                 log.put(line(number))

@@ -63,8 +63,8 @@ class CenterCase(SiteCase):
         self.block = bytearray(SIZE)
 
     def center(self, name: str = "center", verbose: bool = False, start: bool = True, **about: Any) -> CenterNode:
-        log = EventLog(self.disk, name, self.site.clock)
-        record = Record(log, Table(name), Ledger(self.block), verbose)
+        log = EventLog(self.disk, Ledger(self.block), name, self.site.clock)
+        record = Record(log, Table(name), verbose)
         return self.site.node(CenterNode, record, name=name, start=start, **about)
 
     def lines(self) -> list[str]:

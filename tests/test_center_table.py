@@ -79,14 +79,20 @@ class LineTests(SynchronousTestCase):
 class ContinuityTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.block = bytearray(SIZE)
-        self.found = Continuity(Ledger(self.block))
+        self.begin()
+
+    def begin(self) -> None:
+        """As a process that finds what an earlier one had noted."""
+        self.block = bytearray(bytes(self.block))
+        self.ledger = Ledger(self.block)
+        self.found = Continuity(self.ledger)
 
     def take(self, *seqs: int, key: str = "u s") -> list[Place | None]:
         places = []
         for seq in seqs:
             places.append(self.found.take(key, seq))
-            if places[-1] is not None:
-                self.found.done(key, seq)
+            if places[-1] is not None and seq > self.ledger.last(key):
+                self.ledger.note(key, seq)
         return places
 
     def test_once(self) -> None:
@@ -105,6 +111,22 @@ class ContinuityTests(SynchronousTestCase):
         """Of a program that was never heard of, all before the first event that comes are missing."""
         self.assertEqual(self.take(4), [Place(missing=3)])
 
+    def test_killedBetween(self) -> None:
+        """What was written when its process was killed is known, whether or not that had come to note it."""
+        self.take(1, 2)
+        for size, places in ((99, [Place()]), (100, [None]), (250, [None])):
+            self.ledger.intend("u s", 3, 7, 100)
+            self.begin()
+            self.assertEqual(self.ledger.settle(7, size), size >= 100)
+            self.assertFalse(self.ledger.settle(7, size), "once")
+            self.assertEqual([self.found.take("u s", 3)], places)
+            self.ledger.note("u s", 2)
+        self.ledger.intend("new s", 1, 7, 100)
+        self.begin()
+        self.assertFalse(self.ledger.settle(8, 200), "another file")
+        self.assertTrue(self.ledger.settle(7, 200))
+        self.assertEqual((self.ledger.last("new s"), self.ledger.last("u s")), (1, 2))
+
     def test_strangers(self) -> None:
         """Who publishes under another's uuid, in another stream, makes nothing of it look as if it had come before."""
         self.take(1, 2)
@@ -115,13 +137,13 @@ class ContinuityTests(SynchronousTestCase):
         """What an earlier process had noted when it was killed is known to the next one."""
         self.take(1, 2, 3)
         self.take(1, key="v s")
-        self.found = Continuity(Ledger(bytearray(bytes(self.block))))
+        self.begin()
         self.assertEqual(self.take(3, 4, 6), [None, Place(), Place(missing=1)])
         self.assertEqual(self.take(1, 2, key="v s"), [None, Place()])
 
     def test_bounded(self) -> None:
         """Of too many programs those are forgotten that were silent for longest; gaps are bounded as well."""
-        ledger = Ledger(self.block)
+        ledger = self.ledger
         for number in range(SLOTS):
             ledger.note(str(number), 7)
         ledger.note("0", 8)

@@ -7,7 +7,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from twisted.python.usage import UsageError
 
@@ -180,19 +180,19 @@ def _listen(found: Settings, twistd: Mapping[str, Any], reactor: Any, is_script:
     try:
         probe(listening, "--endpoint")
         _noteReach(held, listening, bool(files) and not hints)
-        log = _openLog(found, twistd, reactor, name)
+        sink = _openSink(found, twistd)
         daemon = _surround(found, twistd, reactor, is_script)
     except BaseException:
         held.release()
         raise
     dispatcher = EventDispatcher(reactor, drain_timeout=found.drain_timeout, fresh=held.fresh)
-    record = _record(found, log, name, held.directory / f"{held.stem}.seen", daemon)
+    record = _record(found, sink, reactor, name, held.directory / f"{held.stem}.seen", daemon)
     transport = MemoryTransport(MemoryWire(reactor, dispatcher), name)
     node = CenterNode(record, name=name, host=found.host, settings=found, transport=transport, clock=reactor)
     if not hints:
         hints = (*listening.hints, *(_hintsFrom(listening) if endpoint.host == ANY_HOST else ()))
     acceptor = TubAcceptor(dispatcher, held, listening.endpoint, hints, reactor, files)
-    _assemble(daemon, node, record, CenterService(node, log, acceptor), dispatcher)
+    _assemble(daemon, node, record, CenterService(node, record.log, acceptor), dispatcher)
     return daemon
 
 
@@ -214,11 +214,11 @@ def _join(found: Settings, twistd: Mapping[str, Any], reactor: Any, is_script: b
     with naming(found, "state_dir"):
         directory = stateDirectory(os.environ, found.state_dir)
         prepareDirectory(directory)
-    log = _openLog(found, twistd, reactor, name)
+    sink = _openSink(found, twistd)
     daemon = _surround(found, twistd, reactor, is_script)
     if source.warning:
         daemon.log.warn("{warning}", warning=source.warning)
-    record = _record(found, log, name, directory / f"center_{name}.seen", daemon)
+    record = _record(found, sink, reactor, name, directory / f"center_{name}.seen", daemon)
     node = _Joined(
         daemon.end,
         isFixed(source),
@@ -229,7 +229,7 @@ def _join(found: Settings, twistd: Mapping[str, Any], reactor: Any, is_script: b
         settings=found,
         clock=reactor,
     )
-    _assemble(daemon, node, record, CenterService(node, log))
+    _assemble(daemon, node, record, CenterService(node, record.log))
     return daemon
 
 
@@ -289,7 +289,7 @@ def _hintsFrom(listening: Listening) -> list[str]:
     return [f"tcp:{host}:{listening.address[1]}"] if not host.startswith("127.") else []
 
 
-def _openLog(found: Settings, twistd: Mapping[str, Any], reactor: Any, name: str) -> EventLog:
+def _openSink(found: Settings, twistd: Mapping[str, Any]) -> Sink:
     """Where events are logged. BadSettings, StateUnusable in one line."""
     text = found.logfile or _LOG
     if text == "-":
@@ -298,23 +298,18 @@ def _openLog(found: Settings, twistd: Mapping[str, Any], reactor: Any, name: str
         stream = sys.__stdout__
         if stream is None:
             raise BadSettings("--logfile -: stdout is closed: name a file")
-        return EventLog(StreamSink(stream.fileno()), name, reactor)
-    sink: Sink
+        return StreamSink(stream.fileno())
     path = Path(text).absolute()
     try:
-        sink = FileSink(path, found.log_bytes, found.log_files)
+        return FileSink(path, found.log_bytes, found.log_files)
     except (OSError, ValueError) as error:
-        _refuseLog(found, path, error)
-    return EventLog(sink, name, reactor)
+        why = getattr(error, "strerror", None) or str(error)
+        origin = found.origins.get("logfile", "the log of events")
+        text = f"{origin} {str(path)[:200]!r} cannot be written ({why})"
+        raise StateUnusable(f"{text}: name another file by --logfile") from None
 
 
-def _refuseLog(found: Settings, path: Path, error: Exception) -> NoReturn:
-    why = getattr(error, "strerror", None) or str(error)
-    origin = found.origins.get("logfile", "the log of events")
-    raise StateUnusable(f"{origin} {str(path)[:200]!r} cannot be written ({why}): name another file by --logfile")
-
-
-def _record(found: Settings, log: EventLog, name: str, seen: Path, daemon: Daemon) -> Record:
+def _record(found: Settings, sink: Sink, reactor: Any, name: str, seen: Path, daemon: Daemon) -> Record:
     block: Any
     try:
         block = openLedger(seen)
@@ -324,7 +319,10 @@ def _record(found: Settings, log: EventLog, name: str, seen: Path, daemon: Daemo
             reason=f"{seen}: {error.strerror or error}",
         )
         block = bytearray(SIZE)
-    return Record(log, Table(name), Ledger(block), found.verbose)
+    ledger = Ledger(block)
+    if (place := sink.prepare(0, begins=False)) is not None:
+        ledger.settle(*place)
+    return Record(EventLog(sink, ledger, name, reactor), Table(name), found.verbose)
 
 
 def main(in_front: bool = False) -> None:

@@ -17,9 +17,6 @@ class Memory(Protocol):
     def last(self, key: str) -> int:
         """The number of the newest one, 0 if there was none, or none is remembered."""
 
-    def note(self, key: str, seq: int) -> None:
-        """`seq` is the newest one."""
-
 
 class Place(NamedTuple):
     """Where an event stands among those that came: behind `missing` others that did not, or `late`, so many too far behind."""
@@ -35,7 +32,8 @@ class Continuity:
     """Compares the number of each event with those that came before.
 
     They are counted by their publisher, for each of its uuids from 1. Who publishes under the uuid of another, in another
-    stream, is counted apart: he can make nobody's events look as if they had come before.
+    stream, is counted apart: he can make nobody's events look as if they had come before. Who takes an event tells the memory
+    of it.
 
     :ivar duplicates: events that had come before; `missing`: events that never came, so far.
     """
@@ -74,8 +72,3 @@ class Continuity:
                 return Place(late=last - seq)
         self.duplicates += 1
         return None
-
-    def done(self, key: str, seq: int) -> None:
-        """The event is taken care of: by whoever takes over from this process as well."""
-        if seq >= 1 and seq > self._memory.last(key):
-            self._memory.note(key, seq)

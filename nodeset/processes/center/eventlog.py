@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import NamedTuple
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from nodeset.processes.center.ledger import SLOTS, Ledger
 from nodeset.processes.center.lines import lossLine
 from nodeset.processes.center.logfile import Sink
 
 __all__ = ["EventLog"]
 
-#: Bytes of lines that are kept while they cannot be written.
+#: Bytes of lines that are kept while they cannot be written, what each counts beside its length.
 _KEPT = 16 * 1024 * 1024
+_EACH = 128
+
+
+class _Waiting(NamedTuple):
+    """A line, or what is left of one whose beginning is written, with the event that it stands for."""
+
+    line: bytes
+    key: str = ""
+    seq: int = 0
+    begins: bool = True
 
 
 class EventLog:
     """Writes each line when it is put, or keeps it until it can be written: nobody is told of that but the log of the service.
 
-    What goes beyond `kept` is lost; a line says so in its place.
+    What goes beyond `kept` is lost; a line says so in its place. What is written is noted in the ledger, so that the next
+    process knows, even if this one is killed while it writes.
 
     :param name: of the center, for such a line.
     :param kept: bytes.
@@ -28,9 +41,11 @@ class EventLog:
 
     log = Logger()
 
-    def __init__(self, sink: Sink, name: str, clock: IReactorTime, kept: int = _KEPT) -> None:
-        self._sink, self._name, self._clock, self._kept = sink, name, clock, kept
-        self._waiting: deque[bytes] = deque()
+    def __init__(self, sink: Sink, ledger: Ledger, name: str, clock: IReactorTime, kept: int = _KEPT) -> None:
+        self._sink, self._ledger, self._name, self._clock, self._kept = sink, ledger, name, clock, kept
+        self._waiting: deque[_Waiting] = deque()
+        #: The newest number of each key that waits.
+        self._ahead: dict[str, int] = {}
         self.waiting_bytes = 0
         self.lines = self.lost = self.lost_bytes = 0
         self._why = ""
@@ -38,20 +53,32 @@ class EventLog:
         self._gap = self._gap_bytes = 0
         self._timer: IDelayedCall | None = None
 
-    def put(self, line: bytes) -> None:
-        """Write it, behind all that wait. Never raises."""
-        self.lines += 1
-        if self._waiting and not self._drain():
-            self._keep(line)
-            return
-        written = self._write(line)
-        if written < len(line):
-            # Its beginning stands there already: its end is never lost.
-            self._keep(line[written:], always=written > 0)
+    def last(self, key: str) -> int:
+        """See `Memory`: the newest event of this key that is written, or waits for that, or was lost."""
+        return (self._ahead and self._ahead.get(key)) or self._ledger.last(key)
 
-    def _write(self, data: bytes) -> int:
+    def put(self, line: bytes, key: str = "", seq: int = 0) -> None:
+        """Write the line of the event `seq` of this key, behind all that wait; it may be empty. Never raises."""
+        if line:
+            self.lines += 1
+        if self._waiting and not self._drain():
+            self._keep(line, key, seq)
+            return
+        written = self._write(line, key, seq)
+        if written < len(line):
+            self._keep(line[written:], key, seq, begins=not written)
+
+    def _write(self, line: bytes, key: str, seq: int, begins: bool = True) -> int:
         try:
-            return self._sink.write(data)
+            written = 0
+            if line:
+                place = self._sink.prepare(len(line), begins)
+                if place is not None and seq:
+                    self._ledger.intend(key, seq, *place)
+                written = self._sink.write(line)
+            if seq and written == len(line) and seq > self._ledger.last(key):
+                self._ledger.note(key, seq)
+            return written
         except OSError as error:
             why = error.strerror or type(error).__name__
             if why != self._why:
@@ -59,27 +86,31 @@ class EventLog:
                 self.log.error("events cannot be logged: {reason}; {size} bytes of them are kept", reason=why, size=self._kept)
             return 0
 
-    def _keep(self, line: bytes, always: bool = False) -> None:
+    def _keep(self, line: bytes, key: str, seq: int, begins: bool = True) -> None:
+        if seq and (key in self._ahead or len(self._ahead) < SLOTS):
+            self._ahead[key] = max(seq, self.last(key))
         room = self._kept - self.waiting_bytes
-        if not always and len(line) > room:
-            self._gap += 1
-            self._gap_bytes += len(line)
-            self.lost += 1
-            self.lost_bytes += len(line)
+        # When its beginning stands there already, its end is never lost.
+        if begins and len(line) + _EACH > room:
+            if line:
+                self._gap += 1
+                self._gap_bytes += len(line)
+                self.lost += 1
+                self.lost_bytes += len(line)
         else:
             self._closeGap()
-            self._wait(line)
+            self._wait(_Waiting(line, key, seq, begins))
         if self._timer is None:
             self._timer = self._clock.callLater(self._sink.pause, self._retry)
 
-    def _wait(self, line: bytes) -> None:
-        self._waiting.append(line)
-        self.waiting_bytes += len(line)
+    def _wait(self, waiting: _Waiting) -> None:
+        self._waiting.append(waiting)
+        self.waiting_bytes += len(waiting.line) + _EACH
 
     def _closeGap(self) -> None:
         if self._gap:
             why = self._why or "nobody read them"
-            self._wait(lossLine(self._name, self._gap, self._gap_bytes, why))
+            self._wait(_Waiting(lossLine(self._name, self._gap, self._gap_bytes, why)))
             self._gap = self._gap_bytes = 0
 
     def _retry(self) -> None:
@@ -91,16 +122,21 @@ class EventLog:
         """Write what waits; whether nothing does any more."""
         while True:
             while self._waiting:
-                line = self._waiting[0]
-                written = self._write(line)
+                line, key, seq, begins = self._waiting[0]
+                written = self._write(line, key, seq, begins)
                 self.waiting_bytes -= written
                 if written < len(line):
-                    self._waiting[0] = line[written:]
+                    self._waiting[0] = _Waiting(line[written:], key, seq, begins and not written)
                     return False
                 self._waiting.popleft()
+                self.waiting_bytes -= _EACH
             if not self._gap:
                 break
             self._closeGap()
+        for key, seq in self._ahead.items():  # what was lost is marked by now
+            if seq > self._ledger.last(key):
+                self._ledger.note(key, seq)
+        self._ahead.clear()
         if self._why:
             self.log.warn("events are logged again, {count} lines are lost altogether", count=self.lost)
             self._why = ""
@@ -121,8 +157,8 @@ class EventLog:
             self._timer = None
         if not self._drain():
             self.log.error(
-                "{count} bytes of lines are lost: they could not be written: {reason}",
-                count=self.waiting_bytes,
+                "{count} lines are lost: they could not be written: {reason}",
+                count=sum(bool(each.line) for each in self._waiting) + self._gap,
                 reason=self._why or "nobody read them",
             )
         self._sink.close()

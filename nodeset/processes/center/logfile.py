@@ -30,6 +30,12 @@ class Sink(Protocol):
     #: Seconds after which to try again when it takes no more.
     pause: float
 
+    def prepare(self, size: int, begins: bool = True) -> tuple[int, int] | None:
+        """So many bytes are to be written: the number of the file that they go to, its size then; None for no file.
+
+        Unless a line begins with them, it is the file that has the beginning. OSError if there is none that can be written.
+        """
+
     def write(self, data: bytes) -> int:
         """Write as much as can be written now, to the system, not to a buffer; how much that was. OSError if nothing can be."""
 
@@ -46,25 +52,25 @@ class _Rotating(LogFile):
     def _openFile(self) -> None:
         self.closed = False
         self._file: Any = open(self.path, "ab", 0)  # noqa: SIM115, PTH123  # kept open; the path is Twisted's, a str
-        status = os.fstat(self._file.fileno())
-        self.size = status.st_size
-        # A device, a pipe must never be renamed.
-        self._rotates = stat.S_ISREG(status.st_mode)
+        self.size = 0
 
     def listLogs(self) -> list[int]:
         """The numbers of the older files; Twisted's own takes a bracket in the path for a pattern."""
         found = re.compile(re.escape(self.name) + r"\.([1-9][0-9]{0,8})")
         return sorted(int(match[1]) for each in os.listdir(self.directory) if (match := found.fullmatch(each)))  # noqa: PTH208
 
-    def append(self, data: bytes) -> int:
+    def prepare(self, size: int, begins: bool = True) -> tuple[int, int] | None:
         file = getattr(self, "_file", None)
         if file is None or file.closed:
             self._openFile()  # a rotation failed half way, or a file could not be opened anew
-        elif self._rotates and self.size and self.size + len(data) > self.rotateLength:
+        status = os.fstat(self._file.fileno())
+        # A device, a pipe must never be renamed.
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        if begins and status.st_size and status.st_size + size > self.rotateLength:
             self.rotate()
-        written: int = self._file.write(data) or 0
-        self.size += written
-        return written
+            status = os.fstat(self._file.fileno())
+        return status.st_ino, status.st_size + size
 
 
 class FileSink:
@@ -86,9 +92,14 @@ class FileSink:
         self._size, self._older = size, older
         self._file = _Rotating(self.path.name, str(self.path.parent), size, None, older)
 
+    def prepare(self, size: int, begins: bool = True) -> tuple[int, int] | None:
+        """See `Sink`."""
+        return self._file.prepare(size, begins)
+
     def write(self, data: bytes) -> int:
         """See `Sink`."""
-        return self._file.append(data)
+        written: int | None = self._file._file.write(data)
+        return written or 0
 
     def reopen(self) -> None:
         """See `Sink`."""
@@ -129,6 +140,10 @@ class StreamSink:
         self._descriptor = descriptor
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLOUT)
+
+    def prepare(self, size: int, begins: bool = True) -> tuple[int, int] | None:
+        """See `Sink`."""
+        return None
 
     def write(self, data: bytes) -> int:
         """See `Sink`."""

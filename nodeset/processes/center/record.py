@@ -9,7 +9,7 @@ from typing import Any, Final
 from nodeset.core import codec
 from nodeset.core.address import parse
 from nodeset.errors import NodeSetError
-from nodeset.processes.center.continuity import Continuity, Memory
+from nodeset.processes.center.continuity import Continuity
 from nodeset.processes.center.eventlog import EventLog
 from nodeset.processes.center.lines import CLASSES, lineOf
 from nodeset.processes.center.table import Table
@@ -32,9 +32,9 @@ class Record:
     :ivar counters: events by what became of them: `logged`, `told` (of a row alone), `duplicate`, `malformed`.
     """
 
-    def __init__(self, log: EventLog, table: Table, memory: Memory, verbose: bool = False) -> None:
+    def __init__(self, log: EventLog, table: Table, verbose: bool = False) -> None:
         self.log, self.table, self.verbose = log, table, verbose
-        self._continuity = Continuity(memory)
+        self._continuity = Continuity(log)
         self._known: dict[str, tuple[str, Kind]] = {}
         self.counters: Counter[str] = Counter()
 
@@ -61,14 +61,13 @@ class Record:
             self.counters["duplicate"] += 1
             return ""
         is_state = isinstance(msg, ProcessState)
+        line = b""
         if not is_state or self.verbose or place.missing:
-            self.log.put(lineOf(name, kind, msg, place.missing, place.late))
-            self.counters["logged"] += 1
-        else:
-            self.counters["told"] += 1
+            line = lineOf(name, kind, msg, place.missing, place.late)
+        self.log.put(line, key, max(msg.seq, 0))
+        self.counters["logged" if line else "told"] += 1
         if is_state and not place.late:
             self.table.heard(name, msg, stream, now)
-        self._continuity.done(key, msg.seq)
         return ""
 
     def _read(self, address: str) -> tuple[str, Kind]:
