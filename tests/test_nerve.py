@@ -22,11 +22,11 @@ class NerveTests(CenterCase):
         first, _pid = self.watch("echo", *UNCLE.split(), out=UNCLE)
         self.assertEqual(self.stop(center, signal.SIGINT), 0)
         port = freePort()
-        center = self.start("--endpoint", f"tcp://*:{port}")
+        center = self.start("--endpoint", f"tcp://*:{port}", "--furl", "elsewhere.furl")
         there = "--endpoint", f"tcp://localhost:{port}"
         second, _pid = self.watch(*there, "echo", *UNCLE.split(), out=UNCLE)
         self.assertNotEqual(first, second, "each run has an identity of its own")
-        own, pid = self.watch("-e", there[1], "-i", "hibob", "sh", "-c", "echo $$")
+        own, pid = self.watch("--furl", "elsewhere.furl", "-i", "hibob", "sh", "-c", "echo $$")
         self.assertEqual((own, self.lines()[-2][2]), ("hibob", f"{pid}\n"))
         self.assertEqual(self.stop(center), 0)
 
