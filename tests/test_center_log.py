@@ -139,12 +139,31 @@ class FileTests(SynchronousTestCase):
     def test_torn(self) -> None:
         """A last line that was torn by a kill goes, since its event comes again; what somebody else left is kept."""
         self.path.write_bytes(line(1) + line(2)[:-4])
-        self.open().put(line(2))
+        log = self.open()
+        log.put(line(2))
+        log.close()
         self.assertEqual(self.path.read_bytes(), line(1) + line(2))
         for tail in (b"who wrote this", b"['p', 'xyz', 'a"):
             self.path.write_bytes(tail)
-            self.open().put(line(1))
+            log = self.open()
+            log.put(line(1))
+            log.close()
             self.assertEqual(self.path.read_bytes(), tail + b"\n" + line(1))
+
+    def test_shared(self) -> None:
+        """Two centers that log to one file lose nothing, whichever of them begins another; neither mends the other's lines."""
+        first = self.open(size=10 * len(line(0)), older=9)
+        first.put(line(0))
+        with self.path.open("ab") as file:
+            file.write(line(1)[:-4])
+            second = self.open(size=10 * len(line(0)), older=9)
+            file.write(line(1)[-4:])
+        for number in range(2, 80, 2):
+            second.put(line(number))
+            first.put(line(number + 1))
+        found = b"".join(self.files().values()).splitlines(keepends=True)
+        self.assertEqual(sorted(found), [line(number) for number in range(80)])
+        self.assertEqual(len(self.files()), 8)
 
     def test_reopened(self) -> None:
         """After SIGHUP lines go to the file that has the name; a directory that is gone costs nothing but a complaint."""

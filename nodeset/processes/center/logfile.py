@@ -53,6 +53,10 @@ class _Rotating(LogFile):
         self.closed = False
         self._file: Any = open(self.path, "ab", 0)  # noqa: SIM115, PTH123  # kept open; the path is Twisted's, a str
         self.size = 0
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # so that nobody mends what we are writing
+        except OSError:
+            pass  # a file system without locks, or somebody who mends just now: what was there before us
 
     def listLogs(self) -> list[int]:
         """The numbers of the older files; Twisted's own takes a bracket in the path for a pattern."""
@@ -68,16 +72,27 @@ class _Rotating(LogFile):
         if not stat.S_ISREG(status.st_mode):
             return None
         if begins and status.st_size and status.st_size + size > self.rotateLength:
-            self.rotate()
+            self._begin(status)
             status = os.fstat(self._file.fileno())
         return status.st_ino, status.st_size + size
+
+    def _begin(self, status: os.stat_result) -> None:
+        """Begin another file, unless another center, which logs here too, has done so."""
+        try:
+            is_current = os.path.samestat(os.stat(self.path), status)  # noqa: PTH116  # the path is Twisted's, a str
+        except FileNotFoundError:
+            is_current = False
+        if is_current:
+            self.rotate()
+        else:
+            self.reopen()
 
 
 class FileSink:
     """A file that is rotated: `path.1` is the newest of the older ones.
 
-    What an earlier process, killed while it wrote, left of its last line is removed, since the event comes again. OSError if
-    the file cannot be opened.
+    What an earlier process, killed while it wrote, left of its last line is removed, since the event comes again. Several
+    centers may log to one file. OSError if it cannot be opened.
 
     :param size: bytes of one file at most, unless one line is longer.
     :param older: how many older ones are kept.
@@ -118,6 +133,10 @@ def _mend(path: Path) -> int:
     if not path.is_file():
         return 0
     with path.open("rb+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return 0  # another center logs here too, and may be in the middle of a line
         size = file.seek(0, os.SEEK_END)
         start = file.seek(max(0, size - _LONGEST_LINE))
         tail = file.read()
