@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, NoReturn
 
-from nodeset.cli.opening.words import HELP, BadWords, Call, isPlain, read
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+    from nodeset.cli.opening.words import Call
 
 __all__ = ["main"]
 
@@ -21,6 +24,15 @@ def main(in_front: bool = False) -> NoReturn:
     called = "nodeset open" if in_front else "nodeset-open"
     closed = occupy()
     try:
+        early = Early(closed)
+    except KeyboardInterrupt:
+        os._exit(130)
+    except Exception as error:
+        _end(*_judge(error))
+    # While the guardian gets ready.
+    from nodeset.cli.opening.words import BadWords, isPlain, read
+
+    try:
         call = read(sys.argv[1:])
     except BadWords as error:
         _end(2, f"{error} (see {called} --help)")
@@ -28,9 +40,8 @@ def main(in_front: bool = False) -> NoReturn:
         _show(call.asks, called)
     try:
         found = None if isPlain(call, os.environ) else _settle(call)
-        early = Early(call, closed, again=(call.chosen.get("restart", "never") if found is None else found.restart) != "never")
-    except KeyboardInterrupt:
-        os._exit(130)
+        restart = call.chosen.get("restart", "never") if found is None else found.restart
+        early.start(call, again=restart != "never")
     except Exception as error:
         _end(*_judge(error))
     if early.error is not None:
@@ -58,6 +69,7 @@ def _settle(call: Call) -> Any:
 
 
 def _show(what: str, called: str) -> NoReturn:
+    from nodeset.cli.opening.words import HELP
     from nodeset.version import __version__
 
     text = HELP.format(called=called) if what == "help" else f"nodeset.core version: {__version__}\n"

@@ -18,7 +18,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from nodeset.errors import CannotStart
@@ -32,14 +31,16 @@ __all__ = ["PATIENCE", "GuardianProcess", "pristineEnviron"]
 PATIENCE: Final = 30.0
 #: Seconds that a guardian may take to end after its last word.
 _GOING: Final = 5.0
-_SCRIPT: Final = Path(__file__).resolve().parent / "guard" / "guardian.py"
+# Without pathlib, which takes as long to import as a guardian to start.
+_SCRIPT: Final = os.path.join(os.path.dirname(os.path.abspath(__file__)), "guard", "guardian.py")  # noqa: PTH100, PTH118, PTH120
 
 Told = Callable[[Child | CannotStart], object]
 
 
 def pristineEnviron() -> dict[bytes, bytes]:
     """The environment that this process was started with, whatever Python or anybody changed in it since."""
-    pairs = [entry.partition(b"=") for entry in Path("/proc/self/environ").read_bytes().split(b"\0") if b"=" in entry]
+    with open("/proc/self/environ", "rb") as environ:  # noqa: PTH123
+        pairs = [entry.partition(b"=") for entry in environ.read().split(b"\0") if b"=" in entry]
     return {name: value for name, _, value in pairs}
 
 
@@ -57,7 +58,7 @@ class GuardianProcess:
         try:
             with its:
                 self._process = subprocess.Popen(  # noqa: S603 - our own script
-                    [sys.executable, "-I", "-S", str(_SCRIPT), str(its.fileno()), str(os.getpid()), str(soft)],
+                    [sys.executable, "-I", "-S", _SCRIPT, str(its.fileno()), str(os.getpid()), str(soft)],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,

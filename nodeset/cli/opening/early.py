@@ -9,7 +9,6 @@ from typing import Final
 from nodeset.errors import CannotStart
 from nodeset.processes.child import Child
 from nodeset.processes.guardian import GuardianProcess, pristineEnviron
-from nodeset.processes.passage import Passage
 from nodeset.processes.spawning import Order
 from nodeset.processes.summons import Summons
 
@@ -51,52 +50,61 @@ def _inherited() -> tuple[int, ...]:
 class Early:
     """The first run of the program.
 
-    :ivar child: it, unless there is an `error`.
-    :ivar before: variables for a guardian that must be started later.
+    :param closed: those of 0, 1, 2 that we came without.
+    :ivar child: it, once it runs.
+    :ivar error: why it does not.
+    :ivar before: the variables that we were started with.
+    :ivar began: when that was, as the monotonic clock has it.
     """
 
-    def __init__(self, call: Call, closed: frozenset[int], again: bool) -> None:
-        #: When we came, as the monotonic clock has it.
+    def __init__(self, closed: frozenset[int]) -> None:
         self.began = time.monotonic()
-        inherited = _inherited()
+        self._closed, self._inherited = closed, _inherited()
         self.before = pristineEnviron()
-        # First, since it needs most of the time: it gets ready while we do the rest.
+        # As early as can be, since it needs most of the time: it gets ready while we do the rest.
         self.guardian = GuardianProcess(self.before)
         # The guardian, so its programs, have the signal mask as it was.
         self.summons = Summons()
         self.summons.start()
         self.child: Child | None = None
         self.error: CannotStart | None = None
-        #: Where the log goes: to stderr, though the program's end lets go of that.
-        self.log_file = os.dup(2) if call.debug else 2
-        self._call, self._closed, self._again = call, closed, again
-        self.passage = self.makePassage()
+        #: Where the log goes.
+        self.log_file = 2
+
+    def start(self, call: Call, again: bool) -> None:
+        """Start the program, let its bytes flow. `again` is whether it may be started once more."""
+        from nodeset.processes.passage import Passage
+
+        def makePassage() -> Passage:
+            return Passage(call.out, call.err, call.tty, again, self._closed, self.say)
+
+        if call.debug:
+            # The program's end lets go of our stderr.
+            self.log_file = os.dup(2)
+        #: Makes the files for one more run.
+        self.makePassage = makePassage
+        self.passage = passage = makePassage()
         self.order = Order(
             argv=tuple(call.command),
-            scope="session" if self.passage.has_terminal else "shared",
-            terminal=self.passage.has_terminal,
+            scope="session" if passage.has_terminal else "shared",
+            terminal=passage.has_terminal,
             kill=not call.keep,
-            pass_fds=inherited,
+            pass_fds=self._inherited,
         )
         try:
-            files = self.passage.open()
-            self.order = self.order._replace(closed=self.passage.without)
+            files = passage.open()
+            self.order = self.order._replace(closed=passage.without)
             self.child = self.guardian.spawnNow(self.order, files)
         except CannotStart as error:
             self.error = error
-            self.passage.abandon()
+            passage.abandon()
         except OSError as error:
             self.error = CannotStart(f"no pipes, or terminals, can be made: {error.strerror}", error.errno or 0, "guardian")
         if self.child is not None:
-            self.passage.begin()
+            passage.begin()
         if not again:
-            for number in inherited:
+            for number in self._inherited:
                 os.close(number)
-
-    def makePassage(self) -> Passage:
-        """Files for one run."""
-        call = self._call
-        return Passage(call.out, call.err, call.tty, self._again, self._closed, self.say)
 
     def say(self, line: str) -> None:
         """One line on stderr, which may be closed."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import getopt
 import math
-import os
 import re
 from typing import Final
 
@@ -216,14 +215,3 @@ def _isPlain(name: str, value: str) -> bool:
     return name == "endpoint" and bool(
         re.fullmatch(r"tcp://localhost:(?:[1-9][0-9]{0,3}|[1-5][0-9]{4})|ipc://[A-Za-z0-9._/-]{1,80}", value)
     )
-
-
-def environment() -> dict[str, str]:
-    """The variables that we were started with. Python may have added to those in `os.environ` (PEP 538)."""
-    try:
-        with open("/proc/self/environ", "rb") as file:  # noqa: PTH123  # pathlib would be imported for it
-            entries = file.read().split(b"\0")
-    except OSError:
-        return dict(os.environ)
-    pairs = (entry.partition(b"=") for entry in entries if b"=" in entry)
-    return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
