@@ -302,6 +302,18 @@ class EndTests(GuardianCase):
         until(lambda: not guardian.read(), "its end")
         self.assertEqual(guardian.lost, "it ended with 1")
 
+    def test_oldSystem(self) -> None:
+        """Where the system lacks what it takes, that is said."""
+
+        def refuse(pid: int) -> int:
+            raise OSError(errno.ENOSYS, "Function not implemented")
+
+        self.patch(os, "pidfd_open", refuse)
+        with self.assertRaises(CannotStart) as caught:
+            GuardianProcess()
+        self.assertEqual((caught.exception.at, caught.exception.errno), ("guardian", errno.ENOSYS))
+        self.assertIn("Linux 5.4", str(caught.exception))
+
     def test_hangs(self) -> None:
         """Whoever waits for a guardian that hangs waits no longer than he said."""
         os.kill(self.guardian.pid, signal.SIGSTOP)

@@ -10,6 +10,7 @@ import sys
 import threading
 from pathlib import Path
 from typing import Any
+from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -38,6 +39,35 @@ setsid sh -c '(echo 2; exec sleep 300) & sleep 300' &
 (sh -c 'echo 3; sleep 300; :' &) &
 echo 4
 sleep 300
+"""
+
+#: In a pid namespace of its own, where it may say which pid comes next.
+REUSE = """
+import os, subprocess
+from pathlib import Path
+from nodeset.processes.guardian import GuardianProcess
+from nodeset.processes.spawning import Order
+
+def start(pid):
+    Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid - 1))
+    return subprocess.Popen(["sleep", "300"], stdin=null)
+
+null = os.open(os.devnull, os.O_RDWR)
+guardian = GuardianProcess()
+kept = guardian.spawnNow(Order(("sh", "-c", "sleep 300 & exit 0")), (null, null, null))
+gone = guardian.spawnNow(Order(("true",)), (null, null, null))
+while not gone.emptied or kept.code is None:
+    guardian._await(1)
+    guardian.read()
+same, other = start(gone.pid), start(kept.pid)
+answers = []
+signalled = gone.signal(9)
+for asked in (gone.signalGroup(9), gone.signalTree(9), kept.signalGroup(15)):
+    asked.addCallback(answers.append)
+while not kept.emptied:
+    guardian._await(1)
+    guardian.read()
+print(same.pid == gone.pid, other.pid == kept.pid, signalled, *answers, same.poll(), other.poll())
 """
 
 
@@ -163,3 +193,13 @@ class KilledTests(SynchronousTestCase):
         until(lambda: len(marked(marker)) == 1, "the end of all but the fork")
         os.kill(int(marked(marker)[0].split()[0]), signal.SIGKILL)
         awaitNobody(marker)
+
+    def test_reused(self) -> None:
+        """A pid that is somebody else's by now gets no signal meant for a program that had it; while anybody of a program's
+        group lives, its pid becomes nobody else's.
+        """
+        command = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", sys.executable, "-c", REUSE]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        if done.returncode and not done.stdout and ("Traceback" not in done.stderr or "ns_last_pid" in done.stderr):
+            raise SkipTest("this machine allows nobody a pid namespace, or none whose pids can be chosen")
+        self.assertEqual((done.stdout, done.stderr), ("True False False False False True None None\n", ""))

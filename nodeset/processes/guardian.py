@@ -53,6 +53,11 @@ class GuardianProcess:
     """
 
     def __init__(self, environ: Mapping[bytes, bytes] | None = None, nofile: int | None = None) -> None:
+        try:
+            os.close(os.pidfd_open(os.getpid()))
+        except (AttributeError, OSError) as e:
+            said = "programs are watched by pidfds, which this system lacks: it takes Linux 5.4 or newer"
+            raise CannotStart(f"{said} ({e})", getattr(e, "errno", 0) or 0, "guardian") from None
         ours, its = socket.socketpair()
         soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if nofile is None else nofile
         try:
