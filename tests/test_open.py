@@ -159,12 +159,14 @@ class TransparencyTests(OpenCase):
             ("./plain",): (126, "nodeset-open: './plain' cannot be run: permission denied; is it an executable file"),
         }
         children = [self.begin("-g", "0", *command) for command in cases]
+        nowhere = self.begin("-g", "0", "true", via='mkdir x; cd x; rmdir ../x; env -u HOME -u NODESET_HOME "$@"; echo $?')
         piped = self.begin("-g", "0", "yes", via='"$@" | head -n 1; echo ${PIPESTATUS[@]}')
         for child, (command, (code, said)) in zip(children, cases.items(), strict=True):
             out, err = child.communicate(timeout=PATIENCE)
             self.assertEqual((child.returncode, out), (code, b""), command)
             self.assertEqual(err.decode()[: len(said) or None], said)
         self.assertEqual(piped.communicate(timeout=PATIENCE), (b"y\n141 0\n", b""))
+        self.assertEqual(nowhere.communicate(timeout=PATIENCE), (b"0\n", b""))
 
     def test_streams(self) -> None:
         """Bytes go both ways as they are, at once, stdout and stderr apart; the end of the input is the program's too."""
@@ -231,6 +233,13 @@ class SignalTests(OpenCase):
         self.assertEqual((child.returncode, out.count(b"again") >= 1), (137, True))
         self.assertGreater(time.monotonic() - begun, 1.2)
         self.assertFalse(Path(f"/proc/{pid}").exists())
+
+    def test_stuck(self) -> None:
+        """Who reads our stdout may have stopped to: we end all the same when we are asked to."""
+        child = self.begin("-g", "0", "-w", "0.1", "sh", "-c", "echo up >up; exec yes")
+        self.awaitFile("up")
+        child.send_signal(signal.SIGTERM)
+        self.assertEqual(child.wait(PATIENCE), 143)
 
     def test_killed(self) -> None:
         """When we are killed, so are the program and what it started; with --keep they live on, undisturbed."""

@@ -57,15 +57,16 @@ def main(in_front: bool = False) -> NoReturn:
         code = watch(call, early, found)
     except Exception as error:
         early.passage.close()
-        _end(*_judge(error))
+        code, why = _judge(error)
+        early.say(" ".join(why.split()))
     os._exit(code)
 
 
 def _settle(call: Call) -> Any:
-    """The settings, for who gave others than the usual ones. BadSettings."""
-    from nodeset.cli.opening.choices import settle
+    """The settings, for who gave others than the usual ones. BadFurl, BadSettings."""
+    from nodeset.cli.opening.choices import check, settle
 
-    return settle(call)
+    return check(settle(call))
 
 
 def _show(what: str, called: str) -> NoReturn:

@@ -95,6 +95,17 @@ class Through:
         if self.passage is not None:
             self.passage.relays[stream].stop()
 
+    def cut(self) -> None:
+        """Wait no longer for who reads our stdout or stderr: what they have not taken of this run is lost to them."""
+        passage, streams = self.passage, list(self._streams)
+        if passage is not None:
+            for stream in streams:
+                self._look(passage, stream)
+        self._streams.clear()
+        if passage is not None and not self.closed.called:
+            self._over = True
+            self._settle()
+
     def pause(self, stream: Stream) -> None:
         """See `Stdio`."""
         self._paused.add(stream)

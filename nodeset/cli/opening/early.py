@@ -109,6 +109,6 @@ class Early:
     def say(self, line: str) -> None:
         """One line on stderr, which may be closed."""
         try:
-            os.write(2, f"nodeset-open: {line}\n".encode(errors="replace"))
+            os.write(self.log_file, f"nodeset-open: {line}\n".encode(errors="replace"))
         except OSError:
             pass

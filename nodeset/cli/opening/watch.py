@@ -16,7 +16,7 @@ from twisted.logger import Logger, globalLogBeginner
 
 from nodeset import settings
 from nodeset.cli.logs import LineObserver, withLevel
-from nodeset.cli.opening.choices import settle
+from nodeset.cli.opening.choices import settle, sourceFor
 from nodeset.cli.opening.early import Early
 from nodeset.cli.opening.guest import Guest
 from nodeset.cli.opening.words import Call
@@ -36,8 +36,6 @@ from nodeset.processes.through import Through
 from nodeset.processes.warden import Warden
 from nodeset.processes.watcher import Watcher
 from nodeset.settings import Settings
-from nodeset.settings.processes import DEFAULT_ENDPOINT
-from nodeset.transport.default import findCenter
 from nodeset.transport.tub import TubTransport
 
 __all__ = ["watch"]
@@ -121,7 +119,7 @@ class _Watch:
         #: Whether the program was asked to end, whether it has ended for good.
         self._asked = self._left = False
         self._later: list[IDelayedCall] = []
-        self._source = findCenter(found, os.environ, DEFAULT_ENDPOINT)
+        self._source = sourceFor(found)
         self._node = Teller(
             self._centerHere,
             name=found.name or "nodeset-open",
@@ -218,6 +216,8 @@ class _Watch:
         self.watcher.adopt(attrs.evolve(self.watcher.program, stop_signal=signalName(number)))
         self._later.append(self._reactor.callLater(_AGAIN, self._askAgain))
         self.watcher.stop()
+        if guest is not None and guest.code is not None:
+            self._ended(guest.code)
 
     def _askAgain(self) -> None:
         guest = self._starter.guest
@@ -245,7 +245,7 @@ class _Watch:
     def _ended(self, code: int) -> None:
         if self._asked:
             # Our stdout may be stuck: who wants us gone does not wait for what it wrote.
-            self._later.append(self._reactor.callLater(_STUCK, self._final, code))
+            self._later.append(self._reactor.callLater(_STUCK, self._through.cut))
 
     def _final(self, code: int | None) -> None:
         """It is over for good: say so, then go."""
