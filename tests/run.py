@@ -63,6 +63,7 @@ WAITING = {
         "tests.test_popen_events",
         "tests.test_popen_objects",
         "tests.test_popen_odd",
+        "tests.test_processes_bad",
         "tests.test_processes_command",
         "tests.test_warden",
     ),

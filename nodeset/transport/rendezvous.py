@@ -373,7 +373,13 @@ def _absolute(text: str, environ: Mapping[str, str]) -> Path:
         raise BadSettings(f"a path cannot have {len(text)} characters, or a NUL: name a file or a directory")
     if text == "~" or text.startswith("~/"):
         text = (environ.get("HOME") or str(Path.home())) + text[1:]
-    return Path.cwd() / text
+    if text.startswith("/"):
+        return Path(text)
+    try:
+        return Path.cwd() / text
+    except FileNotFoundError:
+        why = f"{text[:200]!r} counts from the current directory, which is gone: write a path from /"
+        raise BadSettings(why) from None
 
 
 def _writePid(lock: int) -> None:
