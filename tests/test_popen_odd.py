@@ -13,6 +13,7 @@ from typing import Any
 from twisted.internet import reactor as installed
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
 
 from nodeset import processes
 from nodeset.processes import DEVNULL, PIPE, Popen, run
@@ -130,13 +131,14 @@ class EndTests(PopenCase):
         await process.wait()
 
     async def test_misuse(self) -> None:
-        """Input twice, input without a pipe, two reads at a time, a read while communicate reads: said to whom it happens."""
+        """Input twice, input without a pipe, two reads at a time, a read while communicate reads, another thread: refused."""
         async with Popen(["cat"], stdin=PIPE, stdout=PIPE) as process:
             assert process.stdout is not None
             talk = process.communicate(b"x")
             self.assertRaises(ValueError, process.communicate, b"y")
             self.assertRaises(RuntimeError, process.stdout.read)
             self.assertEqual((await talk, await process.communicate()), ((b"x", None), (b"x", None)))
+        await self.assertFailure(deferToThread(Popen, ["true"]), RuntimeError)
         async with Popen(["true"]) as process:
             self.assertRaises(ValueError, process.communicate, b"x")
             self.assertEqual(await process.communicate(), (None, None))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import select
+import threading
 import time
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.python import threadable
 
 from nodeset.processes.warden import Warden
 
@@ -18,13 +21,18 @@ _FAREWELL: Final = 5.0
 
 #: With the trigger that stops each.
 _wardens: WeakKeyDictionary[Any, tuple[Warden, Any]] = WeakKeyDictionary()
+# A fork of this process is none that the guardian works for.
+os.register_at_fork(after_in_child=_wardens.clear)
 
 
 def wardenOf(reactor: Any = None) -> tuple[Any, Warden]:
     """This reactor, or the global one, with its Warden, which is started now if there is none; it stops with the reactor.
 
-    Raises `CannotStart` if the guardian cannot be started.
+    Raises `CannotStart` if the guardian cannot be started, `RuntimeError` in another thread than that of the reactor.
     """
+    io_thread: int | None = getattr(threadable, "ioThread", None)  # typed as None, which it is until a reactor runs
+    if io_thread not in (None, threading.get_ident()):
+        raise RuntimeError("a Popen in another thread than the reactor's: use subprocess there, or reactor.callFromThread")
     reactor = _findReactor(reactor)
     if reactor not in _wardens:
         warden = Warden(reactor, adopts=False)
