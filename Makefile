@@ -4,6 +4,7 @@
 # make bench   NodeSet beside the brokers that one would pick else; QUICK=1 for two minutes of it, OPTIONS=--help for more
 # make bench-cli  what the commands for people cost, how true nodeset bench is; QUICK=1 for a minute of it
 # make bench-http  nodeset-web beside other web servers that publish, fan out by SSE; QUICK=1 for two minutes of it
+# make bench-processes  nodeset-processes beside supervisord, circusd; QUICK=1 for four minutes of it
 # make faults  every fault scenario, half an hour; make faults QUICK=1 is the short version
 # make test-api  the web API tried with all that its openapi.json allows, or not; three minutes
 # make lint    ruff, mypy: the quick half of it
@@ -13,7 +14,7 @@
 PYTHON ?= python3
 STAMP := .venv/.installed
 
-.PHONY: demo test test-browser test-api bench bench-cli bench-http docs faults lint clean .venv
+.PHONY: demo test test-browser test-api bench bench-cli bench-http bench-processes docs faults lint clean .venv
 .DEFAULT_GOAL := test
 
 demo: .venv
@@ -37,6 +38,9 @@ bench-cli: .venv
 
 bench-http: .venv
 	@.venv/bin/python -m benchmarks.http $(if $(QUICK),--quick) $(OPTIONS)
+
+bench-processes: .venv
+	@.venv/bin/python -m benchmarks.processes $(if $(QUICK),--quick) $(OPTIONS)
 
 docs: .venv
 	@.venv/bin/python -m sphinx -q -W --keep-going -n -E -d docs/_build/doctrees docs docs/_build/html

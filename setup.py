@@ -45,9 +45,10 @@ extras["test"] = [
     "setuptools>=77",
     "types-simplejson",
 ]
-# What `make bench` and `make bench-http` compare NodeSet with, save Crossbar, which wants an environment of its own.
+# What `make bench`, `make bench-http`, `make bench-processes` compare NodeSet with, save Crossbar, which wants an environment of its own.
 extras["bench"] = [
     *extras["nats"],
+    "circus>=0.19",
     "fastapi>=0.115",
     "hiredis>=3",
     "httptools>=0.6",
@@ -56,6 +57,7 @@ extras["bench"] = [
     "pika>=1.3",
     "pyzmq>=26",
     "redis>=5",
+    "supervisor>=4.3",
     "uvicorn>=0.30",
     "uvloop>=0.20",
 ]

@@ -1,0 +1,1 @@
+"""What `make bench-processes` is made of: supervisors that do the same, looked at from outside."""
