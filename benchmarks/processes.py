@@ -108,7 +108,7 @@ def describe(plan: Plan, left_out: Sequence[str]) -> str:
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {describeMachine()}",
         f"{plan.rounds} interleaved rounds, medians; a ratio is ours to the better peer's. Figures are the supervisor's with",
         "its guardian's, without its programs'. A run that leaves a process, by a mark in its environment, is FAILED.",
-        f"Failing: {sizes.failing} x sh -c 'echo >> FILE; exit 1', {seconds} from the first start; the bytes of FILE are starts.",
+        f"Failing: {sizes.failing} x sh -c 'echo >> FILE; exit 1', {seconds} from the first on; the bytes of FILE are starts.",
         "Own pauses: 1, 2, 4 .. s (nodeset), 1, 2, 3 .. s (supervisord), until the check each 5 s (circusd).",
         "Pauses that do not grow: backoff_max 1 (nodeset), startsecs 0 (supervisord), as before (circusd).",
         f"Sleeping: {sizes.programs} x sleep, all run by /proc; it says so in its log, after 1 s (circusd: at once); idle for",
