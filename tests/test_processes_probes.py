@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -62,6 +63,7 @@ class ProbingTests(SynchronousTestCase):
         self.clock = Clock()
         self.program = Program(name="web", command=("web",))
         self.attempts: list[Deferred[Any]] = []
+        self.cancel: Callable[[Deferred[Any]], object] | None = None
         self.said: list[str] = []
 
     def of(self, program: Program, probe: Probe) -> Any:
@@ -70,7 +72,7 @@ class ProbingTests(SynchronousTestCase):
 
     def attempt(self) -> Deferred[Any]:
         """One that the test ends."""
-        self.attempts.append(Deferred())
+        self.attempts.append(Deferred(self.cancel))
         return self.attempts[-1]
 
     def probing(self, *, at_once: int = 8, **about: Any) -> Probing:
@@ -118,6 +120,14 @@ class ProbingTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.clock.advance(60)
         self.assertEqual((len(self.attempts), len(self.said)), (2, 1))
+
+    def test_endsInItsOwnWay(self) -> None:
+        """One that hangs gives no answer, whatever it makes of its end: a request of the web fails with an error of its own."""
+        self.cancel = lambda hung: hung.errback(OSError("[<Failure CancelledError>]"))
+        probing = self.probing(failures=1, timeout=5)
+        self.clock.pump([0.5] * 11)
+        self.assertEqual(self.said, ["no answer within 5 s"])
+        probing.stop()
 
     def test_turns(self) -> None:
         """However many programs are asked, only so many attempts are under way; who waits for a turn can be stopped."""

@@ -29,6 +29,11 @@ def reasonOf(failure: Failure) -> str:
     return " ".join(failure.getErrorMessage().split())[:_REASON] or type(failure.value).__name__
 
 
+def _tooLate(result: object, seconds: float) -> object:
+    """An attempt that was cancelled may fail with an error of its own, which tells nobody that it took too long."""
+    return Failure(TimeoutError(seconds, "Deferred")) if isinstance(result, Failure) else result
+
+
 class Probing:
     """One probe of one run of a program: attempts that never overlap, until `stop`.
 
@@ -99,7 +104,7 @@ class Probing:
         assert self._attempt is not None
         began = self._clock.seconds()
         flying = self._flying = maybeDeferred(self._attempt)
-        flying.addTimeout(self._probe.timeout, self._clock)
+        flying.addTimeout(self._probe.timeout, self._clock, _tooLate)
         flying.addBoth(self._end, began)
 
     def _end(self, result: object, began: float) -> None:
