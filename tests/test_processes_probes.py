@@ -63,7 +63,7 @@ class ProbingTests(SynchronousTestCase):
         self.clock = Clock()
         self.program = Program(name="web", command=("web",))
         self.attempts: list[Deferred[Any]] = []
-        self.cancel: Callable[[Deferred[Any]], object] | None = None
+        self.cancel: Callable[[Deferred[Any]], None] | None = None
         self.said: list[str] = []
 
     def of(self, program: Program, probe: Probe) -> Any:
