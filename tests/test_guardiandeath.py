@@ -75,6 +75,10 @@ def awaitNobody(marker: str) -> None:
     until(lambda: not marked(marker), f"the end of {marked(marker)}", 0.03)
 
 
+def awaitCount(marker: str, count: int) -> None:
+    until(lambda: len(marked(marker)) == count, f"{count} of {marked(marker)}")
+
+
 class Supervised:
     """A supervisor with its guardian, programs, marked by its environment."""
 
@@ -142,18 +146,36 @@ class KilledTests(SynchronousTestCase):
         supervised.kill()
         assert supervised.process.stdout is not None
         supervised.process.stdout.close()
-        until(lambda: len(marked(supervised.marker)) == 2, f"the end of all but two of {marked(supervised.marker)}")
+        awaitCount(supervised.marker, 2)
         with (home / "fifo").open("w") as fifo:
             fifo.write("go\n")
         until((home / "last").exists, "what a pipe cannot hold to be written")
-        until(lambda: len(marked(supervised.marker)) == 3, f"three of {marked(supervised.marker)}")
+        awaitCount(supervised.marker, 3)
         with (home / "fifo").open("w") as fifo:
             fifo.write("go\n")
         until((home / "done").exists, "its last act")
-        until(lambda: len(marked(supervised.marker)) == 2, f"its end: {marked(supervised.marker)}")
+        awaitCount(supervised.marker, 2)
         self.assertNotIn(stateOf(guardian), ("", "Z"))
         os.kill(int((home / "last").read_text()), signal.SIGTERM)
         supervised.awaitEnd()
+
+    def test_orphanOfKept(self) -> None:
+        """What a kept program left behind is spared with it, unless that may as well be of one that is to be ended."""
+        keep = {
+            "argv": ["sh", "-c", "(setsid sleep 300 & echo); sleep 300 & echo; sleep 300"],
+            "kill": False,
+            "scope": "shared",
+        }
+        for others, left in (((), 5), (({"argv": ["sleep", "300"], "scope": "shared"},), 4)):
+            supervised = Supervised(keep, *others)
+            supervised.readLines(4 + len(others))
+            supervised.kill()
+            # Beside the sleepers a shell, the guardian.
+            awaitCount(supervised.marker, left)
+            for line in marked(supervised.marker):
+                if "sleep" in line and "-S" not in line:
+                    os.kill(int(line.split()[0]), signal.SIGKILL)
+            supervised.awaitEnd()
 
     def test_exits(self) -> None:
         """A supervisor that ends by itself, by an error or not, leaves nothing either."""
@@ -190,7 +212,7 @@ class KilledTests(SynchronousTestCase):
         process.stdout.close()
         process.kill()
         process.wait()
-        until(lambda: len(marked(marker)) == 1, "the end of all but the fork")
+        awaitCount(marker, 1)
         os.kill(int(marked(marker)[0].split()[0]), signal.SIGKILL)
         awaitNobody(marker)
 

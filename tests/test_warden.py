@@ -22,7 +22,7 @@ from tests.guarding import PATIENCE, marked, until
 
 ROOT = Path(__file__).resolve().parent.parent
 
-#: A command of ours with a reactor, whose guardian is killed while a daemon of its program runs: it is ended as well, while
+#: A command of ours with a reactor, whose guardian is killed while daemons of its program run: they are ended as well, while
 #: the child that this process had before, one that Twisted has, go on.
 COMMAND = """
 import os, signal, subprocess, sys
@@ -30,33 +30,51 @@ sys.path.insert(0, os.getcwd())
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import react
+from nodeset.processes.guardian import GuardianProcess
 from nodeset.processes.spawning import Order
 from nodeset.processes.warden import Warden
 from tests.guarding import marked
 
-async def main(reactor):
-    own = subprocess.Popen(["sleep", "300"], stdout=subprocess.DEVNULL)
-    warden = Warden(reactor)
-    reading, writing = os.pipe()
+def order():
     script = "setsid sh -c 'echo; exec sleep 300' & setsid sh -c 'echo; exec sleep 300' & exec sleep 300"
-    child = await warden.spawn(Order(("sh", "-c", script)), (0, writing, 2))
+    return Order(("sh", "-c", script)), (0, writing, 2)
+
+def awaitDaemons():
     while len(os.read(reading, 1)) < 1 or len(os.read(reading, 1)) < 1:
         pass
-    twisteds = reactor.spawnProcess(ProcessProtocol(), "sleep", ["sleep", "300"], env=None)
+
+async def kill(child):
     ended = Deferred()
-    child.onEmptied(lambda: reactor.callLater(0, ended.callback, None))
-    first = warden.pid
-    os.kill(first, signal.SIGKILL)
+    child.onEmptied(lambda: warden._reactor.callLater(0, ended.callback, None))
     await ended
-    left = len(marked(sys.argv[1]))
+    print(child.code, len(marked(sys.argv[1])), own.poll())
+
+async def main(reactor):
+    global warden
+    twisteds = reactor.spawnProcess(ProcessProtocol(), "sleep", ["sleep", "300"], env=None)
+    # One that dies before there is a warden.
+    early = GuardianProcess()
+    early.adopt()
+    child = early.spawnNow(*order())
+    awaitDaemons()
+    os.kill(early.pid, signal.SIGKILL)
+    warden = Warden(reactor, early=early)
+    warden.start()
+    await kill(child)
+    child = await warden.spawn(*order())
+    awaitDaemons()
+    os.kill(warden.pid, signal.SIGKILL)
+    await kill(child)
     again = await warden.spawn(Order(("sleep", "300")), (0, 1, 2))
-    print(child.code, left, again.code, warden.pid != first, warden.figures()["started"], own.poll())
+    print(again.code, warden.pid != early.pid, warden.figures()["started"])
     await warden.stop()
     print(again.code, warden.figures()["pid"])
     own.kill()
     own.wait()
     twisteds.signalProcess("KILL")
 
+own = subprocess.Popen(["sleep", "300"], stdout=subprocess.DEVNULL)
+reading, writing = os.pipe()
 react(lambda reactor: Deferred.fromCoroutine(main(reactor)))
 """
 
@@ -192,7 +210,7 @@ class CommandTests(SynchronousTestCase):
             check=False,
         )
         # Itself, its two own children.
-        self.assertEqual((done.stdout.splitlines(), done.stderr), (["-9 3 None True 2 None", "-9 0"], ""))
+        self.assertEqual((done.stdout.splitlines(), done.stderr), (["-9 3 None", "-9 3 None", "None True 3", "-9 0"], ""))
         until(lambda: not marked(marker), f"the end of {marked(marker)}")
 
     def test_imports(self) -> None:

@@ -31,6 +31,7 @@ __all__ = ["PATIENCE", "GuardianProcess", "pristineEnviron"]
 PATIENCE: Final = 30.0
 #: Seconds that a guardian may take to end after its last word.
 _GOING: Final = 5.0
+_PR_SET_CHILD_SUBREAPER: Final = 36
 # Without pathlib, which takes as long to import as a guardian to start.
 _SCRIPT: Final = os.path.join(os.path.dirname(os.path.abspath(__file__)), "guard", "guardian.py")  # noqa: PTH100, PTH118, PTH120
 
@@ -86,6 +87,7 @@ class GuardianProcess:
         self.onUnsent: Callable[[], object] = lambda: None
         #: Is called when there is something that `read` can take, though `channel` may be silent.
         self.onBacklog: Callable[[], object] = lambda: None
+        self.before: frozenset[int] | None = None
         self._broke = ""
         self._leaving = self._at_end = False
         self._backlog: list[tuple[dict[str, Any], list[int]]] = []
@@ -93,6 +95,15 @@ class GuardianProcess:
         self._starting: dict[int, tuple[Order, Told]] = {}
         self._children: dict[int, Child] = {}
         self._asked: dict[int, Callable[[dict[str, Any]], object]] = {}
+
+    def adopt(self) -> None:
+        """Have what it leaves behind if it is killed come to us, not to init; a `Warden` ends that. `before` are the children
+        that we have otherwise.
+        """
+        from nodeset.processes.guard import birth, lineage
+
+        self.before = frozenset(lineage.children()) - {self.pid}
+        birth.prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
     @property
     def pid(self) -> int:

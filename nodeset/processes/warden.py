@@ -60,7 +60,7 @@ class Warden:
         self._guardian: GuardianProcess | None = None
         self._early = early
         self._nofile: int | None = None
-        self._before: set[int] = set()
+        self._before: frozenset[int] = frozenset()
         self._started = 0
         self._stopping: list[Deferred[None]] = []
         self._timeout: IDelayedCall | None = None
@@ -82,8 +82,7 @@ class Warden:
         if self._nofile is None:
             self._nofile, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
             if self._adopts:
-                self._before = set(lineage.children())
-                birth.prctl(_PR_SET_CHILD_SUBREAPER, 1)
+                self._adopt()
                 most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
                 resource.setrlimit(resource.RLIMIT_NOFILE, (max(self._nofile, most), hard))
         guardian, self._early = self._early or GuardianProcess(self._environ, self._nofile), None
@@ -99,6 +98,14 @@ class Warden:
         self._mind()
         # What an early one said before there was a reactor.
         self._reactor.callLater(0, self.doRead)
+
+    def _adopt(self) -> None:
+        """Who was adopted before is ours to end; who was our child already is not."""
+        if self._early is not None and self._early.before is not None:
+            self._before = self._early.before
+        else:
+            self._before = frozenset(lineage.children())
+            birth.prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
     def spawn(self, order: Order, files: tuple[int, int, int]) -> Deferred[Child]:
         """Start a program with these files as its 0, 1, 2; they may be closed as soon as this returns.

@@ -102,6 +102,7 @@ class Early:
             self.error = CannotStart(f"no pipes, or terminals, can be made: {error.strerror}", error.errno or 0, "guardian")
         if self.child is not None:
             passage.begin()
+        self.guardian.adopt()
         if not again:
             for number in self._inherited:
                 os.close(number)

@@ -47,7 +47,7 @@ class Guardian:
         #: Whose leader ended while others of the group live.
         self._kept: dict[int, Ward] = {}
         self._ending: list[Ward] = []
-        self._look = True
+        self._look = self._all_kept = True
         self._me = os.getpid()
 
     def run(self) -> None:
@@ -121,6 +121,7 @@ class Guardian:
     def _spawn(self, order: dict[str, Any], files: list[int]) -> None:
         """Begin a child; the report of it says later whether it became the program. `files` stay the caller's."""
         id = order["id"]
+        self._all_kept &= not order["kill"]
         held: list[int] = []
         report = pidfd = -1
         pid = 0
@@ -343,7 +344,9 @@ class Guardian:
         def choose(table: dict[int, lineage.Process]) -> set[int]:
             spared = {ward.pid for ward in kept}
             for ward in kept:
-                spared |= ward.tree(table, self._others(ward), self._me)
+                # Whose an orphan is cannot be told. It is spared only where nobody is to be ended.
+                own = self._all_kept or not ward.shared
+                spared |= ward.tree(table, self._others(ward), self._me) if own else lineage.below((ward.pid,), table)
             return lineage.below((self._me,), table, spared)
 
         def heads() -> list[int]:
