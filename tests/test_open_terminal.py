@@ -191,11 +191,13 @@ class PairTests(RelayCase):
         """Our terminal is as it was when we leave it, twice or not."""
         before = termios.tcgetattr(self.pair.slave)
         terminal = Terminal(self.pair.slave)
-        terminal.raw()
-        self.assertFalse(termios.tcgetattr(self.pair.slave)[3] & termios.ICANON)
-        terminal.raw()
+        for _ in range(2):
+            terminal.lend()
+            self.assertFalse(termios.tcgetattr(self.pair.slave)[3] & termios.ICANON)
+        self.assertTrue(terminal.check())
         terminal.restore()
         terminal.restore()
+        self.assertFalse(terminal.check())
         self.assertEqual(termios.tcgetattr(self.pair.slave), before)
 
 
@@ -280,6 +282,21 @@ class TerminalTests(CommandCase):
             terminal.awaitLine(re.compile("on"))
         terminal.interrupt()
         self.assertEqual(terminal.awaitEnd()[0], 130)
+
+    def test_background(self) -> None:
+        """A program in the background writes, takes no keys from others, and has them all once it is in front."""
+        terminal = self.terminal
+        (self.home / "c").write_text("echo up; read -r name; echo got $name")
+        terminal.type("set -m; ./o bash c & wait 2>/dev/null; :")
+        terminal.awaitLine(re.compile(".*up\r?"))
+        terminal.interrupt()
+        terminal.awaitEnd()
+        self.assertIn("mine", self.type("echo mine")[1])
+        terminal.type("fg")
+        terminal.awaitLine(re.compile(".*bash c.*"))
+        terminal.press("name\r")
+        terminal.awaitLine(re.compile("got name"))
+        self.assertEqual(terminal.awaitEnd()[0], 0)
 
     def test_shell(self) -> None:
         """A shell has its jobs as in any terminal."""

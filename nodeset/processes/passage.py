@@ -114,7 +114,7 @@ class Passage:
         return childs
 
     def _mayRead(self) -> bool:
-        return self.terminal is None or self.terminal.isOurs()
+        return self.terminal is None or self.terminal.check()
 
     # -- the run
 
@@ -128,7 +128,7 @@ class Passage:
             relayed.add(number)
             relay.atEnd = self._ending(relay, number)
         if self.terminal is not None:
-            self.terminal.raw()
+            self.terminal.lend()
         for relay in (*self.relays.values(), *([self._keys] if self._keys is not None else [])):
             relay.start()
         if not self._again:
@@ -170,7 +170,7 @@ class Passage:
     def resume(self) -> None:
         """We go on, perhaps in the foreground by now."""
         if self.terminal is not None and self._begun and not all(relay.ended for relay in self.relays.values()):
-            self.terminal.raw()
+            self.terminal.lend()
             self.resize()
         if self._keys is not None:
             self._keys.wake()

@@ -9,6 +9,7 @@ import fcntl
 import os
 import signal
 import termios
+import threading
 import tty
 from typing import Any, Final
 
@@ -49,6 +50,8 @@ class Terminal:
     def __init__(self, number: int) -> None:
         self.number = number
         self._kept: list[Any] | None = None
+        self._lent = False
+        self._lock = threading.Lock()
 
     def isOurs(self) -> bool:
         """Whether we are in its foreground, so that reading it, or changing its modes, does not stop us."""
@@ -57,31 +60,42 @@ class Terminal:
         except OSError:
             return True  # not the terminal of our session: nobody would stop us
 
-    def raw(self) -> None:
-        """Hand on every key as it is, print every byte as it is. Without effect in the background."""
+    def lend(self) -> None:
+        """From now on a program has its keys, and prints on it: raw as soon as it is ours."""
+        self._lent = True
+        self.check()
+
+    def check(self) -> bool:
+        """Whether the program may have its keys now: it is lent, and ours. A shell does not tell us that it became ours."""
         if not self.isOurs():
-            return
+            return False
+        with self._lock:
+            if self._lent and self._kept is None:
+                self._raw()
+        return self._lent
+
+    def _raw(self) -> None:
         try:
-            if self._kept is None:
-                self._kept = termios.tcgetattr(self.number)
+            self._kept = termios.tcgetattr(self.number)
             # Not FLUSH, as tty has it: what was typed ahead is the program's.
             tty.setraw(self.number, termios.TCSANOW)
         except (OSError, termios.error):
             self._kept = None  # it has been closed
 
     def restore(self) -> None:
-        """Be as before `raw`; of no effect the second time."""
-        kept, self._kept = self._kept, None
-        if kept is None or not self.isOurs():
-            return
-        # From the background this would stop us, though somebody may come between.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTTOU])
-        try:
-            termios.tcsetattr(self.number, termios.TCSANOW, kept)
-        except (OSError, termios.error):
-            pass
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        """Be as before `lend`; of no effect the second time."""
+        with self._lock:
+            kept, self._kept, self._lent = self._kept, None, False
+            if kept is None or not self.isOurs():
+                return
+            # From the background this would stop us, though somebody may come between.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTTOU])
+            try:
+                termios.tcsetattr(self.number, termios.TCSANOW, kept)
+            except (OSError, termios.error):
+                pass
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Pair:
