@@ -198,17 +198,21 @@ class CenterTests(BadCase):
         self.assertEqual((code, out, err.count("\n")), (1, "", 1), err)
         self.assertIn(str(first.pid), err)
 
-        script = "n=0; while [ $n -lt 150 ]; do echo $n; n=$((n+1)); sleep 0.01; done; exit 5"
+        await_ = "while ! [ -e {} ]; do sleep 0.02; done"
+        steps = ("seq 0 49", await_.format("dead"), "seq 50 99; : > gap", await_.format("back"), "seq 100 149; exit 5")
+        script = "; ".join(steps)
         job = self.begin("open", "-i", "job", "-g", "20", "sh", "-c", script, log="job.log")
-        self.until(lambda: len(self.events("job")) > 2, "the job's first lines")
+        self.until(lambda: len(self.events("job")) > 1, "the job's first lines")
         first.kill()
         first.wait()
-        self.assertEqual([kind for _, kind, *_ in self.events("job") if kind == "return"], [])
+        self.write("dead", "")
+        self.until(lambda: (self.home / "gap").exists(), "what it writes to no center")
         self.center("second.log")
+        self.write("back", "")
         self.assertEqual(job.wait(PATIENCE), 5)
         lines = [f"{n}\n" for n in range(150)]
         self.assertEqual(self.read("job.log"), "".join(lines))
-        events = self.until(lambda: (found := self.events("job"))[-1][1] == "return" and found, "the job's end")
+        events = self.until(lambda: self.events("job")[-1][1] == "return" and self.events("job"), "the job's end")
         self.assertEqual((events[0][1], events[-1][1:]), ("start", ["return", 5]))
         self.assertEqual("".join(data for _, kind, data, *_ in events[1:-1]), "".join(lines))
 

@@ -53,6 +53,13 @@ class Pieces(Generic[T]):
 
     def take(self, size: int) -> T:
         """The first `size` of it, or all if it is less."""
+        if self._pieces and (end := self._start + size) < len(piece := self._pieces[0]):
+            # As most lines are: within the first piece.
+            part = piece[self._start : end]
+            self._start = end
+            self._length -= size
+            self._dry = self._dry_length = 0
+            return part
         taken: list[T] = []
         left = min(size, self._length)
         self._length -= left
