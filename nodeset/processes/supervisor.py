@@ -244,7 +244,8 @@ class Supervisor(Service):
     def _move(self) -> None:
         """Stop those that nobody needs any more, a few in each turn of the reactor."""
         live = {name for name, watcher in self.watchers.items() if not watcher.is_settled and name not in self.left}
-        free = [name for name in reversed(self.watchers) if name in live - self._asked and self._course.mayStop(name, live)]
+        unasked = live - self._asked
+        free = [name for name in reversed(self.watchers) if name in unasked and self._course.mayStop(name, live)]
         for name in free[:_MOVED_AT_ONCE]:
             self._stopOne(name)
         if len(free) > _MOVED_AT_ONCE:

@@ -266,7 +266,7 @@ class Guardian:
         # Who left nobody behind that we had to adopt has no group any more.
         table = self._lookAround() if self._orphans else {}
         for ward in (*self._kept.values(), *self._ending):
-            if any(table[pid].alive for pid in ward.tree(table, self._others(ward), self._me)):
+            if table and any(table[pid].alive for pid in ward.tree(table, self._others(ward), self._me)):
                 self._kept[ward.id] = ward
             else:
                 self._release(ward)
