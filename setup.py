@@ -45,7 +45,8 @@ extras["test"] = [
     "setuptools>=77",
     "types-simplejson",
 ]
-# What `make bench`, `make bench-http`, `make bench-processes` compare NodeSet with, save Crossbar, which wants an environment of its own.
+# What `make bench`, `make bench-http`, `make bench-processes` compare NodeSet with, save Crossbar: it wants an environment of
+# its own.
 extras["bench"] = [
     *extras["nats"],
     "circus>=0.19",
