@@ -283,6 +283,30 @@ class FaultTests(ShippingCase):
         self.drain()
         self.assertEqual(self.checkBytes(center), 0)
 
+    def test_bothRestarted(self) -> None:
+        """A dispatcher that leaves while the center is away gives back what it cannot hand on: nothing overtakes that."""
+        self.build()
+        center = self.center()
+        self.write(10)
+        self.drain()
+        self.site.kill(center)
+        for _ in range(10):
+            self.write(10)
+            self.site.advance(0.05)
+        assert self.site.dispatcher is not None
+        leaving = self.site.dispatcher.drain()
+        self.site.advance(0.05)
+        for _ in range(40):
+            self.write(10)
+            self.site.advance(0.05)
+        self.site.wait(leaving, 60)
+        self.site.restartDispatcher()
+        second = self.center("center")
+        self.drain()
+        self.assertEqual(self.checkBytes(center, second), 0)
+        numbers = [message.seq for event, message in zip(second.events, second.heard, strict=True)]
+        self.assertEqual(numbers, sorted(numbers))
+
     def test_centerKilled(self) -> None:
         """A center that is killed in a flood, and another one later, have all of it between them."""
         shipping = self.build()

@@ -259,6 +259,11 @@ class Node(Publishing, Calling, Asking, Granting, Service):
         return self._peer is not None and self._peer.linked
 
     @property
+    def is_leaving(self) -> bool:
+        """Whether the dispatcher has said that it stops: what is published from now on waits for the next link."""
+        return self._peer is not None and self._peer.leaving
+
+    @property
     def trouble(self) -> str:
         """Why no link is open, in one line, as far as that is known; empty while one is."""
         return "" if self._peer is None else self._peer.complaint

@@ -120,6 +120,11 @@ class Peer:
         return self._link is not None
 
     @property
+    def leaving(self) -> bool:
+        """Whether nothing more is published over the link that is open, since one of both sides ends it."""
+        return self._leaving
+
+    @property
     def complaint(self) -> str:
         """Why no link is open, as far as that is known; empty while one is."""
         return self._complaint

@@ -33,7 +33,7 @@ _LAST_PAUSE: Final = 15.0
 _FINE: Final = 0.001
 #: Seconds in which a dispatcher that was started anew answers, unless many nodes come back: see `core/settling.py`.
 _SETTLING: Final = SETTLE + REJOIN + 1.0
-#: Seconds until the next attempt when the node's outbox is full.
+#: Seconds until the next attempt when the node's outbox is full, or its dispatcher is about to leave.
 _CROWDED: Final = 0.05
 
 
@@ -189,6 +189,10 @@ class Shipping:
         self._call = None
         if not self._node.is_linked:
             self._awaitLink()
+            return
+        if self._node.is_leaving:
+            # What is published now would go before what the dispatcher gives back, as nobody is there who takes that.
+            self._plan(_CROWDED)
             return
         while self._takers and self._hasRoom():
             parcel = self._backlog.take(CHUNK, self._takers)
