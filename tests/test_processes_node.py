@@ -12,7 +12,7 @@ from nodeset.processes.order import Course
 from nodeset.processes.program import Program
 from nodeset.processes.sampling import Sampling
 from nodeset.processes.shipping import Shipping
-from nodeset.processes.supervisor import Supervisor
+from nodeset.processes.supervisor import BEAT, Supervisor
 from nodeset.processes.supervisor_node import SupervisorNode
 from nodeset.processes.watcher import Watcher
 from tests.sites import Quiet, SiteCase
@@ -46,7 +46,7 @@ class NodeTests(SiteCase):
         """A watcher whose process is not real, whose events are."""
         parts: Any = {"warden": self.ground, "stdio": self.files.setdefault(program.name, Files())}
         shipping = Shipping(self.node, program, uuid.uuid4().hex, self.site.clock)
-        return Watcher(program, shipping=shipping, clock=self.site.clock, host="here", **parts)
+        return Watcher(program, shipping=shipping, clock=self.site.clock, host="here", beat=BEAT, **parts)
 
     def stop(self) -> None:
         """Stop what runs."""
@@ -118,6 +118,19 @@ class NodeTests(SiteCase):
         )
         figures = self.site.call("boss", "figures")
         self.assertEqual((figures["running"], figures["guardian_rss"], figures["stats_watched"]), (2, 4096, 0))
+
+    def test_waiting(self) -> None:
+        """Of who waits to be started again others hear every ten seconds, as its events say; of who is at rest they do not."""
+        listener = self.listen("process.*.state")
+        self.node.startService()
+        self.supervisor.startService()
+        self.site.advance(1.0)
+        self.ground.ward("web").end(0)
+        self.supervisor.watchers["web"].hold("waits for db")
+        self.heard(listener)
+        self.site.advance(10.0)
+        self.assertEqual([msg.interval for event, msg in listener.heard], [10.0])
+        self.assertEqual(self.heard(listener), ["process.web.state WAITING"])
 
     def test_restartedDispatcher(self) -> None:
         """Without a dispatcher all goes on; the next one is told all."""

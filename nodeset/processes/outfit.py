@@ -15,6 +15,7 @@ from nodeset.processes.program import Program
 from nodeset.processes.sampling import Sampling
 from nodeset.processes.shipping import Shipping
 from nodeset.processes.stdio import PipeStdio, Stream
+from nodeset.processes.supervisor import BEAT
 from nodeset.processes.warden import Warden
 from nodeset.processes.watcher import Watcher
 
@@ -64,7 +65,14 @@ class Outfitter:
 
     def __init__(self, reactor: Any, node: Node, warden: Warden, probes: Probes, sampling: Sampling, host: str) -> None:
         self._reactor, self._node, self._host = reactor, node, host
-        self._parts: dict[str, Any] = {"warden": warden, "probes": probes, "figures": sampling, "clock": reactor, "host": host}
+        self._parts: dict[str, Any] = {
+            "warden": warden,
+            "probes": probes,
+            "figures": sampling,
+            "clock": reactor,
+            "host": host,
+            "beat": BEAT,
+        }
 
     def make(self, program: Program) -> Watcher:
         """The watcher of this program, with a uuid of its own."""

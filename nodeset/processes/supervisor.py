@@ -17,7 +17,10 @@ from nodeset.processes.program import Program
 from nodeset.processes.states import OVER, State
 from nodeset.processes.watcher import Watcher
 
-__all__ = ["Supervisor", "inWords"]
+__all__ = ["BEAT", "Supervisor", "inWords"]
+
+#: Seconds between two tellings of the state of a program that has no process whose figures come.
+BEAT = 10.0
 
 #: Programs that are started, or stopped, in one turn of the reactor.
 _MOVED_AT_ONCE = 10
@@ -82,6 +85,7 @@ class Supervisor(Service):
         self._retiring: dict[str, tuple[Watcher, Deferred[None]]] = {}
         self._untold: dict[str, None] = {}
         self._telling: IDelayedCall | None = None
+        self._beating: IDelayedCall | None = None
         self._center, self._announced = "", set[str]()
         self._stopped: Deferred[None] | None = None
         self._asked: set[str] = set()
@@ -127,7 +131,7 @@ class Supervisor(Service):
             self._wanted.clear()
             self._queue.clear()
             self._queued.clear()
-            for call in (self._telling, self._moving, self._summary):
+            for call in (self._telling, self._moving, self._summary, self._beating):
                 self._cancel(call)
             self._move()
         done: Deferred[None] = Deferred()
@@ -305,8 +309,22 @@ class Supervisor(Service):
         if center:
             self._center = center
             self._announced = set(self.watchers)
-        self._untold |= dict.fromkeys(self.watchers)
-        if self._telling is None or not self._telling.active():
+        self._cancel(self._beating)
+        self._beating = self._clock.callLater(BEAT, self._beat)
+        self._tellSoon(self.watchers)
+
+    def rest(self) -> None:
+        """There is nobody who could be told anything, until `tellAll`."""
+        self._cancel(self._beating)
+
+    def _beat(self) -> None:
+        """Who hears no more of a program takes it for lost, so those that wait are told of now and then."""
+        self._beating = self._clock.callLater(BEAT, self._beat)
+        self._tellSoon(name for name, watcher in self.watchers.items() if watcher.state in (State.BACKOFF, State.WAITING))
+
+    def _tellSoon(self, names: Iterable[str]) -> None:
+        self._untold |= dict.fromkeys(names)
+        if self._untold and (self._telling is None or not self._telling.active()):
             # A link that opens most often brings a center with it: both are told at once.
             self._telling = self._clock.callLater(_TELLING_DELAY, self._tellSome)
 

@@ -35,6 +35,7 @@ class SupervisorNode(Node):
         """Nobody can be told figures."""
         super().linkLost(reason)
         self.sampling.pause()
+        self.supervisor.rest()
 
     @catch(CENTERS)
     def centerHere(self, msg: CenterHere) -> None:

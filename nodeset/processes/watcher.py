@@ -55,6 +55,7 @@ class Watcher:
     :param order: how it is started, if not as `orderOf` says.
     :param chance: for the jitter of pauses; gives numbers from 0 up to 1.
     :param host: where it runs, as its events say.
+    :param beat: seconds in which who made us calls `tell` while it waits, 0 for never; as its events say.
     :ivar uuid: that of its events, as long as this watcher lives.
     :ivar center: the name of the center that was heard of last.
     """
@@ -74,10 +75,11 @@ class Watcher:
         order: Callable[[Program], Order] = orderOf,
         chance: Callable[[], float] = random.random,
         host: str = "",
+        beat: float = 0.0,
     ) -> None:
         self.program = program
         self._warden, self._stdio, self._shipping, self._clock = warden, stdio, shipping, clock
-        self._figures, self._orderOf, self._host = figures, order, host
+        self._figures, self._orderOf, self._host, self._beat = figures, order, host, beat
         now = clock.seconds
         self._checkup = Checkup(
             probes,
@@ -222,8 +224,13 @@ class Watcher:
             "cmdline": list(self.program.command),
             "host": self._host,
             "center": self.center,
-            "interval": self.program.stats_interval if state in _THERE and self._figures is not None else 0.0,
+            "interval": self._interval(),
         }
+
+    def _interval(self) -> float:
+        if self.state in _THERE:
+            return 0.0 if self._figures is None else self.program.stats_interval
+        return 0.0 if self.state in OVER else self._beat
 
     def tell(self) -> None:
         """Publish its whole state, for who has just come."""
