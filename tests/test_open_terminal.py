@@ -35,6 +35,19 @@ termios.tcsetattr(0, termios.TCSANOW, kept)
 """
 
 
+#: As a pager does that has a pipe at 0: it takes its keys from behind its stdout.
+PAGER = """
+import os, termios, tty
+keys = os.open(os.ttyname(1), os.O_RDWR)
+kept = termios.tcgetattr(keys)
+tty.setcbreak(keys)
+print(os.read(0, 9).decode().strip(), "page", flush=True)
+while os.read(keys, 1) != b"q":
+    print("key", flush=True)
+termios.tcsetattr(keys, termios.TCSANOW, kept)
+"""
+
+
 class RelayCase(SynchronousTestCase):
     """Pipes with a relay between them."""
 
@@ -282,6 +295,19 @@ class TerminalTests(CommandCase):
             terminal.awaitLine(re.compile("on"))
         terminal.interrupt()
         self.assertEqual(terminal.awaitEnd()[0], 130)
+
+    def test_pager(self) -> None:
+        """A pager behind a pipe has its keys, where it looks for them."""
+        terminal = self.terminal
+        _, modes = self.type("stty -a")
+        (self.home / "pager.py").write_text(PAGER)
+        terminal.type(f"echo 1st | ./o '{sys.executable}' pager.py")
+        terminal.awaitLine(re.compile("1st page"))
+        terminal.press("x")
+        terminal.awaitLine(re.compile("key"))
+        terminal.press("q")
+        self.assertEqual(terminal.awaitEnd()[0], 0)
+        self.assertEqual(self.type("stty -a"), (0, modes))
 
     def test_background(self) -> None:
         """A program in the background writes, takes no keys from others, and has them all once it is in front."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final, Literal
 
 from nodeset.processes.relay import Relay
-from nodeset.processes.terminal import Pair, Terminal, Unreturned, isSame, isTerminal
+from nodeset.processes.terminal import Mirroring, Pair, Terminal, Unreturned, isSame, isTerminal
 
 __all__ = ["Passage"]
 
@@ -103,15 +103,25 @@ class Passage:
 
     def _openStream(self, stream: Literal["out", "err"], number: int) -> int:
         if isTerminal(number) and not self._refused:
-            # The ends of lines are made where the modes of our terminal are kept: in that.
-            pair = Pair(number, plain=True)
+            # What its keys mean is up to our terminal: in the modes that the program gives to this one.
+            pair = Pair(number, mirrors=True)
             self._pairs.append(pair)
-            source, childs = os.dup(pair.master), pair.slave
-        else:
-            source, childs = os.pipe2(os.O_CLOEXEC)
-            self._childs.append(childs)
+            change = Mirroring(pair, lambda: self._lendKeys(pair, number))
+            self.relays[stream] = Relay(os.dup(pair.master), number, copies=True, change=change)
+            return pair.slave
+        source, childs = os.pipe2(os.O_CLOEXEC)
+        self._childs.append(childs)
         self.relays[stream] = Relay(source, number, copies=True)
         return childs
+
+    def _lendKeys(self, pair: Pair, number: int) -> None:
+        """Pass on keys to who looks for them behind its stdout, as pagers do that have a pipe at 0."""
+        if self._keys is not None:
+            self._keys.wake()
+        elif pair.wantsKeys() and not isTerminal(0):
+            seat = Terminal(number)
+            self._keys = Relay(os.dup(number), pair.master, copies=False, may=lambda: pair.wantsKeys() and seat.isOurs())
+            self._keys.start()
 
     def _mayRead(self) -> bool:
         return self.terminal is None or self.terminal.check()
@@ -140,7 +150,7 @@ class Passage:
             if relay.trouble is not None:
                 name = "stdout" if number == 1 else "stderr"
                 self._say(f"{name} takes no more: {relay.trouble.strerror}")
-            if number == 1 and self._keys is not None:
+            if self._keys is not None and (number == 1 or not self.has_terminal):
                 self._keys.stop()
             if not self._again:
                 self._letGo(number)

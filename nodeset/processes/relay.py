@@ -29,13 +29,13 @@ _GROWN: Final = 512 * 1024
 
 
 class Keeping(Protocol):
-    """What makes the copy of what passes."""
+    """What makes something else of bytes."""
 
     def __call__(self, data: bytes) -> bytes:
-        """The copy of the next bytes."""
+        """What becomes of the next bytes."""
 
     def rest(self) -> bytes:
-        """What is missing of it at the end."""
+        """What is missing of that at the end."""
 
 
 def _always() -> bool:
@@ -49,6 +49,7 @@ class Relay:
     :param sink: where it goes; None is nowhere. It stays open.
     :param copies: whether to keep what passes until `take`.
     :param keep: what the copy has instead of the bytes, which it is given in order.
+    :param change: what is passed on instead of what was read.
     :param may: asked before each read; while it says no, nothing is read.
     """
 
@@ -59,9 +60,11 @@ class Relay:
         *,
         copies: bool,
         keep: Keeping | None = None,
+        change: Keeping | None = None,
         may: Callable[[], bool] = _always,
     ) -> None:
         self._source, self._sink, self._copies, self._keep, self._may = source, sink, copies, keep, may
+        self._change = change
         self._lock = threading.Lock()
         self._kept: deque[bytes] = deque()
         self._size = 0
@@ -136,6 +139,8 @@ class Relay:
     def _run(self) -> None:
         try:
             self._passAll()
+            if self._change is not None and (rest := self._change.rest()):
+                self._passOn(rest)
             if self._keep is not None:
                 self._hand(self._keep.rest())
             self.atEnd()
@@ -196,6 +201,9 @@ class Relay:
             return False
         if len(data) >= 65536 and not self._grown:
             self._grow()
+        return self._passOn(data if self._change is None else self._change(data))
+
+    def _passOn(self, data: bytes) -> bool:
         if self._sink is not None and not self._write(self._sink, data):
             return False
         self.passed += len(data)

@@ -11,12 +11,15 @@ import signal
 import termios
 import threading
 import tty
+from collections.abc import Callable
 from typing import Any, Final
 
-__all__ = ["Pair", "Terminal", "Unreturned", "isSame", "isTerminal"]
+__all__ = ["Mirroring", "Pair", "Terminal", "Unreturned", "isSame", "isTerminal"]
 
 #: Rows, columns of a window that nobody told of.
 _USUAL: Final = (24, 80)
+#: Of the local modes; Python has no name for it.
+_EXTPROC: Final = 0o200000
 
 
 def isTerminal(number: int) -> bool:
@@ -102,16 +105,19 @@ class Pair:
     """A pseudo-terminal: `slave` for a program, `master` for us.
 
     :param like: a file of ours that leads to the terminal it shall be like; None for one such as nobody sits at.
-    :param plain: whether its output is left as the program wrote it, for `like` to make the ends of lines what it wants.
+    :param mirrors: whether `like` gets the modes that the program gives to this one, as for one whose keys come from `like`
+        itself; what is read of it goes through `Mirroring` then.
     """
 
-    def __init__(self, like: int | None, plain: bool = False) -> None:
+    def __init__(self, like: int | None, mirrors: bool = False) -> None:
         self.master, self.slave = os.openpty()
         self._like = like
         try:
             modes = termios.tcgetattr(self.slave if like is None else like)
-            if plain:
-                modes[1] &= ~termios.OPOST
+            if mirrors:
+                # With this the system tells of changes (tty_ioctl(2)).
+                modes[3] |= _EXTPROC
+                fcntl.ioctl(self.master, termios.TIOCPKT, b"\1\0\0\0")
             termios.tcsetattr(self.slave, termios.TCSANOW, modes)
             if like is None:
                 termios.tcsetwinsize(self.slave, _USUAL)
@@ -123,6 +129,27 @@ class Pair:
         """Have the size of the window that it stands for; who runs in it gets SIGWINCH if that is another."""
         if self._like is not None:
             _copySize(self._like, self.master)
+
+    def wantsKeys(self) -> bool:
+        """Whether a program takes each key of it by itself, which it does not do where nothing can be typed."""
+        try:
+            return not termios.tcgetattr(self.master)[3] & termios.ICANON
+        except (OSError, termios.error):
+            return False
+
+    def mirror(self) -> None:
+        """Give its modes to the terminal that it stands for, if that is ours just now."""
+        if self._like is None or not Terminal(self._like).isOurs():
+            return
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTTOU])
+        try:
+            modes = termios.tcgetattr(self.master)
+            modes[3] &= ~_EXTPROC
+            termios.tcsetattr(self._like, termios.TCSANOW, modes)
+        except (OSError, termios.error):
+            pass
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def closeSlave(self) -> None:
         """The program has it."""
@@ -167,3 +194,23 @@ class Unreturned:
         """What still waited, at the end."""
         held, self._held = self._held, b""
         return held
+
+
+class Mirroring:
+    """Makes what a program wrote of what is read of a pair that `mirrors`, and does that; calls `changed` then."""
+
+    def __init__(self, pair: Pair, changed: Callable[[], object] = lambda: None) -> None:
+        self._pair, self._changed, self._unreturned = pair, changed, Unreturned(pair)
+
+    def __call__(self, data: bytes) -> bytes:
+        """The bytes that the program wrote, of one read."""
+        if data[0] == termios.TIOCPKT_DATA:
+            return self._unreturned(data[1:])
+        # Told before what was written earlier, so that must be enough; the other marks are of flow control.
+        self._pair.mirror()
+        self._changed()
+        return b""
+
+    def rest(self) -> bytes:
+        """See `Unreturned`."""
+        return self._unreturned.rest()
