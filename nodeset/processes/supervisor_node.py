@@ -7,6 +7,7 @@ from typing import Any
 from nodeset.core.calls.expose import expose
 from nodeset.core.node import Node
 from nodeset.core.utils import catch
+from nodeset.processes.announcements import Announcements
 from nodeset.processes.events import CENTERS, CenterHere
 from nodeset.processes.sampling import Sampling
 from nodeset.processes.supervisor import Supervisor
@@ -25,6 +26,10 @@ class SupervisorNode(Node):
     sampling: Sampling
     warden: Warden
 
+    def __init__(self, **about: Any) -> None:
+        super().__init__(**about)
+        self._centers = Announcements(self.clock, lambda name: self.supervisor.tellAll(name))
+
     def linkOpened(self) -> None:
         """Tell all states, then figures as long as the link is open."""
         super().linkOpened()
@@ -34,13 +39,14 @@ class SupervisorNode(Node):
     def linkLost(self, reason: str) -> None:
         """Nobody can be told figures."""
         super().linkLost(reason)
+        self._centers.forget()
         self.sampling.pause()
         self.supervisor.rest()
 
     @catch(CENTERS)
     def centerHere(self, msg: CenterHere) -> None:
         """A center has come, again perhaps."""
-        self.supervisor.tellAll(msg.name)
+        self._centers.hear(msg)
 
     @expose
     def ps(self) -> list[dict[str, Any]]:

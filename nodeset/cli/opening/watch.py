@@ -24,6 +24,7 @@ from nodeset.cli.service import steady
 from nodeset.core.node import Node
 from nodeset.core.utils import catch
 from nodeset.errors import NodeSetError
+from nodeset.processes.announcements import Announcements
 from nodeset.processes.events import CENTERS, CenterHere
 from nodeset.processes.passage import Passage
 from nodeset.processes.program import Program
@@ -57,7 +58,7 @@ class Teller(Node):
 
     def __init__(self, here: Callable[[str], object], **about: Any) -> None:
         super().__init__(**about)
-        self._here = here
+        self._centers = Announcements(self.clock, here)
         #: Whether there ever was a link.
         self.was_linked = False
 
@@ -68,7 +69,12 @@ class Teller(Node):
     @catch(CENTERS)
     def hear(self, msg: CenterHere) -> None:
         """A center has come, or was here before us."""
-        self._here(msg.name)
+        self._centers.hear(msg)
+
+    def linkLost(self, reason: str) -> None:
+        """See `Node`."""
+        super().linkLost(reason)
+        self._centers.forget()
 
 
 class Starter:
