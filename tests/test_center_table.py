@@ -133,6 +133,15 @@ class ContinuityTests(SynchronousTestCase):
         self.take(10**18, key="u other")
         self.assertEqual(self.take(3), [Place()])
 
+    def test_madeUp(self) -> None:
+        """Whoever makes up numbers takes neither memory nor time; what is missing in all remains a number that can be told."""
+        self.take(2**62, *range(2, 2000, 2))
+        self.assertEqual(len(self.found._gaps["u s"]), 64)
+        self.assertEqual(self.take(1999), [Place(late=2**62 - 1999)])
+        for key in ("a s", "b s", "c s"):
+            self.take(2**63 - 1, key=key)
+        self.assertLess(self.found.missing, 2**63)
+
     def test_restart(self) -> None:
         """What an earlier process had noted when it was killed is known to the next one."""
         self.take(1, 2, 3)
@@ -231,6 +240,19 @@ class TableTests(SynchronousTestCase):
         self.tell("u", 0.0, reason="x" * 10**6, cmdline=["y" * 1000] * 1000)
         (row,) = self.rows(0.0)
         self.assertLess(len(str(row)), 10_000)
+
+    def test_muchText(self) -> None:
+        """Rows that are all as large as one may be make room for others long before there are too many of them."""
+        self.table = Table("c1", weight=20_000)
+        for number in range(20):
+            self.tell(f"u{number}", float(number), name=f"p{number}", cmdline=["y"] * 10_000)
+        self.assertIn("p19", self.names(20.0))
+        self.assertLess(sum(len(str(row)) for row in self.rows(20.0)), 20_000)
+        for number in range(20):
+            self.tell(f"u{number}", 30.0, name=f"p{number}", state=100, state_name="EXITED", cmdline=[])
+        self.assertEqual(len(self.names(30.0)), 20)
+        self.names(4000.0)
+        self.assertEqual(self.table._weight, 0)
 
     def test_strangers(self) -> None:
         """Who tells of another's uuid changes nothing while that one is heard; later he may be its next watcher."""

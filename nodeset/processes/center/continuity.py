@@ -9,6 +9,8 @@ __all__ = ["Continuity", "Memory", "Place"]
 #: Programs of which gaps are remembered, gaps of one of them: what fills an older one counts as an event that came twice.
 _PROGRAMS: Final = 1024
 _GAPS: Final = 64
+#: So many events are counted as missing: who makes up numbers could name more than a message can tell.
+_MOST: Final = 2**63 - 1
 
 
 class Memory(Protocol):
@@ -58,7 +60,7 @@ class Continuity:
         del gaps[:-_GAPS]
         while len(self._gaps) > _PROGRAMS:
             del self._gaps[next(iter(self._gaps))]
-        self.missing += seq - 1 - last
+        self.missing = min(self.missing + seq - 1 - last, _MOST)
         return Place(missing=seq - 1 - last)
 
     def _comeLate(self, key: str, seq: int, last: int) -> Place | None:
@@ -66,6 +68,7 @@ class Continuity:
         for index, (first, end) in enumerate(gaps):
             if first <= seq <= end:
                 gaps[index : index + 1] = [gap for gap in ((first, seq - 1), (seq + 1, end)) if gap[0] <= gap[1]]
+                del gaps[:-_GAPS]  # an event in the midst of a gap makes two of it
                 if not gaps:
                     del self._gaps[key]
                 self.missing -= 1

@@ -22,6 +22,9 @@ _LONGEST: Final = 86400.0
 #: Characters of a text, those of all texts of a list that are kept.
 _TEXT: Final = 256
 _TEXTS: Final = 4096
+#: Characters of all texts of all rows: ten times those of ten thousand usual ones; what a text weighs beside these.
+_WEIGHT: Final = 32 * 1024 * 1024
+_EACH: Final = 32
 
 #: What every row begins with.
 _FIRST: Final = (
@@ -49,6 +52,7 @@ class _Row:
     heard: float
     deadline: float | None
     is_over: bool
+    weight: int
 
     def isLate(self, now: float) -> bool:
         return self.deadline is not None and now > self.deadline
@@ -59,10 +63,12 @@ class Table:
 
     :param center: the name of the center that keeps it.
     :param most: programs that are listed at most; beyond that those that are over go first, then those unheard for longest.
+    :param weight: characters of their texts; the same goes for more.
     """
 
-    def __init__(self, center: str, most: int = 10_000) -> None:
-        self._center, self._most = center, most
+    def __init__(self, center: str, most: int = 10_000, weight: int = _WEIGHT) -> None:
+        self._center, self._most, self._most_weight = center, most, weight
+        self._weight = 0
         #: In the order in which they were heard last, those that are over apart.
         self._live: dict[str, _Row] = {}
         self._over: dict[str, _Row] = {}
@@ -82,8 +88,9 @@ class Table:
         if known is not None and known.stream != stream and not (known.is_over or known.isLate(now)):
             self.foreign += 1
             return
-        self._live.pop(uuid, None)
-        self._over.pop(uuid, None)
+        for rows in (self._live, self._over):
+            if uuid in rows:
+                self._drop(rows, uuid)
         told = {each: _cut(value) for each, value in fieldsOf(msg).items()}
         told["name"] = name
         # A state without figures leaves the last ones standing, unless they are another process's.
@@ -92,16 +99,20 @@ class Table:
         is_over = msg.state in OVER
         interval = min(msg.interval, _LONGEST)
         deadline = now + MISSED * interval if interval > 0 and not is_over else None
-        row = _Row(stream, cells, now, deadline, is_over)
+        row = _Row(stream, cells, now, deadline, is_over, sum(map(_weigh, cells.values())))
         (self._over if is_over else self._live)[uuid] = row
+        self._weight += row.weight
         self._makeRoom(now)
+
+    def _drop(self, rows: dict[str, _Row], uuid: str) -> None:
+        self._weight -= rows.pop(uuid).weight
 
     def _makeRoom(self, now: float) -> None:
         while self._over and now - next(iter(self._over.values())).heard > _KEPT:
-            del self._over[next(iter(self._over))]
-        while len(self) > self._most:
+            self._drop(self._over, next(iter(self._over)))
+        while len(self) > self._most or self._weight > self._most_weight:
             rows = self._over or self._live
-            del rows[next(iter(rows))]
+            self._drop(rows, next(iter(rows)))
             self.evicted += 1
 
     def rows(self, now: float) -> Iterator[dict[str, Any]]:
@@ -144,3 +155,9 @@ def _cut(value: object) -> object:
             kept.append(each)
         return kept
     return value
+
+
+def _weigh(value: object) -> int:
+    if isinstance(value, list):
+        return sum(map(_weigh, value))
+    return _EACH + len(value) if isinstance(value, str) else 0
