@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from nodeset.errors import CannotStart
+from nodeset.processes.guard import lineage
 from nodeset.processes.guardian import GuardianProcess, pristineEnviron
 from nodeset.processes.spawning import Order
 from tests.guarding import GuardianCase, marked, stateOf, until
@@ -287,6 +288,20 @@ class EndTests(GuardianCase):
         with self.assertRaises(CannotStart) as caught:
             self.spawn("echo")
         self.assertIn("ended by signal 9", str(caught.exception))
+
+    def test_left(self) -> None:
+        """When all its programs outlive their supervisor, so does what these left behind, in sessions of their own as well."""
+        child, reading = self.open("sh", "-c", "(setsid sh -c 'echo $$; exec sleep 60' &); exec sleep 60", kill=False)
+        orphan = int(self.line(reading))
+        parent = self.guardian.pid
+        until(lambda: getattr(lineage.read(orphan), "ppid", 0) == parent, "the orphan")
+        self.guardian.leave()
+        self.await_(lambda: self.guardian.lost, "its farewell")
+        self.assertLessEqual({stateOf(child.pid), stateOf(orphan)}, {"R", "S", "D"})
+        for pid in (orphan, child.pid):
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: not marked(self.marker), "their end")
+        os.close(reading)
 
     def test_cannotStart(self) -> None:
         """A guardian that cannot be started says so."""

@@ -44,6 +44,8 @@ class Guardian:
         #: Adopted ones, by pid: their pidfds.
         self._orphans: dict[int, int] = {}
         self._adopted = 0
+        #: Whether there ever was a program that must not outlive the supervisor: whose an adopted one is nobody can tell.
+        self._kills = False
         #: Whose leader ended while others of the group live.
         self._kept: dict[int, Ward] = {}
         self._ending: list[Ward] = []
@@ -145,6 +147,7 @@ class Guardian:
                     os.close(file)
             self._tell({"did": "failed", "id": id, "step": "guardian", "errno": e.errno, "text": ""})
             return
+        self._kills |= order["kill"]
         ward = Ward(id, pid, pidfd, report, kill=order["kill"], shared=order["scope"] == "shared", held=held)
         self._wards[id] = self._leaders[pid] = ward
         self._watch(report, lambda: self._hear(ward))
@@ -354,7 +357,8 @@ class Guardian:
             return [] if kept else [pid for pid in lineage.children() if pid not in self._leaders]
 
         groups = [ward.pid for ward in self._wards.values() if ward.kill and not ward.shared]
-        sweep.endAll(choose, _FAREWELL, groups=groups, heads=heads, reap=self._reapAll)
+        if self._kills:
+            sweep.endAll(choose, _FAREWELL, groups=groups, heads=heads, reap=self._reapAll)
         self._unwatch(self._boss)
         os.close(self._boss)
         self._unwatch(channel.fileno())
