@@ -171,6 +171,7 @@ class WrongTests(ProgramCase):
             ("exit_codes = [0, 256]", "[0, 256] are no exit codes"),
             ("numprocs = 0", "numprocs: 0"),
             ("user = 'no-such-user'", "there is no user 'no-such-user' on this machine"),
+            ("user = 3999999999", "user 3999999999 has no account on this machine", "give the group as well"),
             ("group = 'no-such-group'", "there is no group 'no-such-group'"),
             ("cwd = ''", "cwd: '' is no text"),
             ("env = 'A=b'", "'A=b' is no table"),

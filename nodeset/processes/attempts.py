@@ -97,11 +97,12 @@ class _Command:
         if self._under_way:
             # Not even KILL ended it: another one beside it would not fare better.
             raise _NotWell("the probe's last command has not ended yet")
+        order = orderOf(self._program, self._argv)
         nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         self._under_way = True
         answer: Deferred[Any] = Deferred(lambda answer: self._kill())
         # Not cancelled with the answer: what is started must be known, to be ended.
-        spawning = self._warden.spawn(orderOf(self._program, self._argv), (nowhere, nowhere, nowhere))
+        spawning = self._warden.spawn(order, (nowhere, nowhere, nowhere))
         spawning.addBoth(_closing, nowhere)
         spawning.addCallbacks(self._spawned, self._notSpawned, callbackArgs=(answer,), errbackArgs=(answer,))
         return answer

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import attrs
 
-from nodeset.errors import BadProgram, BadSettings
+from nodeset.errors import BadProgram, BadSettings, CannotStart
+from nodeset.processes.launch import orderOf
 from nodeset.processes.order import Course, circleIn
 from nodeset.processes.program import Program, checkName
 from nodeset.processes.readers import BadPart, nearest
@@ -139,6 +140,10 @@ def _readProgram(document: Document, name: str, table: Mapping[str, Any]) -> Pro
             f"{_whereIs(document, name, key)}: backoff: {program.backoff:g} s is longer than "
             f"backoff_max, {program.backoff_max:g} s"
         )
+    try:
+        orderOf(program)
+    except CannotStart as error:
+        raise BadProgram(f"{_whereIs(document, name, 'user')}: user: {error}") from None
     return program
 
 
@@ -151,7 +156,7 @@ def _whereIs(document: Document, name: str, field: str, *inner: str) -> str:
 
 def _checkOwner(field: str, value: str) -> None:
     """Whether this user, or group, exists; one that is a number need not."""
-    if field not in ("user", "group") or value.isdigit():
+    if field not in ("user", "group") or (value.isascii() and value.isdigit()):
         return
     try:
         _ = pwd.getpwnam(value) if field == "user" else grp.getgrnam(value)
