@@ -10,6 +10,7 @@ from twisted.logger import Logger
 from twisted.python.logfile import LogFile
 
 from nodeset.errors import StateUnusable
+from nodeset.processes.logplace import openLog
 
 __all__ = ["OutLog"]
 
@@ -19,7 +20,7 @@ class _File(LogFile):
 
     def _openFile(self) -> None:
         self.closed = False
-        number = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        number = openLog(self.path)
         self._file: Any = os.fdopen(number, "ab", 0)
         self.size = os.fstat(number).st_size
 

@@ -15,6 +15,7 @@ from twisted.python.logfile import LogFile
 
 from nodeset.processes.center.ledger import SIZE
 from nodeset.processes.center.lines import isBegun
+from nodeset.processes.logplace import openLog
 
 __all__ = ["FileSink", "Sink", "StreamSink", "openLedger"]
 
@@ -47,11 +48,11 @@ class Sink(Protocol):
 
 
 class _Rotating(LogFile):
-    """Twisted's, opened to append, telling how much was written."""
+    """Twisted's, opened to append, telling how much was written; readable by its owner alone."""
 
     def _openFile(self) -> None:
         self.closed = False
-        self._file: Any = open(self.path, "ab", 0)  # noqa: SIM115, PTH123  # kept open; the path is Twisted's, a str
+        self._file: Any = os.fdopen(openLog(self.path), "ab", 0)
         self.size = 0
         try:
             fcntl.flock(self._file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # so that nobody mends what we are writing
@@ -132,7 +133,7 @@ def _mend(path: Path) -> int:
     """See to it that the file ends with a whole line; how many bytes of a torn one of ours were removed."""
     if not path.is_file():
         return 0
-    with path.open("rb+") as file:
+    with os.fdopen(openLog(str(path), os.O_RDWR), "rb+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
