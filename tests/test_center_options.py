@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
-from nodeset.cli.center import Options, _joins
+from nodeset.cli.center import Options, _copies, _joins
 from nodeset.cli.options import CommonOptions, withTwistd
 from nodeset.errors import BadSettings
 from nodeset.settings import Settings
@@ -63,3 +64,16 @@ class OptionTests(SynchronousTestCase):
         self.assertFalse(_joins(self.settle("-e", "ipc://x.sock", NODESET_DISPATCHER="@x.furl")))
         both = self.settle("-e", "ipc://x.sock", "--dispatcher-url", "@x.furl")
         self.assertIn("give one of them", str(self.assertRaises(BadSettings, _joins, both)))
+
+    def test_furl(self) -> None:
+        """A device, or a link, never makes room for the file with the address, nor does a directory."""
+        here = Path(self.mktemp()).absolute()
+        here.mkdir()
+        link = here / "link"
+        link.symlink_to("/dev/null")
+        for path in ("/dev/stdout", "/dev/null", str(link), str(here)):
+            error = self.assertRaises(BadSettings, _copies, self.settle("--furl", path))
+            self.assertIn("is there and is no file", str(error))
+        error = self.assertRaises(BadSettings, _copies, self.settle("--furl", str(here / "gone" / "x")))
+        self.assertIn("is in no directory", str(error))
+        self.assertEqual(_copies(self.settle("--furl", str(here / "x"))), [here / "x"])

@@ -266,9 +266,12 @@ def _copies(found: Settings) -> list[Path]:
         return []
     # Absolute, since a daemon changes its directory.
     path = Path(found.furl).absolute()
+    origin = found.origins.get("furl", "--furl")
     if not path.parent.is_dir():
-        origin = found.origins.get("furl", "--furl")
         raise BadSettings(f"{origin} {str(path)[:200]!r} is in no directory: make that, or name another file")
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        # A new file takes its place: as root even that of /dev/stdout.
+        raise BadSettings(f"{origin} {str(path)[:200]!r} is there and is no file, but a link or a device: name another")
     return [path]
 
 
