@@ -191,9 +191,11 @@ def _build(path: str, found: Settings, twistd: Mapping[str, Any], reactor: Any, 
     outfitter = Outfitter(reactor, node, warden, Probes(reactor, Attempts(reactor, warden)), sampling, socket.gethostname())
     node.supervisor = supervisor = Supervisor(outfitter.make, reactor)
     supervisor.apply(programs.programs, programs.course)
+    _warn(daemon, path)
     Run(daemon, warden, node, supervisor, found.drain_timeout).setServiceParent(daemon)
 
     def reread() -> None:
+        _warn(daemon, path)
         for watcher in supervisor.watchers.values():
             outfitter.reopen(watcher)
         try:
@@ -208,6 +210,13 @@ def _build(path: str, found: Settings, twistd: Mapping[str, Any], reactor: Any, 
     daemon.hurries.append(supervisor.kill)
     daemon.names["supervisor"] = supervisor
     return daemon
+
+
+def _warn(daemon: Daemon, path: str) -> None:
+    from nodeset.processes.inspection import doubtOf
+
+    if doubt := doubtOf(path):
+        daemon.log.warn("{doubt}", doubt=doubt)
 
 
 def main(in_front: bool = False) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from pathlib import Path
 
 from nodeset.processes.program import Program
 
-__all__ = ["lacksOf"]
+__all__ = ["doubtOf", "lacksOf"]
+
+_ALL, _GROUP = 0o002, 0o020
 
 
 def lacksOf(program: Program) -> list[str]:
@@ -46,3 +49,22 @@ def _log(program: Program) -> str:
     if there.is_dir() and there is log:
         return f"its log {program.log!r:.200} is a directory"
     return "" if os.access(there, os.W_OK) else f"its log {program.log!r:.200} cannot be written"
+
+
+def doubtOf(path: str) -> str:
+    """Who else may say what is run, since a program file is his, or he may write to it or to its directory; empty if nobody."""
+    us = os.geteuid()
+    # Of root a group is somebody else; a user's own often has that user alone.
+    others = _ALL | (0 if us else _GROUP)
+    for each, is_file in ((Path(path), True), (Path(path).absolute().parent, False)):
+        try:
+            found = each.stat()
+        except OSError:
+            continue
+        what = path if is_file else f"the directory of {path}"
+        if found.st_uid not in (0, us):
+            return f"{what} belongs to user {found.st_uid}, who decides what is run as user {us}"
+        if found.st_mode & others and (is_file or not found.st_mode & stat.S_ISVTX):
+            mode = stat.S_IMODE(found.st_mode)
+            return f"{what} can be written by others (mode {mode:04o}), who decide what is run as user {us}: chmod it"
+    return ""
