@@ -11,9 +11,9 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from nodeset.processes.child import Child
-from nodeset.processes.guardian import GuardianProcess
-from nodeset.processes.spawning import Order
+from nodeset.processes.starting.child import Child
+from nodeset.processes.starting.guardian import GuardianProcess
+from nodeset.processes.starting.spawning import Order
 
 __all__ = ["PATIENCE", "GuardianCase", "marked", "stateOf", "until"]
 

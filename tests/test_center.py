@@ -49,7 +49,7 @@ from twisted.internet import reactor, task
 from nodeset.core.node import Node
 from nodeset.processes.events import *
 from nodeset.processes.program import Program
-from nodeset.processes.shipping import Shipping
+from nodeset.processes.output.shipping import Shipping
 
 class Watcher(Node):
     def onEvent(self, event, msg):

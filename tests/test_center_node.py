@@ -27,8 +27,8 @@ from nodeset.processes.events import (
     ProcessState,
     ProcessStats,
 )
+from nodeset.processes.output.shipping import Shipping
 from nodeset.processes.program import Program
-from nodeset.processes.shipping import Shipping
 from nodeset.testing import Site
 from tests.sites import SiteCase
 from tests.test_center_log import Disk

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from nodeset.errors import CannotStart
 from nodeset.processes.guard import lineage
-from nodeset.processes.guardian import GuardianProcess, pristineEnviron
-from nodeset.processes.spawning import Order
+from nodeset.processes.starting.guardian import GuardianProcess, pristineEnviron
+from nodeset.processes.starting.spawning import Order
 from tests.guarding import GuardianCase, marked, stateOf, until
 
 #: Says which files are open, where it is.
@@ -138,7 +138,8 @@ class SpawnTests(GuardianCase):
     def test_signals(self) -> None:
         """A signal that we ignore as nohup has it stays ignored; those that the guardian ignores itself are not."""
         program = (
-            "import sys, os; from nodeset.processes.guardian import *; from nodeset.processes.spawning import *\n"
+            "import sys, os; from nodeset.processes.starting.guardian import *\n"
+            "from nodeset.processes.starting.spawning import *\n"
             "g = GuardianProcess(); c = g.spawnNow(Order(('grep', 'SigIgn', '/proc/self/status')), (0, 1, 2))\n"
             "while not c.emptied: g._await(1), g.read()"
         )

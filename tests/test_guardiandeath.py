@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 #: A supervisor without a reactor: it starts what its first argument says, tells the pids, then waits to be killed.
 SUPERVISOR = """
 import json, sys, time
-from nodeset.processes.guardian import GuardianProcess
-from nodeset.processes.spawning import Order
+from nodeset.processes.starting.guardian import GuardianProcess
+from nodeset.processes.starting.spawning import Order
 guardian = GuardianProcess()
 print(guardian.pid, flush=True)
 for fields in json.loads(sys.argv[1]):
@@ -45,8 +45,8 @@ sleep 300
 REUSE = """
 import os, subprocess
 from pathlib import Path
-from nodeset.processes.guardian import GuardianProcess
-from nodeset.processes.spawning import Order
+from nodeset.processes.starting.guardian import GuardianProcess
+from nodeset.processes.starting.spawning import Order
 
 def start(pid):
     Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid - 1))

@@ -17,10 +17,10 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from nodeset.errors import CannotStart
-from nodeset.processes.child import Child
 from nodeset.processes.guard import lineage, sweep
 from nodeset.processes.guard.channel import MOST_BYTES, Channel, ChannelBroken
-from nodeset.processes.spawning import Order, checkOrder, explain, messageOf
+from nodeset.processes.starting.child import Child
+from nodeset.processes.starting.spawning import Order, checkOrder, explain, messageOf
 
 
 class ChannelTests(SynchronousTestCase):

@@ -39,16 +39,16 @@ PURE = {
     "nodeset.processes.center.ledger",
     "nodeset.processes.center.lines",
     "nodeset.processes.center.table",
-    "nodeset.processes.backoff",
-    "nodeset.processes.backlog",
+    "nodeset.processes.watching.backoff",
+    "nodeset.processes.output.backlog",
     "nodeset.processes.events",
-    "nodeset.processes.differences",
-    "nodeset.processes.life",
-    "nodeset.processes.logprobe",
-    "nodeset.processes.order",
+    "nodeset.processes.programs.differences",
+    "nodeset.processes.watching.life",
+    "nodeset.processes.probing.logprobe",
+    "nodeset.processes.programs.order",
     "nodeset.processes.program",
-    "nodeset.processes.readers",
-    "nodeset.processes.schema",
+    "nodeset.processes.programs.readers",
+    "nodeset.processes.programs.schema",
     "nodeset.processes.signals",
     "nodeset.processes.states",
     "nodeset.cli.top.snapshot",
@@ -300,7 +300,7 @@ def strayFoolscap(root: Path) -> list[str]:
 
 
 def strayReactors(root: Path) -> list[str]:
-    """Only cli, transport/tub and, inside a function, core/node, processes/wardens import the reactor.
+    """Only cli, transport/tub and, inside a function, core/node, processes/starting/wardens import the reactor.
 
     The latter since `Popen` shall be a drop-in: whose caller knows of no reactor, as that of subprocess does not.
     """
@@ -313,7 +313,7 @@ def strayReactors(root: Path) -> list[str]:
 
 
 def _mayReact(room: Room, each: Import) -> bool:
-    lazily = room.name in ("nodeset.core.node", "nodeset.processes.wardens") and each.deep
+    lazily = room.name in ("nodeset.core.node", "nodeset.processes.starting.wardens") and each.deep
     return _houseOf(room.name) == "cli" or room.name == "nodeset.transport.tub" or lazily
 
 
@@ -402,7 +402,7 @@ PLANTED: list[tuple[Rule, str, str, str]] = [
     (strayFoolscap, "nodeset/core/peer.py", "async def f():\n    import foolscap.api", "only nodeset.transport"),
     (strayFoolscap, "nodeset/cli/dispatch.py", "import_module('foolscap.api')", "only nodeset.transport"),
     (strayReactors, "nodeset/core/node.py", "from twisted.internet import reactor", "take a clock"),
-    (strayReactors, "nodeset/processes/wardens.py", "from twisted.internet import reactor", "take a clock"),
+    (strayReactors, "nodeset/processes/starting/wardens.py", "from twisted.internet import reactor", "take a clock"),
     (strayReactors, "nodeset/processes/boss.py", "def f():\n    import twisted.internet.reactor", "take a clock"),
     (strayReactors, "nodeset/transport/memory.py", "def f():\n    import twisted.internet.reactor", "take a clock"),
     (strayReactors, "nodeset/core/peer.py", "from twisted.internet import epollreactor", "take a clock"),

@@ -7,9 +7,9 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from nodeset.processes.life import Action, Changed, Life, Signal, Spawn
 from nodeset.processes.program import Probe, Program
 from nodeset.processes.states import State
+from nodeset.processes.watching.life import Action, Changed, Life, Signal, Spawn
 
 TERM, KILL, INT = 15, 9, 2
 

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from nodeset.processes.backoff import pauseOf
-from nodeset.processes.life import CHANGES, Action, Changed, Life, Signal, Spawn
 from nodeset.processes.program import Probe, Program
 from nodeset.processes.states import OVER, State
+from nodeset.processes.watching.backoff import pauseOf
+from nodeset.processes.watching.life import CHANGES, Action, Changed, Life, Signal, Spawn
 
 PROGRAMS: Final = st.fixed_dictionaries(
     {

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from nodeset.processes.relay import BOUND, Relay
-from nodeset.processes.terminal import Pair, Terminal, Unreturned, isSame, isTerminal
+from nodeset.processes.passing.relay import BOUND, Relay
+from nodeset.processes.passing.terminal import Pair, Terminal, Unreturned, isSame, isTerminal
 from tests import terminals
 from tests.commands import PATIENCE, CommandCase
 from tests.test_open import OPEN

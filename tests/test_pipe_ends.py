@@ -12,11 +12,11 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from nodeset.processes.arguments import TextMode
-from nodeset.processes.awaited import Awaited
-from nodeset.processes.pieces import Pieces
-from nodeset.processes.readend import AHEAD, ReadEnd
-from nodeset.processes.writeend import ROOM, WriteEnd
+from nodeset.processes.popen.arguments import TextMode
+from nodeset.processes.popen.awaited import Awaited
+from nodeset.processes.popen.pieces import Pieces
+from nodeset.processes.popen.readend import AHEAD, ReadEnd
+from nodeset.processes.popen.writeend import ROOM, WriteEnd
 
 
 class Turns:

@@ -17,7 +17,7 @@ from twisted.internet.threads import deferToThread
 
 from nodeset import processes
 from nodeset.processes import DEVNULL, PIPE, Popen, run
-from nodeset.processes.wardens import wardenOf
+from nodeset.processes.starting.wardens import wardenOf
 from tests.commands import ROOT
 from tests.documents import blocks
 from tests.popens import PopenCase

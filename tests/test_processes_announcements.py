@@ -5,8 +5,8 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from nodeset.processes.announcements import Announcements
 from nodeset.processes.events import CenterHere
+from nodeset.processes.watching.announcements import Announcements
 
 
 class AnnouncementTests(SynchronousTestCase):

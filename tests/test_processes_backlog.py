@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from nodeset.processes.backlog import CHUNK, EACH, MOST_EVENTS, Backlog, Parcel
 from nodeset.processes.events import ProcessReturn, ProcessStart, ProcessState, ProcessStats
+from nodeset.processes.output.backlog import CHUNK, EACH, MOST_EVENTS, Backlog, Parcel
 
 
 def takeAll(backlog: Backlog) -> list[Parcel]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from nodeset.processes.inspection import doubtOf
+from nodeset.processes.programs.inspection import doubtOf
 
 
 class DoubtTests(SynchronousTestCase):

@@ -9,8 +9,8 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from nodeset.errors import CannotStart
-from nodeset.processes.launch import orderOf
 from nodeset.processes.program import Program
+from nodeset.processes.starting.launch import orderOf
 
 #: Nobody's.
 NUMBER = 3_999_999_999

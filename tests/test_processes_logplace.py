@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from nodeset.errors import StateUnusable
 from nodeset.processes.center.logfile import FileSink
-from nodeset.processes.outlog import OutLog
+from nodeset.processes.output.outlog import OutLog
 
 
 class PlaceTests(SynchronousTestCase):

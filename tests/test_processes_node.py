@@ -8,13 +8,13 @@ from typing import Any
 from twisted.internet.defer import execute
 
 from nodeset.processes.events import EVERYTHING, CenterHere
-from nodeset.processes.order import Course
+from nodeset.processes.output.shipping import Shipping
 from nodeset.processes.program import Program
-from nodeset.processes.sampling import Sampling
-from nodeset.processes.shipping import Shipping
-from nodeset.processes.supervisor import BEAT, Supervisor
-from nodeset.processes.supervisor_node import SupervisorNode
-from nodeset.processes.watcher import Watcher
+from nodeset.processes.programs.order import Course
+from nodeset.processes.watching.sampling import Sampling
+from nodeset.processes.watching.supervisor import BEAT, Supervisor
+from nodeset.processes.watching.supervisor_node import SupervisorNode
+from nodeset.processes.watching.watcher import Watcher
 from tests.sites import Quiet, SiteCase
 from tests.watched import Files, Ground
 

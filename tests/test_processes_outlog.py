@@ -10,7 +10,7 @@ from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from nodeset.errors import StateUnusable
-from nodeset.processes.outlog import OutLog
+from nodeset.processes.output.outlog import OutLog
 
 
 class OutLogTests(SynchronousTestCase):

@@ -12,9 +12,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from nodeset.errors import LocalError
-from nodeset.processes.attempts import Attempts
-from nodeset.processes.logprobe import LogSearch
-from nodeset.processes.probes import Probes, Probing
+from nodeset.processes.probing.attempts import Attempts
+from nodeset.processes.probing.logprobe import LogSearch
+from nodeset.processes.probing.probes import Probes, Probing
 from nodeset.processes.program import Probe, Program
 
 

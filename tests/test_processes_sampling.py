@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from nodeset.processes.events import ProcessStats
-from nodeset.processes.sampling import Sampling
+from nodeset.processes.watching.sampling import Sampling
 
 
 class SamplingTests(SynchronousTestCase):

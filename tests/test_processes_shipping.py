@@ -9,8 +9,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from nodeset.core.node import Node
 from nodeset.processes.events import ProcessOutput, ProcessReturn, ProcessStart, ProcessState
+from nodeset.processes.output.shipping import HIGH, Shipping
 from nodeset.processes.program import Program
-from nodeset.processes.shipping import HIGH, Shipping
 from nodeset.testing import Listener, Site
 
 MIB = 1024 * 1024
@@ -227,7 +227,7 @@ class NobodyTests(ShippingCase):
             self.site.advance(30)
         self.assertEqual((center.heard, shipping.figures()["held"]), ([], 1))
         self.assertGreater(shipping.figures()["resent"], 1)
-        warnings = [event for event in said if str(event.get("log_namespace")).startswith("nodeset.processes.shipping")]
+        warnings = [event for event in said if str(event.get("log_namespace")).startswith("nodeset.processes.output.shipping")]
         self.assertEqual(len(warnings), 1)
 
     def test_stopped(self) -> None:

@@ -10,7 +10,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from nodeset.errors import CannotStart
-from nodeset.processes.stdio import READ, PipeStdio, Stdio
+from nodeset.processes.output.stdio import READ, PipeStdio, Stdio
 
 
 class PipeStdioTests(SynchronousTestCase):

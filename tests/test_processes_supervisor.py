@@ -8,11 +8,11 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from nodeset.errors import CannotStart
-from nodeset.processes.order import Course
 from nodeset.processes.program import Dependency, Program
+from nodeset.processes.programs.order import Course
 from nodeset.processes.states import State
-from nodeset.processes.supervisor import Supervisor, inWords
-from nodeset.processes.watcher import Watcher
+from nodeset.processes.watching.supervisor import Supervisor, inWords
+from nodeset.processes.watching.watcher import Watcher
 from tests.watched import Ground
 
 

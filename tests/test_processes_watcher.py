@@ -10,10 +10,10 @@ from twisted.internet.defer import Deferred, fail
 from twisted.trial.unittest import SynchronousTestCase
 
 from nodeset.errors import CannotStart
-from nodeset.processes.probes import Probes
+from nodeset.processes.probing.probes import Probes
 from nodeset.processes.program import Probe, Program
 from nodeset.processes.states import State
-from nodeset.processes.watcher import Watcher
+from nodeset.processes.watching.watcher import Watcher
 from tests.watched import Bus, Files, Ground, Ward
 
 

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from nodeset.errors import BadSettings
-from nodeset.processes.differences import changedFields, compare, needsRestart
-from nodeset.processes.life import Life
-from nodeset.processes.order import Course, circleIn, lackOf
 from nodeset.processes.program import Dependency, Probe, Program
-from nodeset.processes.programs import Programs, readPrograms
-from nodeset.processes.schema import KEYS, defaultWords
+from nodeset.processes.programs.differences import changedFields, compare, needsRestart
+from nodeset.processes.programs.file import Programs, readPrograms
+from nodeset.processes.programs.order import Course, circleIn, lackOf
+from nodeset.processes.programs.schema import KEYS, defaultWords
+from nodeset.processes.watching.life import Life
 from tests.documents import ROOT
 
 DOCUMENT = ROOT / "docs" / "program-file.md"

@@ -14,10 +14,10 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from nodeset.errors import CannotStart
-from nodeset.processes.child import Child
-from nodeset.processes.guardian import GuardianProcess
-from nodeset.processes.spawning import Order
-from nodeset.processes.warden import Warden
+from nodeset.processes.starting.child import Child
+from nodeset.processes.starting.guardian import GuardianProcess
+from nodeset.processes.starting.spawning import Order
+from nodeset.processes.starting.warden import Warden
 from tests.guarding import PATIENCE, marked, until
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,9 +30,9 @@ sys.path.insert(0, os.getcwd())
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import react
-from nodeset.processes.guardian import GuardianProcess
-from nodeset.processes.spawning import Order
-from nodeset.processes.warden import Warden
+from nodeset.processes.starting.guardian import GuardianProcess
+from nodeset.processes.starting.spawning import Order
+from nodeset.processes.starting.warden import Warden
 from tests.guarding import marked
 
 def order():
@@ -216,7 +216,8 @@ class CommandTests(SynchronousTestCase):
     def test_imports(self) -> None:
         """A guardian, with a program, can be started before anything of Twisted is imported."""
         program = (
-            "import sys; from nodeset.processes.guardian import GuardianProcess; print({'twisted', 'attr'} & set(sys.modules))"
+            "import sys; from nodeset.processes.starting.guardian import GuardianProcess\n"
+            "print({'twisted', 'attr'} & set(sys.modules))"
         )
         done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
         self.assertEqual(done.stdout, "set()\n")

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from nodeset.processes.events import ProcessEvent, ProcessState
 from nodeset.processes.program import Program
-from nodeset.processes.watcher import Watcher
+from nodeset.processes.watching.watcher import Watcher
 from nodeset.testing.turning import BoundedClock
 
 __all__ = ["Bus", "Files", "Ground", "Ward"]

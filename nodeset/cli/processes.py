@@ -24,10 +24,10 @@ from nodeset.settings import Settings
 from nodeset.settings.schema import PROCESSES, environmentName
 
 if TYPE_CHECKING:
-    from nodeset.processes.programs import Programs
-    from nodeset.processes.supervisor import Supervisor
-    from nodeset.processes.supervisor_node import SupervisorNode
-    from nodeset.processes.warden import Warden
+    from nodeset.processes.programs.file import Programs
+    from nodeset.processes.starting.warden import Warden
+    from nodeset.processes.watching.supervisor import Supervisor
+    from nodeset.processes.watching.supervisor_node import SupervisorNode
 
 __all__ = ["Options", "main", "makeService"]
 
@@ -82,8 +82,8 @@ class Options(CommonOptions):
 
 def _check(path: str, as_json: bool) -> NoReturn:
     """Print what is wrong with the programs, or that nothing is; ends the process: 2 for the file, 1 for this machine."""
-    from nodeset.processes.inspection import lacksOf
-    from nodeset.processes.programs import readPrograms
+    from nodeset.processes.programs.file import readPrograms
+    from nodeset.processes.programs.inspection import lacksOf
 
     try:
         found = readPrograms(path, _ORIGIN)
@@ -157,14 +157,14 @@ def makeService(options: Options) -> Daemon:
 
 def _build(path: str, found: Settings, twistd: Mapping[str, Any], reactor: Any, is_script: bool) -> Daemon:
     from nodeset.cli.node import chooseEndpoints
-    from nodeset.processes.attempts import Attempts
-    from nodeset.processes.outfit import Outfitter
-    from nodeset.processes.probes import Probes
-    from nodeset.processes.programs import readPrograms
-    from nodeset.processes.sampling import Sampling, threadOf
-    from nodeset.processes.supervisor import Supervisor
-    from nodeset.processes.supervisor_node import SupervisorNode
-    from nodeset.processes.warden import Warden
+    from nodeset.processes.probing.attempts import Attempts
+    from nodeset.processes.probing.probes import Probes
+    from nodeset.processes.programs.file import readPrograms
+    from nodeset.processes.starting.warden import Warden
+    from nodeset.processes.watching.outfit import Outfitter
+    from nodeset.processes.watching.sampling import Sampling, threadOf
+    from nodeset.processes.watching.supervisor import Supervisor
+    from nodeset.processes.watching.supervisor_node import SupervisorNode
     from nodeset.transport.default import findCenter
     from nodeset.transport.tub import TubTransport
 
@@ -213,7 +213,7 @@ def _build(path: str, found: Settings, twistd: Mapping[str, Any], reactor: Any, 
 
 
 def _warn(daemon: Daemon, path: str) -> None:
-    from nodeset.processes.inspection import doubtOf
+    from nodeset.processes.programs.inspection import doubtOf
 
     if doubt := doubtOf(path):
         daemon.log.warn("{doubt}", doubt=doubt)

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from subprocess import SubprocessError as SubprocessError
     from subprocess import TimeoutExpired as TimeoutExpired
 
-    from nodeset.processes.popen import Popen as Popen
-    from nodeset.processes.runs import call as call
-    from nodeset.processes.runs import check_call as check_call
-    from nodeset.processes.runs import check_output as check_output
-    from nodeset.processes.runs import getoutput as getoutput
-    from nodeset.processes.runs import getstatusoutput as getstatusoutput
-    from nodeset.processes.runs import run as run
-    from nodeset.processes.wardens import stopWarden as stopWarden
+    from nodeset.processes.popen.process import Popen as Popen
+    from nodeset.processes.popen.runs import call as call
+    from nodeset.processes.popen.runs import check_call as check_call
+    from nodeset.processes.popen.runs import check_output as check_output
+    from nodeset.processes.popen.runs import getoutput as getoutput
+    from nodeset.processes.popen.runs import getstatusoutput as getstatusoutput
+    from nodeset.processes.popen.runs import run as run
+    from nodeset.processes.starting.wardens import stopWarden as stopWarden
 
 __all__ = [
     "DEVNULL",
@@ -41,8 +41,9 @@ __all__ = [
     "stopWarden",
 ]
 
-_HOMES = {"Popen": "nodeset.processes.popen", "stopWarden": "nodeset.processes.wardens"}
-_HOMES |= dict.fromkeys(("call", "check_call", "check_output", "getoutput", "getstatusoutput", "run"), "nodeset.processes.runs")
+_HOMES = {"Popen": "nodeset.processes.popen.process", "stopWarden": "nodeset.processes.starting.wardens"}
+_RUNS = ("call", "check_call", "check_output", "getoutput", "getstatusoutput", "run")
+_HOMES |= dict.fromkeys(_RUNS, "nodeset.processes.popen.runs")
 
 
 def __getattr__(name: str) -> Any:

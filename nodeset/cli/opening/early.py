@@ -7,10 +7,10 @@ import time
 from typing import Final
 
 from nodeset.errors import CannotStart
-from nodeset.processes.child import Child
-from nodeset.processes.guardian import GuardianProcess, pristineEnviron
-from nodeset.processes.spawning import Order
-from nodeset.processes.summons import Summons
+from nodeset.processes.passing.summons import Summons
+from nodeset.processes.starting.child import Child
+from nodeset.processes.starting.guardian import GuardianProcess, pristineEnviron
+from nodeset.processes.starting.spawning import Order
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Early:
 
     def start(self, call: Call, again: bool) -> None:
         """Start the program, let its bytes flow. `again` is whether it may be started once more."""
-        from nodeset.processes.passage import Passage
+        from nodeset.processes.passing.passage import Passage
 
         def makePassage() -> Passage:
             return Passage(call.out, call.err, call.tty, again, self._closed, self.say)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
 
-from nodeset.processes.child import Child
 from nodeset.processes.guard import lineage
+from nodeset.processes.starting.child import Child
 
 __all__ = ["Guest"]
 

@@ -24,18 +24,18 @@ from nodeset.cli.service import steady
 from nodeset.core.node import Node
 from nodeset.core.utils import catch
 from nodeset.errors import NodeSetError
-from nodeset.processes.announcements import Announcements
 from nodeset.processes.events import CENTERS, CenterHere
-from nodeset.processes.passage import Passage
+from nodeset.processes.output.shipping import Shipping
+from nodeset.processes.passing.passage import Passage
+from nodeset.processes.passing.through import Through
 from nodeset.processes.program import Program
-from nodeset.processes.sampling import Sampling, threadOf
-from nodeset.processes.shipping import Shipping
 from nodeset.processes.signals import signalName
-from nodeset.processes.spawning import Order
+from nodeset.processes.starting.spawning import Order
+from nodeset.processes.starting.warden import Warden
 from nodeset.processes.states import State
-from nodeset.processes.through import Through
-from nodeset.processes.warden import Warden
-from nodeset.processes.watcher import Watcher
+from nodeset.processes.watching.announcements import Announcements
+from nodeset.processes.watching.sampling import Sampling, threadOf
+from nodeset.processes.watching.watcher import Watcher
 from nodeset.settings import Settings
 from nodeset.transport.tub import TubTransport
 

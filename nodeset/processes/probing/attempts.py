@@ -13,12 +13,12 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 
 from nodeset.errors import LocalError
-from nodeset.processes.launch import orderOf
 from nodeset.processes.program import Probe, Program
+from nodeset.processes.starting.launch import orderOf
 
 if TYPE_CHECKING:
-    from nodeset.processes.child import Child
-    from nodeset.processes.warden import Warden
+    from nodeset.processes.starting.child import Child
+    from nodeset.processes.starting.warden import Warden
 
 __all__ = ["Attempts"]
 

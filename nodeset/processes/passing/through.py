@@ -11,8 +11,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorFromThreads, IReac
 from twisted.logger import Logger
 
 from nodeset.errors import CannotStart
-from nodeset.processes.passage import Passage
-from nodeset.processes.stdio import STREAMS, Stream, Taker
+from nodeset.processes.output.stdio import STREAMS, Stream, Taker
+from nodeset.processes.passing.passage import Passage
 
 __all__ = ["Through"]
 

@@ -16,21 +16,21 @@ from twisted.python.failure import Failure
 
 from nodeset.core.waker import Waker
 from nodeset.errors import CannotStart
-from nodeset.processes.checkup import Checkup
-from nodeset.processes.launch import isPassing, orderOf
-from nodeset.processes.life import Action, Changed, Life, Signal, Spawn
+from nodeset.processes.probing.checkup import Checkup
 from nodeset.processes.program import Program
-from nodeset.processes.report import Report
+from nodeset.processes.starting.launch import isPassing, orderOf
 from nodeset.processes.states import OVER, State
+from nodeset.processes.watching.life import Action, Changed, Life, Signal, Spawn
+from nodeset.processes.watching.report import Report
 
 if TYPE_CHECKING:
-    from nodeset.processes.child import Child
-    from nodeset.processes.probes import Probes
-    from nodeset.processes.sampling import Sampling, Weighing
-    from nodeset.processes.shipping import Shipping
-    from nodeset.processes.spawning import Order
-    from nodeset.processes.stdio import Stdio, Stream
-    from nodeset.processes.warden import Warden
+    from nodeset.processes.output.shipping import Shipping
+    from nodeset.processes.output.stdio import Stdio, Stream
+    from nodeset.processes.probing.probes import Probes
+    from nodeset.processes.starting.child import Child
+    from nodeset.processes.starting.spawning import Order
+    from nodeset.processes.starting.warden import Warden
+    from nodeset.processes.watching.sampling import Sampling, Weighing
 
 __all__ = ["Watcher"]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import attrs
 
 from nodeset.processes.program import Program
-from nodeset.processes.schema import KEYS
+from nodeset.processes.programs.schema import KEYS
 
 __all__ = ["Differences", "changedFields", "compare", "needsRestart"]
 

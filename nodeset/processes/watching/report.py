@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.logger import Logger
 
 from nodeset.processes.events import ProcessReturn, ProcessSignal, ProcessStart, ProcessState, ProcessStats
-from nodeset.processes.life import Changed
 from nodeset.processes.states import State
+from nodeset.processes.watching.life import Changed
 
 if TYPE_CHECKING:
-    from nodeset.processes.shipping import Shipping
+    from nodeset.processes.output.shipping import Shipping
 
 __all__ = ["Report"]
 

@@ -11,12 +11,12 @@ from twisted.logger import Logger
 
 from nodeset.core.node import Node
 from nodeset.processes.events import ProcessReturn, ProcessSignal, ProcessStart, ProcessState
+from nodeset.processes.output.shipping import Shipping
+from nodeset.processes.output.stdio import Stream
+from nodeset.processes.popen.readend import ReadEnd
+from nodeset.processes.popen.sends import Sends
 from nodeset.processes.program import Program
-from nodeset.processes.readend import ReadEnd
-from nodeset.processes.sends import Sends
-from nodeset.processes.shipping import Shipping
 from nodeset.processes.states import State
-from nodeset.processes.stdio import Stream
 
 __all__ = ["Report"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from nodeset.processes.popen import Popen
+from nodeset.processes.popen.process import Popen
 
 __all__ = ["call", "check_call", "check_output", "getoutput", "getstatusoutput", "run"]
 

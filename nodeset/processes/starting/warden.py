@@ -16,10 +16,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from nodeset.errors import CannotStart
-from nodeset.processes.child import Child
 from nodeset.processes.guard import birth, lineage, sweep
-from nodeset.processes.guardian import PATIENCE, GuardianProcess
-from nodeset.processes.spawning import Order
+from nodeset.processes.starting.child import Child
+from nodeset.processes.starting.guardian import PATIENCE, GuardianProcess
+from nodeset.processes.starting.spawning import Order
 
 __all__ = ["Warden"]
 

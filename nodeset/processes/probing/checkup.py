@@ -10,7 +10,7 @@ from twisted.logger import Logger
 from nodeset.processes.program import Probe, Program
 
 if TYPE_CHECKING:
-    from nodeset.processes.probes import Probes, Probing
+    from nodeset.processes.probing.probes import Probes, Probing
 
 __all__ = ["Checkup"]
 

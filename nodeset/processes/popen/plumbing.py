@@ -11,8 +11,8 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 import attrs
 
-from nodeset.processes.readend import ReadEnd
-from nodeset.processes.writeend import WriteEnd
+from nodeset.processes.popen.readend import ReadEnd
+from nodeset.processes.popen.writeend import WriteEnd
 
 __all__ = ["HasFileno", "Plumbing", "Where", "layPipes"]
 

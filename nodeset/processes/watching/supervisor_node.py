@@ -7,11 +7,11 @@ from typing import Any
 from nodeset.core.calls.expose import expose
 from nodeset.core.node import Node
 from nodeset.core.utils import catch
-from nodeset.processes.announcements import Announcements
 from nodeset.processes.events import CENTERS, CenterHere
-from nodeset.processes.sampling import Sampling
-from nodeset.processes.supervisor import Supervisor
-from nodeset.processes.warden import Warden
+from nodeset.processes.starting.warden import Warden
+from nodeset.processes.watching.announcements import Announcements
+from nodeset.processes.watching.sampling import Sampling
+from nodeset.processes.watching.supervisor import Supervisor
 
 __all__ = ["SupervisorNode"]
 

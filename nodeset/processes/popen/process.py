@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, FirstError, gatherResults, succeed
 
 from nodeset.errors import CannotStart
-from nodeset.processes import arguments
-from nodeset.processes.arguments import Args, Path, TextMode
-from nodeset.processes.awaited import Awaited
-from nodeset.processes.plumbing import Plumbing, Where, layPipes
+from nodeset.processes.output.stdio import Stream
+from nodeset.processes.popen import arguments
+from nodeset.processes.popen.arguments import Args, Path, TextMode
+from nodeset.processes.popen.awaited import Awaited
+from nodeset.processes.popen.plumbing import Plumbing, Where, layPipes
+from nodeset.processes.popen.readend import ReadEnd
+from nodeset.processes.popen.sends import Sends, sendsOf
+from nodeset.processes.popen.writeend import WriteEnd
 from nodeset.processes.program import Death
-from nodeset.processes.readend import ReadEnd
-from nodeset.processes.sends import Sends, sendsOf
-from nodeset.processes.spawning import Order, Scope
-from nodeset.processes.stdio import Stream
-from nodeset.processes.wardens import wardenOf
-from nodeset.processes.writeend import WriteEnd
+from nodeset.processes.starting.spawning import Order, Scope
+from nodeset.processes.starting.wardens import wardenOf
 
 if TYPE_CHECKING:
     from nodeset.core.node import Node
-    from nodeset.processes.telling import Report
+    from nodeset.processes.popen.telling import Report
 
 __all__ = ["Popen"]
 
@@ -279,7 +279,7 @@ class Popen:
 def _reportOn(node: Node | None, sends: Sends, argv: tuple[str, ...]) -> Report | None:
     if node is None:
         return None
-    from nodeset.processes.telling import Report  # Whoever has no node need not load all that one stands on.
+    from nodeset.processes.popen.telling import Report  # Whoever has no node need not load all that one stands on.
 
     return Report(node, sends, argv)
 

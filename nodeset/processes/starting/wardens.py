@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 from twisted.internet.defer import Deferred, succeed
 from twisted.python import threadable
 
-from nodeset.processes.warden import Warden
+from nodeset.processes.starting.warden import Warden
 
 __all__ = ["stopWarden", "wardenOf"]
 

@@ -18,10 +18,10 @@ from typing import Final
 
 import attrs
 
-from nodeset.processes.backoff import Backoff, Verdict
 from nodeset.processes.program import Program
 from nodeset.processes.signals import exitWords, signalNumber
 from nodeset.processes.states import OVER, State
+from nodeset.processes.watching.backoff import Backoff, Verdict
 
 __all__ = ["CHANGES", "Action", "Changed", "Life", "Signal", "Spawn"]
 

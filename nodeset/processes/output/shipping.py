@@ -13,8 +13,8 @@ from twisted.python.failure import Failure
 from nodeset.core.node import Node
 from nodeset.core.settling import REJOIN, SETTLE
 from nodeset.errors import HandlerFailed, NodeSetError, OutcomeUnknown, Overloaded, Receipt, Undelivered
-from nodeset.processes.backlog import CHUNK, Backlog, Parcel
 from nodeset.processes.events import KINDS, Kind, ProcessEvent, ProcessOutput, nameOf
+from nodeset.processes.output.backlog import CHUNK, Backlog, Parcel
 from nodeset.processes.program import Program
 
 __all__ = ["HIGH", "WINDOW", "Shipping"]

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import attrs
 
-from nodeset.processes import readers as read
 from nodeset.processes.program import Program
+from nodeset.processes.programs import readers as read
 from nodeset.settings.readers import readText
 
 __all__ = ["KEYS", "Key", "defaultWords"]

@@ -11,11 +11,11 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from nodeset.processes.differences import compare
-from nodeset.processes.order import Course
 from nodeset.processes.program import Program
+from nodeset.processes.programs.differences import compare
+from nodeset.processes.programs.order import Course
 from nodeset.processes.states import OVER, State
-from nodeset.processes.watcher import Watcher
+from nodeset.processes.watching.watcher import Watcher
 
 __all__ = ["BEAT", "Supervisor", "inWords"]
 

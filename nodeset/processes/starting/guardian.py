@@ -21,9 +21,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from nodeset.errors import CannotStart
-from nodeset.processes.child import Child
 from nodeset.processes.guard.channel import Channel, ChannelBroken
-from nodeset.processes.spawning import Order, checkOrder, explain, messageOf
+from nodeset.processes.starting.child import Child
+from nodeset.processes.starting.spawning import Order, checkOrder, explain, messageOf
 
 __all__ = ["PATIENCE", "GuardianProcess", "pristineEnviron"]
 
@@ -33,7 +33,8 @@ PATIENCE: Final = 30.0
 _GOING: Final = 5.0
 _PR_SET_CHILD_SUBREAPER: Final = 36
 # Without pathlib, which takes as long to import as a guardian to start.
-_SCRIPT: Final = os.path.join(os.path.dirname(os.path.abspath(__file__)), "guard", "guardian.py")  # noqa: PTH100, PTH118, PTH120
+_HOME: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
+_SCRIPT: Final = os.path.join(_HOME, "guard", "guardian.py")  # noqa: PTH118
 
 Told = Callable[[Child | CannotStart], object]
 

@@ -10,8 +10,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from nodeset.processes.attempts import Attempts
-from nodeset.processes.logprobe import LogSearch
+from nodeset.processes.probing.attempts import Attempts
+from nodeset.processes.probing.logprobe import LogSearch
 from nodeset.processes.program import Probe, Program
 
 __all__ = ["Probes", "Probing", "reasonOf"]

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from nodeset.processes.pieces import Pieces
+from nodeset.processes.popen.pieces import Pieces
 
 __all__ = ["CHUNK", "ReadEnd"]
 

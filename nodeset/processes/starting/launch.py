@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 
 from nodeset.errors import CannotStart
 from nodeset.processes.program import Program
-from nodeset.processes.spawning import Order
+from nodeset.processes.starting.spawning import Order
 
 __all__ = ["isPassing", "orderOf"]
 

@@ -10,8 +10,8 @@ import os
 from collections.abc import Callable
 from typing import Final, Literal
 
-from nodeset.processes.relay import Relay
-from nodeset.processes.terminal import Mirroring, Pair, Terminal, Unreturned, isSame, isTerminal
+from nodeset.processes.passing.relay import Relay
+from nodeset.processes.passing.terminal import Mirroring, Pair, Terminal, Unreturned, isSame, isTerminal
 
 __all__ = ["Passage"]
 

@@ -11,11 +11,11 @@ from typing import Any, Final
 import attrs
 
 from nodeset.errors import BadProgram, BadSettings, CannotStart
-from nodeset.processes.launch import orderOf
-from nodeset.processes.order import Course, circleIn
 from nodeset.processes.program import Program, checkName
-from nodeset.processes.readers import BadPart, nearest
-from nodeset.processes.schema import KEYS
+from nodeset.processes.programs.order import Course, circleIn
+from nodeset.processes.programs.readers import BadPart, nearest
+from nodeset.processes.programs.schema import KEYS
+from nodeset.processes.starting.launch import orderOf
 from nodeset.settings.file import PROGRAMS, Document, readDocument, readSheet
 from nodeset.settings.readers import show
 

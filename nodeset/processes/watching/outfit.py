@@ -9,15 +9,15 @@ from twisted.logger import Logger
 
 from nodeset.core.node import Node
 from nodeset.errors import StateUnusable
-from nodeset.processes.outlog import OutLog
-from nodeset.processes.probes import Probes
+from nodeset.processes.output.outlog import OutLog
+from nodeset.processes.output.shipping import Shipping
+from nodeset.processes.output.stdio import PipeStdio, Stream
+from nodeset.processes.probing.probes import Probes
 from nodeset.processes.program import Program
-from nodeset.processes.sampling import Sampling
-from nodeset.processes.shipping import Shipping
-from nodeset.processes.stdio import PipeStdio, Stream
-from nodeset.processes.supervisor import BEAT
-from nodeset.processes.warden import Warden
-from nodeset.processes.watcher import Watcher
+from nodeset.processes.starting.warden import Warden
+from nodeset.processes.watching.sampling import Sampling
+from nodeset.processes.watching.supervisor import BEAT
+from nodeset.processes.watching.watcher import Watcher
 
 __all__ = ["Outfitter"]
 

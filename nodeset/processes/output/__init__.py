@@ -1,0 +1,1 @@
+"""What programs write, on its way to whoever takes it."""

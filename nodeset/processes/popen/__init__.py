@@ -1,0 +1,1 @@
+"""Child processes as subprocess has them, with Deferreds."""

@@ -1,0 +1,1 @@
+"""Asking programs how they do."""

@@ -1,0 +1,1 @@
+"""The program file: what is in it, in which order that is started."""
