@@ -170,13 +170,22 @@ class _Watch:
         return self._through.passage
 
     def begin(self) -> None:
-        """The reactor runs."""
-        self._node.startService()
-        if self._sampling is not None:
-            self._sampling.resume()
-        self._starter.start()
-        self.watcher.start()
-        self._early.summons.listen(lambda *found: self._reactor.callFromThread(self._signalled, *found))
+        """The reactor runs. Whatever is wrong on the way to a center is not the program's; another error ends us."""
+        try:
+            self._node.startService()
+        except NodeSetError as error:
+            self.log.warn("no center will be told: {reason}", reason=str(error))
+        except Exception:
+            self.log.failure("no center will be told")
+        try:
+            if self._sampling is not None:
+                self._sampling.resume()
+            self._starter.start()
+            self.watcher.start()
+            self._early.summons.listen(lambda *found: self._reactor.callFromThread(self._signalled, *found))
+        except Exception as error:
+            self._early.say(f"{type(error).__name__}: {error}")
+            self._stop(None)
 
     def _centerHere(self, name: str) -> None:
         self.watcher.centerHere(name)
