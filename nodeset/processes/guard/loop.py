@@ -347,9 +347,9 @@ class Guardian:
         def choose(table: dict[int, lineage.Process]) -> set[int]:
             spared = {ward.pid for ward in kept}
             for ward in kept:
-                # Whose an orphan is cannot be told. It is spared only where nobody is to be ended.
-                own = self._all_kept or not ward.shared
-                spared |= ward.tree(table, self._others(ward), self._me) if own else lineage.below((ward.pid,), table)
+                # Whose an orphan is cannot be told: it is spared only where nobody is to be ended.
+                own = ward.tree(table, self._others(ward), self._me) if not ward.shared else lineage.below((ward.pid,), table)
+                spared |= own
             return lineage.below((self._me,), table, spared)
 
         def heads() -> list[int]:
@@ -357,7 +357,7 @@ class Guardian:
             return [] if kept else [pid for pid in lineage.children() if pid not in self._leaders]
 
         groups = [ward.pid for ward in self._wards.values() if ward.kill and not ward.shared]
-        if self._kills:
+        if not self._all_kept:
             sweep.endAll(choose, _FAREWELL, groups=groups, heads=heads, reap=self._reapAll)
         self._unwatch(self._boss)
         os.close(self._boss)
