@@ -126,6 +126,16 @@ class SpawnTests(GuardianCase):
             self.assertNotIn("(root)", words)
             self.assertIn("uid=65534", self.ask("id", user=65534, group=65534, extra_groups=(), cwd="/").decode())
 
+    def test_orphans(self) -> None:
+        """A program that leaves more behind than a guardian may open files for harms no other, all of that ends with it."""
+        other = self.spawn("sleep", "60")
+        resource.prlimit(self.guardian.pid, resource.RLIMIT_NOFILE, (40, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        self.spawn("sh", "-c", "for i in $(seq 50); do (setsid sleep 60 &); done; sleep 60")
+        until(lambda: len(lineage.below((self.guardian.pid,), lineage.readAll())) >= 52, "what it leaves behind", 0.1)
+        for _ in range(3):
+            self.spawn("true")
+        self.assertEqual((self.guardian.lost, other.code), (None, None))
+
     def test_handsFull(self) -> None:
         """A guardian that may open no more files says so, stays well."""
         child = self.spawn("sleep", "60")

@@ -10,7 +10,7 @@ from functools import partial
 
 from nodeset.processes.guard import birth, lineage, sweep
 from nodeset.processes.guard.channel import Channel, ChannelBroken
-from nodeset.processes.guard.ward import Ward, readEnds, treesOf
+from nodeset.processes.guard.ward import Ward, adopt, makeReport, readEnds, treesOf
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Guardian:
         try:
             if not order["kill"]:
                 held = readEnds(files[1:3]) + [os.dup(file) for file in files[3 + len(order["pass_fds"]) :]]
-            report, said = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+            report, said = makeReport()
             try:
                 pid = os.fork()
                 if not pid:
@@ -292,10 +292,8 @@ class Guardian:
         return bool(new)
 
     def _adopt(self, pid: int) -> None:
-        try:
-            pidfd = os.pidfd_open(pid)
-        except OSError:
-            # Too many open files: another look takes it, once it is dead at the latest.
+        pidfd = adopt(pid)
+        if pidfd < 0:
             return
         self._adopted += 1
         if self._channel is not None and self._channel.unsent < _MOST_UNSENT:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import resource
 import signal
 import stat
 
@@ -13,7 +15,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
 
-__all__ = ["Ward", "readEnds", "treesOf"]
+__all__ = ["Ward", "adopt", "makeReport", "readEnds", "treesOf"]
+
+#: Open files that are spared for looking at processes, for receiving those of an order.
+_SPARE = 280
 
 
 class Ward:
@@ -101,3 +106,35 @@ def readEnds(files: Sequence[int]) -> list[int]:
             with contextlib.suppress(OSError):
                 found.append(os.open(f"/proc/self/fd/{file}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
     return found
+
+
+def makeReport() -> tuple[int, int]:
+    """The ends of a pipe for a child's report. OSError if too few open files are left for it to be started."""
+    report, said = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    if _isScarce(said):
+        os.close(report)
+        os.close(said)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    return report, said
+
+
+def adopt(pid: int) -> int:
+    """A pidfd of a child that we did not start; -1 if there are so many that each needs another look, which takes its zombie.
+
+    What a program leaves to us shall not keep us from starting others.
+    """
+    try:
+        pidfd = os.pidfd_open(pid)
+        if not _isScarce(pidfd, half=True):
+            return pidfd
+        os.close(pidfd)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG)
+    except OSError:
+        pass
+    return -1
+
+
+def _isScarce(file: int, half: bool = False) -> bool:
+    """Whether few open files are left beside this one, or half of them at the most: it has the lowest number that was free."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return most != resource.RLIM_INFINITY and file >= (most // 2 if half else most - min(_SPARE, most // 4))
