@@ -63,6 +63,24 @@ class ChannelTests(SynchronousTestCase):
         self.ours.put({"more": 1}, [0])
         self.assertEqual((self.ours.unsent, self.ours.flush()), (0, True))
 
+    def test_lack(self) -> None:
+        """What the system cannot take just now waits until it can, whole."""
+
+        class Poor:
+            def sendmsg(self, *what: object) -> int:
+                raise OSError(errno.ETOOMANYREFS, "too many")
+
+        rich = self.ours.sock
+        poor: Any = Poor()
+        self.ours.sock = poor
+        self.ours.put({"n": 1}, [0])
+        self.assertFalse(self.ours.flush())
+        self.ours.sock = rich
+        self.assertTrue(self.ours.flush())
+        ((message, (file,)),) = self.its.receive() or []
+        os.close(file)
+        self.assertEqual(message, {"n": 1})
+
     def test_nonsense(self) -> None:
         """What is no message is refused before anything is allocated for it."""
         for raw in (

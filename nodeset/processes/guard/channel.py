@@ -6,6 +6,7 @@ A message is one JSON object behind five bytes: its length, then how many open f
 from __future__ import annotations
 
 import array
+import errno
 import fcntl
 import json
 import os
@@ -24,6 +25,8 @@ MOST_BYTES = 40 * 1024 * 1024
 #: Linux passes 253 at once.
 MOST_FILES = 250
 
+#: What the system lacks just now: memory, or the share of files under way that this user has.
+_PASSING = (errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS)
 _HEAD = struct.Struct(">IB")
 _CHUNK = 1 << 18
 #: Python's recvmsg leaves received files open to every child without this (recvmsg(2)); the socket module has no name for it.
@@ -79,7 +82,9 @@ class Channel:
                 sent = self.sock.sendmsg([data[:_CHUNK]], beside, socket.MSG_NOSIGNAL)
             except BlockingIOError:
                 return False
-            except OSError:
+            except OSError as e:
+                if e.errno in _PASSING:
+                    return False
                 self._drop()
                 return True
             _close(files)
