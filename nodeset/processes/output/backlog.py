@@ -6,7 +6,7 @@ their numbers when they are first sent.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Container
 from heapq import heapify, heappop, heappush
 from typing import Final
@@ -80,7 +80,7 @@ class Backlog:
         self._last: Parcel | None = None
         self._stats: Parcel | None = None
         self._back: list[tuple[int, Parcel]] = []
-        self._owed: deque[Parcel] = deque()
+        self._owed: list[Parcel] = []
         self._owed_bytes = 0
         self._segment = self._seq = 0
         #: Bytes held in all, of these under way; parcels under way.
@@ -277,7 +277,7 @@ class Backlog:
             self._forget()
 
     def _forget(self) -> None:
-        parcel = self._owed.popleft()
+        parcel = self._owed.pop(0)
         self._owed_bytes -= parcel.weight
         self.size -= parcel.weight
         self.dropped_bytes += len(parcel.data)

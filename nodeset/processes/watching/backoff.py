@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 
 import attrs
@@ -43,7 +42,7 @@ class Backoff:
     chance: Callable[[], float]
     failures: int = attrs.field(default=0, init=False)
     _step: int = attrs.field(default=0, init=False)
-    _ends: deque[float] = attrs.field(factory=deque, init=False)
+    _ends: list[float] = attrs.field(factory=list, init=False)
 
     def forget(self) -> None:
         """Somebody started it by hand: nothing that was counts against it."""
@@ -52,7 +51,7 @@ class Backoff:
 
     def shift(self, seconds: float) -> None:
         """The clock was set by so many seconds."""
-        self._ends = deque(each + seconds for each in self._ends)
+        self._ends = [each + seconds for each in self._ends]
 
     def ran(self) -> None:
         """It is RUNNING: the failures before that are forgiven, not the pauses."""
@@ -84,7 +83,7 @@ class Backoff:
         if program.crash_limit:
             self._ends.append(now)
             while self._ends[0] <= now - program.crash_window:
-                self._ends.popleft()
+                del self._ends[0]
             if len(self._ends) >= program.crash_limit:
                 many = f"{program.crash_limit} exits in {program.crash_window:g} s"
                 return Verdict(None, f"crash loop: {many} (the last: {why})")

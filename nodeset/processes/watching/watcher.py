@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import signal
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +100,8 @@ class Watcher:
         self._weighing: Weighing | None = None
         self._alarm = Waker(clock, lambda: self._carryOut(self._life.wake(now())))
         self._patience = Waker(clock, lambda: stdio.finish(_GRACE))
-        self._actions: deque[Action] = deque()
+        # Short lists: a deque takes 0.7 KiB even while it is empty, of each program.
+        self._actions: list[Action] = []
         self._acting = False
         self._final_takers: list[Callable[[int | None], object]] = []
         self._change_takers: list[Callable[[State, State], object]] = []
@@ -251,7 +251,7 @@ class Watcher:
         self._acting = True
         try:
             while self._actions:
-                self._act(self._actions.popleft())
+                self._act(self._actions.pop(0))
         finally:
             self._acting = False
         self._alarm.stop() if self._life.wake_at is None else self._alarm.set(self._life.wake_at)
