@@ -307,6 +307,23 @@ class FaultTests(ShippingCase):
         numbers = [message.seq for event, message in zip(second.events, second.heard, strict=True)]
         self.assertEqual(numbers, sorted(numbers))
 
+    def test_centerAway(self) -> None:
+        """What a center missed comes before what happened later, of whatever kind, once it is back."""
+        shipping = self.build()
+        first = self.center()
+        state = ProcessState(uuid="", name="job", state=20, state_name="RUNNING")
+        self.write(10)
+        shipping.put("state", state)
+        self.drain()
+        self.site.kill(first)
+        self.site.advance(40)
+        self.write(10)
+        self.site.advance(1.5)
+        second = self.center()
+        shipping.put("state", ProcessState(uuid="", name="job", state=40, state_name="STOPPING"))
+        self.drain()
+        self.assertEqual([message.seq for message in second.heard], [3, 4])
+
     def test_centerKilled(self) -> None:
         """A center that is killed in a flood, and another one later, have all of it between them."""
         shipping = self.build()

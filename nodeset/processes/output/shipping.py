@@ -60,6 +60,8 @@ class Shipping:
         self._waiters: dict[Deferred[bool], IDelayedCall] = {}
         #: The kinds that somebody takes, as far as is known; those that a feeler is to try now, the feeler under way.
         self._takers: set[str] = set()
+        #: Of these who did take something, since any of them was given back.
+        self._proven: set[str] = set()
         self._trying: set[str] = set()
         self._feeler: Parcel | None = None
         #: Whether output was the last that nobody took.
@@ -298,6 +300,7 @@ class Shipping:
     def _took(self, parcel: Parcel) -> None:
         self._taken += 1
         self._complained = ""
+        self._proven.add(parcel.kind)
         self._back(parcel)
         self._backlog.done(parcel)
         self._heardOf(parcel)
@@ -329,6 +332,9 @@ class Shipping:
                 self._restLonger()
         elif parcel.kind in self._takers and self._next_feeler <= self._clock.seconds():
             self._restLonger()
+        if parcel.kind in self._proven:
+            # Who took it is gone, most often with all else: what is next in order shows who is there.
+            self._takers, self._proven = set(), set()
         self._takers.discard(parcel.kind)
         self._review()
         self._plan()
