@@ -300,6 +300,21 @@ class EndTests(GuardianCase):
             self.spawn("echo")
         self.assertIn("ended by signal 9", str(caught.exception))
 
+    def test_stopped(self) -> None:
+        """A guardian that one of its programs has stopped goes on when it is wanted."""
+        gate, key = os.pipe()
+        script = f"import os, time; os.read({gate}, 1); os.kill(os.getppid(), 19); os.write(1, b'x\\n'); time.sleep(60)"
+        _, reading = self.open(sys.executable, "-c", script, pass_fds=(gate,))
+        os.write(key, b"x")
+        self.line(reading)
+        os.close(gate)
+        os.close(key)
+        until(lambda: stateOf(self.guardian.pid) == "T", "the stop")
+        answers: list[bool] = []
+        self.spawn("sleep", "60").signalTree(signal.SIGKILL).addCallback(answers.append)
+        self.await_(lambda: answers, "an answer")
+        self.assertEqual(answers, [True])
+
     def test_left(self) -> None:
         """When all its programs outlive their supervisor, so does what these left behind, in sessions of their own as well."""
         child, reading = self.open("sh", "-c", "(setsid sh -c 'echo $$; exec sleep 60' &); exec sleep 60", kill=False)
@@ -342,6 +357,7 @@ class EndTests(GuardianCase):
 
     def test_hangs(self) -> None:
         """Whoever waits for a guardian that hangs waits no longer than he said."""
+        self.patch(self.guardian, "_rouse", lambda: None)
         os.kill(self.guardian.pid, signal.SIGSTOP)
         begun = time.monotonic()
         with self.assertRaises(CannotStart) as caught:

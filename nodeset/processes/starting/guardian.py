@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import resource
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -32,6 +33,8 @@ PATIENCE: Final = 30.0
 #: Seconds that a guardian may take to end after its last word.
 _GOING: Final = 5.0
 _PR_SET_CHILD_SUBREAPER: Final = 36
+#: Seconds after which one that does not answer is seen to.
+_LOOK: Final = 1.0
 # Without pathlib, which takes as long to import as a guardian to start.
 _HOME: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
 _SCRIPT: Final = os.path.join(_HOME, "guard", "guardian.py")  # noqa: PTH118
@@ -133,7 +136,7 @@ class GuardianProcess:
         except ValueError:
             raise CannotStart(f"{order.argv[0]!r} has too many arguments, or files: {len(order.argv)} words") from None
         self._starting[id] = (order, told)
-        self.onUnsent()
+        self._rouse()
         return id
 
     def spawnNow(self, order: Order, files: tuple[int, int, int], seconds: float = PATIENCE) -> Child:
@@ -146,7 +149,8 @@ class GuardianProcess:
             if rest <= 0:
                 self.giveUp(id)
                 raise CannotStart(f"{order.argv[0]!r} did not start within {seconds:g} s", 0, "guardian")
-            self._await(rest)
+            self._await(min(rest, _LOOK))
+            self._rouse()
             self._pull()
             for index, (message, _) in enumerate(self._backlog):
                 if message["did"] in ("spawned", "failed") and message["id"] == id:
@@ -184,6 +188,15 @@ class GuardianProcess:
         self._count += 1
         self._asked[self._count] = answered
         self.channel.put({**message, "ask": self._count})
+        self._rouse()
+
+    def _rouse(self) -> None:
+        """It has something to do: somebody may have stopped it, one of its programs for example."""
+        try:
+            self._process.send_signal(signal.SIGCONT)
+        except OSError:
+            # It ended, which `read` finds out.
+            pass
         self.onUnsent()
 
     def read(self, ending: Callable[[], object] = lambda: None) -> bool:
