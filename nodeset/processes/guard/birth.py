@@ -67,10 +67,13 @@ def become(order: Mapping[str, Any], files: Sequence[int], report: int, wants: W
             parent = usher.lead(report)
         step = "limit"
         _limit(order, wants)
+        # As subprocess does, before the change of user: he may not see the whole way to where we are. Else as him: where a
+        # server holds the directory that may be the only way.
+        is_there = order["cwd"] is None or _enter(order["cwd"])
         step = "user"
         _change(order)
         step = "cwd"
-        if order["cwd"] is not None:
+        if not is_there:
             os.chdir(os.fsencode(order["cwd"]))
         if order["umask"] is not None:
             os.umask(order["umask"])
@@ -92,6 +95,14 @@ def become(order: Mapping[str, Any], files: Sequence[int], report: int, wants: W
         os.write(report, f"{step} -1 {type(e).__name__}: {e}".encode()[:500])
     finally:
         os._exit(127)
+
+
+def _enter(directory: str) -> bool:
+    try:
+        os.chdir(os.fsencode(directory))
+    except OSError:
+        return False
+    return True
 
 
 def _dieWith(parent: int) -> None:
