@@ -19,6 +19,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import nodeset
 from nodeset.cli import group
+from nodeset.cli.opening.words import BadWords
+from nodeset.cli.opening.words import read as readWords
 from nodeset.cli.options import CommonOptions, withTwistd
 from tests import documents
 from tests.documents import DOCUMENTS, ROOT, blocks, commandsIn, consoleLines
@@ -34,6 +36,15 @@ def optionsOf(service: str) -> set[str]:
 
 def _options(service: str) -> CommonOptions:
     return withTwistd(import_module(SERVICES[service]).Options, "x")
+
+
+def complainOpen(words: list[str]) -> str:
+    """What nodeset-open does not know of these words, or nothing."""
+    try:
+        readWords(words)
+    except BadWords as error:
+        return str(error)
+    return ""
 
 
 def complainService(name: str, words: list[str]) -> str:
@@ -118,6 +129,8 @@ class DocumentTests(SynchronousTestCase):
                         complaint = complainService(service, words)
                     elif name in SERVICES:
                         complaint = complainService(name, words)
+                    elif name in ("nodeset-open", "nrv-open"):
+                        complaint = complainOpen(words)
                     elif name == "nodeset":
                         complaint = complainCommand(words)
                     else:

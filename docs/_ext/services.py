@@ -15,6 +15,7 @@ from sphinx.util.rst import escape
 from twisted.application.service import ServiceMaker
 from twisted.plugins import nodeset_plugin
 
+from nodeset.cli.opening.words import HELP
 from nodeset.cli.options import withTwistd
 from nodeset.settings import NAMES, environmentName
 
@@ -33,6 +34,7 @@ class ServicesDirective(SphinxDirective):
         for maker in listServices():
             options = withTwistd(import_module(maker.module).Options, "")
             made.append(self._section(maker.tapname, "\n".join(_describe(maker, options))))
+        made.append(self._section("nodeset-open", "\n".join(_describeOpen())))
         made.append(self._section("Options of twistd", "\n".join(_describeTwistd())))
         return made
 
@@ -51,6 +53,12 @@ def _describe(maker: ServiceMaker, options: Any) -> Iterator[str]:
     yield from (f".. program:: {maker.tapname}", "")
     yield from _describeOptions(options, _shown(options, is_theirs=False))
     yield from ("Example::", "", *(f"   {line.strip()}" for line in options.example.splitlines()), "")
+
+
+def _describeOpen() -> Iterator[str]:
+    """It is no service: its words are read by itself, before Twisted is imported."""
+    help_lines = HELP.format(called="nodeset-open").splitlines()
+    yield from (".. code-block:: text", "", *(f"   {line}" for line in help_lines), "")
 
 
 def _describeTwistd() -> Iterator[str]:
