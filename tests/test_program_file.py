@@ -184,6 +184,7 @@ class WrongTests(ProgramCase):
             ("ready = { tcp = '5432' }", "ready: tcp: '5432' is no place to connect to: give host:port"),
             ("ready = { htp = 'x' }", "ready: htp: a probe has no such key: did you mean 'http'?"),
             ("ready = { http = 'localhost:80' }", "is no URL to ask"),
+            ("ready = { http = 'http://me:word@localhost/' }", "a user's name or password"),
             ("ready = { log = '(' }", "'(' is no regular expression"),
             ("ready = { interval = 1 }", "this probe says not what to try"),
             ("ready = { tcp = 'h:1', log = 'x' }", "has log as well as tcp"),

@@ -80,7 +80,8 @@ class Attempts:
 def _readResponse(response: Any, url: str) -> None:
     response.deliverBody(_Leaving())
     if not 200 <= response.code < 300:
-        raise _NotWell(f"{url:.80} answers {response.code}")
+        # Behind the question mark may stand what is nobody's business.
+        raise _NotWell(f"{url.partition('?')[0]:.80} answers {response.code}")
 
 
 class _Command:

@@ -292,6 +292,8 @@ def _readHttp(value: object) -> str:
         fine = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and str(value).isprintable()
     except ValueError:
         fine = False
+    if fine and "@" in url.netloc:
+        raise BadProgram("a URL with a user's name or password in it is not asked: leave these out")
     if fine and isinstance(value, str) and value.isascii() and " " not in value:
         return value
     raise BadProgram(f"{show(value)} is no URL to ask: give one such as 'http://127.0.0.1:8000/ready'")
