@@ -69,3 +69,17 @@ class PlaceTests(SynchronousTestCase):
         self.path.unlink()
         self.record()
         self.assertEqual(self.path.stat().st_mode & 0o777, 0o600)
+
+    def test_pipe(self) -> None:
+        """A pipe that nobody reads is refused, one whose reader sleeps loses what it has no room for; none is ever renamed."""
+        os.mkfifo(self.path)
+        self.assertRaises(StateUnusable, self.write)
+        self.assertRaises(OSError, self.record)
+        reader = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
+        self.addCleanup(os.close, reader)
+        log = OutLog(str(self.path), 1000, 1)
+        for _ in range(30):
+            log.write(b"x" * 4096)
+        log.close()
+        self.assertEqual((log.written, log.lost), (65536, 30 * 4096 - 65536))
+        self.assertEqual(list(self.place.iterdir()), [self.path])

@@ -14,9 +14,9 @@ def openLog(path: str, flags: int = os.O_WRONLY | os.O_APPEND | os.O_CREAT) -> i
 
     Where others may put files, they could put a link to one of ours in the place of the log, or a file of theirs to read what
     is none of their business: there a log is neither a link, nor has it a second name, nor does it belong to anybody but us
-    or the owner of the directory.
+    or the owner of the directory. A pipe that nobody reads holds nobody up: opening, or writing, fails.
     """
-    flags |= os.O_CLOEXEC
+    flags |= os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
     if _isOurs(directory := os.stat(os.path.dirname(path) or ".")):  # noqa: PTH116, PTH120  # the paths of logs are Twisted's, texts
         return os.open(path, flags, 0o600)
     opened = os.open(path, flags | os.O_NOFOLLOW, 0o600)

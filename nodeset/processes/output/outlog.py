@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,12 @@ class _File(LogFile):
         self.closed = False
         number = openLog(self.path)
         self._file: Any = os.fdopen(number, "ab", 0)
-        self.size = os.fstat(number).st_size
+        status = os.fstat(number)
+        self.size, self._is_file = status.st_size, stat.S_ISREG(status.st_mode)
+
+    def shouldRotate(self) -> bool:
+        """A device, a pipe must never be renamed: as root we would take /dev/null from all."""
+        return self._is_file and 0 < self.rotateLength <= self.size
 
     def rotate(self) -> None:
         """Begin another file; without older ones to keep, this one anew."""
@@ -44,7 +51,10 @@ class _File(LogFile):
         written = 0
         while written < len(data):
             try:
-                written += self._file.write(data[written:] if written else data)
+                count = self._file.write(data[written:] if written else data)
+                if not count:
+                    raise BlockingIOError(errno.EAGAIN, "nobody reads it")
+                written += count
             except OSError:
                 if not written:
                     raise
