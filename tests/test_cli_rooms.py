@@ -227,6 +227,21 @@ class LogTests(SynchronousTestCase):
         self.assertIn("1 lines were lost", text)
         self.assertIn("later", text)
 
+    def test_device(self) -> None:
+        """A pipe, or a device such as /dev/null, is never renamed when a day is over."""
+        path = Path(self.mktemp()).absolute()
+        path.mkdir()
+        os.mkfifo(path / "pipe")
+        reader = os.open(path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+        self.addCleanup(os.close, reader)
+        today = [2026, 11, 22]
+        self.patch(DailyLogFile, "toDate", lambda self, *args: tuple(today))
+        observer: Any = logs.makeObserver({"logfile": str(path / "pipe")}, "info", "x")
+        today[2] += 1
+        observer(event("later"))
+        self.assertIn(b"later", os.read(reader, 999))
+        self.assertEqual(list(path.iterdir()), [path / "pipe"])
+
     def test_chatter(self) -> None:
         """What Twisted and Foolscap tell of themselves is for --loglevel debug, their warnings are for all."""
         said = {}

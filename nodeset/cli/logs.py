@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -82,6 +83,11 @@ class _DailyFile(DailyLogFile):
         self.closed = False
         self._file = open(self.path, "ab", 0)  # noqa: SIM115, PTH123  # kept open; the path is Twisted's, a str
         self.lastDate = self.toDate(os.stat(self.path).st_mtime)  # noqa: PTH116
+
+    def shouldRotate(self) -> bool:
+        """A device must never be renamed: as root we would take /dev/null from all, at midnight."""
+        is_due: Any = super().shouldRotate
+        return bool(is_due()) and stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)
 
     def revive(self) -> None:
         """Open it if it is closed."""
