@@ -144,7 +144,7 @@ class ClaimTests(DirectoryCase):
         """A second dispatcher on the same files is told which process holds them; another name is free."""
         self.claim()
         line = self.refuse(StateUnusable, claim, self.home, PLACE)
-        self.assertIn(f"another dispatcher (pid {os.getpid()}) holds {self.home / STEM}.lock", line)
+        self.assertIn(f"another dispatcher, or center, (pid {os.getpid()}) holds {self.home / STEM}.lock", line)
         self.claim("pbu://localhost:5333/other")
         self.claim("pbu://localhost:5334/dispatcher")
 

@@ -140,7 +140,8 @@ def claim(directory: Path, place: Named) -> Claim:
             if not tryLock(lock):
                 who = os.pread(lock, 20, 0).strip()
                 pid = who.decode("ascii") if who.isdigit() else "unknown"
-                raise StateUnusable(f"another dispatcher (pid {pid}) holds {showPath(lock_file)}: stop it first")
+                who_is = f"another dispatcher, or center, (pid {pid}) holds {showPath(lock_file)}"
+                raise StateUnusable(f"{who_is}: stop it, or listen elsewhere")
             _writePid(lock)
             for suffix in ("pem", "furl", "owner.furl", "key", "revoked"):
                 for leftover in directory.glob(f".{place.stem}.{suffix}.{'?' * 16}.tmp"):
