@@ -42,7 +42,7 @@ class ReloadTests(CommandCase):
         self.awaitLine(child, "max-nodes is 7 now, it was 5")
         self.awaitLine(child, "site stays 'localhost' until a restart, which will make it 'x'")
         # Now it logs at level debug; an option wins over the file, so nothing is said of listen.
-        line = self.hang(child, "loglevel = 'debug'\nmax-nodes = 7", "nothing changed")
+        line = self.hang(child, "loglevel = 'debug'\nmax-nodes = 7", "no setting changed")
         self.assertEqual(self.stop(child), 0)
 
     def test_whoNamedIt(self) -> None:
@@ -69,7 +69,7 @@ class ReloadTests(CommandCase):
         self.awaitText(log, "listening on")
         log.rename(self.home / "bus.log.1")
         os.kill(pid, signal.SIGHUP)
-        self.awaitText(log, "was read again: nothing changed")
+        self.awaitText(log, "was read again: no setting changed")
         self.file.write_text("logfile = 'bus.log'\npidfile = 'bus.pid'\nloglevel = 'loud'\n")
         os.kill(pid, signal.SIGHUP)
         self.awaitText(log, f"the settings stay as they were: {self.file}:3: loglevel: 'loud'")
@@ -89,7 +89,7 @@ class ReloadTests(CommandCase):
         os.close(theirs)
         self.awaitLine(child, "listening on")
         child.send_signal(signal.SIGHUP)
-        self.awaitLine(child, "nothing changed")
+        self.awaitLine(child, "no setting changed")
         os.close(ours)
         self.awaitLine(child, "received SIGHUP, stopping")
         self.assertEqual(child.wait(PATIENCE), 0)

@@ -84,7 +84,7 @@ class Reload:
             was, now = _say(self._found, name), _say(found, name)
             self.log.warn("{name} stays {was} until a restart, which will make it {now}", name=dashed(name), was=was, now=now)
         if not changes.changed and not changes.stuck:
-            self.log.info("{file} was read again: nothing changed", file=self._found.config)
+            self.log.info("{file} was read again: no setting changed", file=self._found.config)
         if changes.changed:
             self._found = changes.settings
             self._apply(changes.settings)
