@@ -49,6 +49,7 @@ PURE = {
     "nodeset.processes.program",
     "nodeset.processes.programs.readers",
     "nodeset.processes.programs.schema",
+    "nodeset.processes.programs.supervisord",
     "nodeset.processes.signals",
     "nodeset.processes.states",
     "nodeset.cli.top.snapshot",

@@ -139,6 +139,9 @@ class WrongTests(ProgramCase):
         self.refuse(f"{WEB}retrys = 3\n", 3, "[process.web] has no key 'retrys': did you mean 'retries'?")
         self.refuse(f"{WEB}start-secs = 3\n", 3, "did you mean 'start_seconds'?")
         self.refuse(f"{WEB}xyzzy = 3\n", 3, "has no key 'xyzzy': see docs/program-file.md")
+        self.refuse(f"{WEB}autorestart = true\n", 3, "no key 'autorestart', which is supervisord's: write restart = 'always'")
+        self.refuse(f"{WEB}stopwaitsecs = 9\n", 3, "no key 'stopwaitsecs', which is supervisord's: write stop_timeout")
+        self.refuse(f"{WEB}stopasgroup = true\n", 3, "supervisord's: leave it out, what is left of its group")
         self.refuse(f"{WEB}stop-signal = 'INT'\nstop_signal = 'INT'", 4, "'stop_signal' is there twice")
         self.refuse("[process]\ncommand = 'x'\n", 2, "'command' stands in [process]")
         self.refuse("[[process.x]]\ncommand = 'x'\n", 1, "'x' is a list: write [process.NAME] in single brackets")
@@ -147,6 +150,9 @@ class WrongTests(ProgramCase):
         self.refuse("[process.x]\nretries = 1\n", 1, "has no command")
         self.refuse("loglevel = 'warn'\n", None, "no program in it: write a table such as [process.web]")
         self.refuse("[process.x\n", 1, "this is no TOML")
+        self.refuse("[x]\n[program:x]\ncommand=x\n", 2, "this is no TOML", "[program:x] of supervisord is [process.x]")
+        self.refuse("[program.x]\ncommand='x'\n", 1, "there is no table 'program': did you mean 'process'?")
+        self.refuse("[processes.x]\ncommand='x'\n", 1, "no setting 'x' of [processes]: a program is [process.NAME]")
 
     def test_values(self) -> None:
         """A wrong value is named, with what is right."""

@@ -18,7 +18,7 @@ import attrs
 
 from nodeset.errors import BadSettings
 from nodeset.settings.readers import hideFurls, show
-from nodeset.settings.schema import NAMES, SERVICES, Settings, aboutOf, dashed, namesOf
+from nodeset.settings.schema import NAMES, PROCESSES, SERVICES, Settings, aboutOf, dashed, namesOf
 
 __all__ = ["LARGEST", "PROGRAMS", "Document", "Sheet", "locate", "readDocument", "readFile", "readSheet"]
 
@@ -30,6 +30,8 @@ PROGRAMS: Final = "process"
 _TALLEST: Final = 200
 #: Keys of a path that are looked at: no setting is deeper than a table, an error may be.
 _DEEPEST: Final = 20
+#: The table of a program in a file of supervisord's.
+_THEIRS = re.compile(r"\[program:([A-Za-z0-9_-]{1,64})\]")
 _AT = re.compile(r" \((?:at line (\d+), column (\d+)|at end of document)\)\Z")
 
 
@@ -131,6 +133,10 @@ def _blame(path: str, text: str, complaint: str) -> str:
     what = hideFurls(complaint[: found.start()] if found else complaint)
     if "overwrite" in what:
         what = "this key is there twice"
+    theirs = _THEIRS.match(text.split("\n")[int(line) - 1])
+    if theirs:
+        ours = f"[{PROGRAMS}.{theirs[1]}] here, its texts in quotes"
+        return f"{path}:{line}: this is no TOML: {theirs[0]} of supervisord is {ours}"
     column = f" at column {found[2]}" if found and found[2] else " at the end of the file" if found else ""
     return f"{path}:{line}: this is no TOML: {what[:1].lower()}{what[1:160]}{column}"
 
@@ -179,6 +185,8 @@ def _readTables(
 
     def take(table: str, key: str, value: Any, where: str) -> None:
         name = key.replace("-", "_")
+        if table == PROCESSES and isinstance(value, dict):
+            raise BadSettings(f"{where}: there is no setting {show(key)} of [{table}]: a program is [{PROGRAMS}.NAME]")
         _checkKey(table, key, name, where)
         if name in tables[table]:
             raise BadSettings(f"{where}: {dashed(name)!r} is there twice, as {show(key)} too: leave one out")
@@ -199,9 +207,8 @@ def _readTables(
                 take(key, inner, each, whereIs(key, inner))
         elif isinstance(value, dict) and key.replace("-", "_") not in NAMES:
             tables_there = ", ".join(f"[{service}]" for service in (*SERVICES, f"{PROGRAMS}.NAME"))
-            raise BadSettings(
-                f"{whereIs(key)}: there is no table {show(key)}{_nearest(key, (*SERVICES, PROGRAMS))}: there are {tables_there}"
-            )
+            near = _nearest(PROGRAMS if key.startswith("program") else key, (*SERVICES, PROGRAMS))
+            raise BadSettings(f"{whereIs(key)}: there is no table {show(key)}{near}: there are {tables_there}")
         else:
             take("", key, value, whereIs(key))
     return tables

@@ -15,6 +15,7 @@ from nodeset.processes.program import Program, checkName
 from nodeset.processes.programs.order import Course, circleIn
 from nodeset.processes.programs.readers import BadPart, nearest
 from nodeset.processes.programs.schema import KEYS
+from nodeset.processes.programs.supervisord import hintFor
 from nodeset.processes.starting.launch import orderOf
 from nodeset.settings.file import PROGRAMS, Document, readDocument, readSheet
 from nodeset.settings.readers import show
@@ -117,7 +118,7 @@ def _readProgram(document: Document, name: str, table: Mapping[str, Any]) -> Pro
         if field not in KEYS:
             raise BadProgram(
                 f"{document.whereIs(PROGRAMS, name, key)}: [{PROGRAMS}.{name}] has no key {show(key)}"
-                f"{nearest(field, KEYS) or ': see docs/program-file.md'}"
+                f"{hintFor(field) or nearest(field, KEYS) or ': see docs/program-file.md'}"
             )
         if field in fields:
             raise BadProgram(f"{document.whereIs(PROGRAMS, name, key)}: {field!r} is there twice, as {show(key)} too")
