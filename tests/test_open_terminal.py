@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import os
 import re
@@ -16,10 +17,10 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from nodeset.processes.passing.relay import BOUND, Relay
-from nodeset.processes.passing.terminal import Pair, Terminal, Unreturned, isSame, isTerminal
+from nodeset.processes.passing.terminal import Pair, Terminal, Unreturned, atLeftEdge, isSame, isTerminal
 from tests import terminals
 from tests.commands import PATIENCE, CommandCase
-from tests.test_open import OPEN
+from tests.test_open import CENTER, OPEN
 
 #: A program of the whole screen: raw keys, a size, an own message at SIGWINCH, its modes put back at the end.
 SCREEN = """
@@ -213,6 +214,19 @@ class PairTests(RelayCase):
         self.assertFalse(terminal.check())
         self.assertEqual(termios.tcgetattr(self.pair.slave), before)
 
+    def test_leftEdge(self) -> None:
+        """What we say ourselves begins at the left edge of a terminal, raw or not; in a file it stays as it is."""
+        pair = Pair(None)
+        try:
+            self.assertEqual(atLeftEdge(pair.slave, b"a\n"), b"a\n")
+            tty.setraw(pair.slave)
+            self.assertEqual(atLeftEdge(pair.slave, b"a\n\tb\n"), b"a\r\n\tb\r\n")
+        finally:
+            pair.closeSlave()
+            os.close(pair.master)
+        with Path(self.mktemp()).open("wb") as file:
+            self.assertEqual(atLeftEdge(file.fileno(), b"a\n"), b"a\n")
+
 
 class TerminalTests(CommandCase):
     """A person at a terminal."""
@@ -240,6 +254,16 @@ class TerminalTests(CommandCase):
         self.assertEqual(self.type("./o --no-tty sh -c 'test -t 1; echo $?'"), (0, ["1"]))
         self.assertEqual(self.type("./o -g 0 --tty sh -c 'tty >/dev/null && cat -A' </dev/null | cat"), (0, []))
         self.assertEqual(self.type("stty -a"), (0, modes))
+
+    def test_either(self) -> None:
+        """Who wants to be told of stdout, or of stderr, is told of both: at a terminal they are one."""
+        self.spawn(*CENTER)
+        for option in ("-E", "-O"):
+            talk = "sh -c 'echo o; echo e >&2; test -t 1 && test -t 2 && stty size <&2'"
+            self.assertEqual(self.type(f"./o -g 20 {option} -i x{option} {talk}"), (0, ["o", "e", "24 80"]))
+        told = [ast.literal_eval(line) for line in (self.home / "nerve.log").read_text().splitlines()]
+        for name in ("x-E", "x-O"):
+            self.assertEqual("".join(each[2] for each in told if each[:2] == [name, "out"]), "o\ne\n24 80\n")
 
     def test_screen(self) -> None:
         """A program of the whole screen has each key at once, each new size of the window; then all is as before."""

@@ -110,6 +110,12 @@ class Early:
     def say(self, line: str) -> None:
         """One line on stderr, which may be closed."""
         try:
-            os.write(self.log_file, f"nodeset-open: {line}\n".encode(errors="replace"))
+            self.write(f"nodeset-open: {line}\n".encode(errors="replace"))
         except OSError:
             pass
+
+    def write(self, lines: bytes) -> None:
+        """Write lines of ours to stderr, whose terminal may be raw for the program's sake. OSError if it takes none."""
+        from nodeset.processes.passing.terminal import atLeftEdge
+
+        os.write(self.log_file, atLeftEdge(self.log_file, lines))

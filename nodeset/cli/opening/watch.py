@@ -315,8 +315,7 @@ def watch(call: Call, early: Early, found: Settings | None = None) -> int:
 
     steady(reactor)
     level = "debug" if call.debug else "crit"
-    sink = open(early.log_file, "wb", 0, closefd=False)  # noqa: SIM115  # stays open
-    globalLogBeginner.beginLoggingTo([withLevel(LineObserver(sink), level)], redirectStandardIO=False, discardBuffer=True)
+    globalLogBeginner.beginLoggingTo([withLevel(LineObserver(early), level)], redirectStandardIO=False, discardBuffer=True)
     found = settle(call) if found is None else found
     settings.use(found)
     opening = _Watch(call, early, found, reactor)

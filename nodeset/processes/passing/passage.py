@@ -25,8 +25,8 @@ def _nobody() -> int:
 class Passage:
     """What a program reads and writes, on its way from and to our own files.
 
-    :param out: whether to keep a copy of what it writes to 1; `err` to 2. Where ours are the same file, all is `out`: else the
-        order of both would be lost.
+    :param out: whether to keep a copy of what it writes to 1; `err` to 2. Where ours are the same terminal, or the same file
+        and both are wanted, all is `out`: else the order of both would be lost.
     :param tty: whether it gets a terminal of its own for 0, 1, 2; None is if our 0 and 1 are terminals; False is none at
         all, not even in the place of one of ours.
     :param again: whether the program may be run once more. If not we let go of our files as soon as they are of no more use to
@@ -95,10 +95,11 @@ class Passage:
             self._keys.atEnd = pair.typeEnd
             if isTerminal(0):
                 self.terminal = Terminal(0)
-        relay = Relay(os.dup(pair.master), None if 1 in self._closed else 1, copies=self._wanted["out"], keep=Unreturned(pair))
-        self.relays["out"] = relay
         # Who has stderr elsewhere means that, unless a terminal was asked for.
         shares = self._asked or isSame(1, 2)
+        # A shell finds its jobs by its stderr, so that has to be the same terminal; what comes of it cannot be told apart.
+        wanted = self._wanted["out"] or (shares and self._wanted["err"])
+        self.relays["out"] = Relay(os.dup(pair.master), None if 1 in self._closed else 1, copies=wanted, keep=Unreturned(pair))
         files[:] = [pair.slave, pair.slave, pair.slave if shares else files[2]]
 
     def _openStream(self, stream: Literal["out", "err"], number: int) -> int:

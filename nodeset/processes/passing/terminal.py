@@ -14,7 +14,7 @@ import tty
 from collections.abc import Callable
 from typing import Any, Final
 
-__all__ = ["Mirroring", "Pair", "Terminal", "Unreturned", "isSame", "isTerminal"]
+__all__ = ["Mirroring", "Pair", "Terminal", "Unreturned", "atLeftEdge", "isSame", "isTerminal"]
 
 #: Rows, columns of a window that nobody told of.
 _USUAL: Final = (24, 80)
@@ -37,6 +37,16 @@ def isSame(one: int, other: int) -> bool:
         return os.path.samestat(os.fstat(one), os.fstat(other))
     except OSError:
         return False
+
+
+def atLeftEdge(number: int, lines: bytes) -> bytes:
+    """Lines as they are to be written to this file of ours, so that each begins at the left edge: a raw terminal makes no CR LF
+    of an LF."""
+    try:
+        output = termios.tcgetattr(number)[1]
+    except (OSError, termios.error):
+        return lines
+    return lines if output & termios.OPOST else lines.replace(b"\n", b"\r\n")
 
 
 def _copySize(source: int, target: int) -> None:
