@@ -156,6 +156,8 @@ class TransparencyTests(OpenCase):
             ("sh", "-c", "exit 7"): (7, ""),
             ("sh", "-c", "kill -9 $$"): (137, ""),
             ("nosuch-program",): (127, "nodeset-open: 'nosuch-program' was not found: no directory in PATH has a program"),
+            ("no such",): (127, "nodeset-open: 'no such' was not found: no directory in PATH has a program of this name; are"),
+            ("/etc",): (126, "nodeset-open: '/etc' cannot be run: it is a directory"),
             ("./plain",): (126, "nodeset-open: './plain' cannot be run: permission denied; is it an executable file"),
         }
         children = [self.begin("-g", "0", *command) for command in cases]

@@ -92,6 +92,10 @@ def explain(order: Order, step: str, errno: int, text: str = "") -> CannotStart:
             said = f"{shown} cannot be run: there is no such file"
         case "command", errnos.ENOENT:
             said = f"{shown} was not found: no directory in PATH has a program of this name"
+            if " " in program.strip():
+                said += "; are these several words (no quotes around them all), or is it for a shell (sh -c)?"
+        case "command", errnos.EACCES if os.path.isdir(_within(order, program)):  # noqa: PTH112
+            said = f"{shown} cannot be run: it is a directory"
         case "command", errnos.EACCES:
             said = f"{shown} cannot be run: permission denied; is it an executable file (chmod +x)?"
         case "command", errnos.ENOEXEC:
