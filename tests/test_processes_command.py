@@ -128,19 +128,24 @@ class RunTests(CommandCase):
     def test_check(self) -> None:
         """`--check` says what is wrong with the file, else with this machine, else that nothing is; it starts nothing."""
         self.write(
-            "[process.a]\ncommand = 'sleep 1'\n[process.b]\ncommand = 'no-such-program'\ncwd = 'gone'\ndepends_on = ['a']"
+            "[process.a]\ncommand = 'sleep 1'\n[process.b]\ncommand = 'no-such-program'\ncwd = 'gone'\nlog = 'no/log'\n"
+            "depends_on = ['a']"
         )
         code, out, err = self.ask(*PROCESSES, "--check", "nodeset.toml")
-        self.assertEqual((code, err, out.count("\n")), (1, "", 3))
+        self.assertEqual((code, err, out.count("\n")), (1, "", 4))
         self.assertIn("b: there is no directory", out)
         self.assertIn("b: 'no-such-program' was not found", out)
-        self.assertIn("2 programs, 2 wrong", out)
+        self.assertIn(f"b: there is no directory '{self.home / 'no'}' for its log", out)
+        self.assertIn("2 programs, 3 wrong", out)
         found = json.loads(self.ask(*PROCESSES, "--check", "--json", "nodeset.toml")[1])
-        self.assertEqual((found["wrong"], [each["name"] for each in found["programs"]]), (2, ["a", "b"]))
+        self.assertEqual((found["wrong"], [each["name"] for each in found["programs"]]), (3, ["a", "b"]))
         self.write("[process.a]\ncommand = 'sleep 1'\n")
         self.assertEqual(self.ask(*PROCESSES, "nodeset.toml", "--check"), (0, "1 program, nothing wrong\n", ""))
         self.write("[process.a]\ncommand = 'sleep 1'\ndepends_on = ['b']\n[process.b]\ncommand = 'sleep 1'\ndepends_on = ['a']")
         for words in (["--check"], ["-n"]):
             self.refuses(2, "a -> b -> a is a circle", *PROCESSES, *words, "nodeset.toml")
         self.refuses(2, "FILE is missing", *PROCESSES, "-n")
-        self.refuses(2, "nowhere.toml", *PROCESSES, "-n", "nowhere.toml")
+        for words in (["--check"], ["-n"]):
+            self.refuses(2, "FILE: ", *PROCESSES, *words, "nowhere.toml")
+        (self.home / "b.toml").touch()
+        self.refuses(2, "'b.toml' is one FILE too many", *PROCESSES, "-n", "a.toml", "b.toml")

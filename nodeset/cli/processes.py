@@ -21,6 +21,7 @@ from nodeset.cli.service import Daemon, complain, prepare
 from nodeset.cli.shown import printable
 from nodeset.errors import BadSettings, NotThere
 from nodeset.settings import Settings
+from nodeset.settings.file import readDocument
 from nodeset.settings.schema import PROCESSES, environmentName
 
 if TYPE_CHECKING:
@@ -63,9 +64,15 @@ class Options(CommonOptions):
 
     def readWords(self, words: list[str]) -> None:
         """Take the file; settings in it count as well, unless there is a file of settings."""
+        if len(words) > 1 and os.path.exists(words[1]):  # noqa: PTH110  # any word
+            raise UsageError(f"{words[1][:60]!r} is one FILE too many: give one, with all programs that need each other")
         super().readWords(words[1:])
         if words:
             self.path = str(Path(words[0]).absolute())
+            try:
+                readDocument(self.path, _ORIGIN)
+            except BadSettings as error:
+                complain(_NAME, error, 2)  # as settings it would be blamed on --config, which nobody gave
             if self["config"] is None and not os.environ.get(environmentName("config")):
                 self["config"] = self.path
         elif not self["print-config"]:

@@ -87,7 +87,8 @@ class OutLog:
         try:
             self._open()
         except OSError as error:
-            raise StateUnusable(f"the log {str(path)[:200]!r} cannot be written ({error.strerror}): choose another") from None
+            hint = "choose another" if self._path.parent.is_dir() else "make its directory"
+            raise StateUnusable(f"the log {str(path)[:200]!r} cannot be written ({error.strerror}): {hint}") from None
 
     def _open(self) -> _File:
         self._file = _File(self._path.name, str(self._path.parent), self._most, None, self._files)

@@ -46,6 +46,8 @@ def _log(program: Program) -> str:
         return ""
     log = Path(program.log)
     there = log if log.exists() else log.parent
+    if not there.exists():
+        return f"there is no directory {str(there)!r:.200} for its log"
     if there.is_dir() and there is log:
         return f"its log {program.log!r:.200} is a directory"
     return "" if os.access(there, os.W_OK) else f"its log {program.log!r:.200} cannot be written"
