@@ -105,7 +105,7 @@ def listParts(temp: Path) -> list[list[Part]]:
     suite = listSuite(ROOT)
     busy = [name for name in suite if not any(name in row for row in WAITING.values())]
     # In two rows, since trial runs its tests one after the other, on one core.
-    rows = {"trial": busy[::2], "trial too": busy[1::2]}
+    rows = {"trial": busy[::2], "more": busy[1::2]}
     rows |= {row: [name for name in suite if name in names] for row, names in WAITING.items()}
     return [
         [Part("ruff check", [*python, "ruff", "check", "."])],

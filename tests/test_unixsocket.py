@@ -102,7 +102,7 @@ class BindTests(SocketCase):
     def test_datagrams(self) -> None:
         """A socket of another kind is somebody's."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
-            other.bind(str(self.path))
+            other.bind(os.path.relpath(self.path))  # a path of 107 bytes at most
             self.assertIn("somebody listens", self.refuse())
 
     def test_no_socket(self) -> None:
