@@ -65,7 +65,7 @@ class ProcessesPart:
     restart_retries: int = attrs.field(
         default=3,
         converter=read.readRetries,
-        metadata=about("Failed starts in a row after which a program that is to be restarted is given up", (OPEN,)),
+        metadata=about("How many more starts in a row may fail of a program that is to be restarted", (OPEN,)),
     )
     ping_interval: float = attrs.field(
         default=3.0,

@@ -34,7 +34,7 @@ Which center:
 What it is told:
   -i, --identity NAME       what the program is called in its events, process.NAME.* [default: a random name]
   -O, --send-out            what the program writes to stdout
-  -E, --send-err            what the program writes to stderr
+  -E, --send-err            what the program writes to stderr; at a terminal both are one, and stdout
   -I, --recv-in             take input from the center: accepted, no center of this version sends any
   -A, --send-all            all of it; also if none of the three is given
   -p, --ping-interval S     seconds between two reports of its figures, 0 for none [default: 3]
@@ -43,7 +43,7 @@ What it is told:
 
 How it runs:
       --restart WHEN        never, on-failure or always [default: never]
-  -s, --restart-retries N   failed starts in a row before it is given up [default: 3]
+  -s, --restart-retries N   how many more starts in a row may fail before it is given up [default: 3]
   -w, --wait-to-die S       seconds between the first SIGINT or SIGTERM that we get and the SIGKILL that it gets; 'inf' for
                             never: then it alone decides what a signal means [default: 3]
   -g, --linger S            seconds that we stay for the center once it has ended [default: 1]
