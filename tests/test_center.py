@@ -86,14 +86,15 @@ class CenterCase(CommandCase):
         super().setUp()
         self.log = self.home / "nerve.log"
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        """A center that listens, or is linked."""
+    def start(self, *words: str, says: str = "") -> subprocess.Popen[str]:
+        """A center that listens, or is linked, and has said this before."""
         child = self.spawn(*CENTER, *words)
         assert child.stderr is not None
         seen = []
         for line in child.stderr:
             seen.append(line)
             if "is linked to its dispatcher" in line:
+                self.assertIn(says, "".join(seen))
                 return child
         self.fail(f"it ended: {''.join(seen)}")
 
@@ -111,7 +112,7 @@ class CenterCase(CommandCase):
 class LifeTests(CenterCase):
     def test_life(self) -> None:
         """Without options it listens at ./nerve.sock, logs to ./nerve.log, answers ps; another one joins; Ctrl-C ends it."""
-        center = self.start()
+        center = self.start(says=f"logs what it is told to {self.log}")
         place = self.home / "nerve.sock"
         self.assertTrue(place.is_socket())
         self.assertEqual(place.stat().st_mode & 0o777, 0o600)

@@ -235,7 +235,10 @@ def _join(found: Settings, twistd: Mapping[str, Any], reactor: Any, is_script: b
 
 def _surround(found: Settings, twistd: Mapping[str, Any], reactor: Any, is_script: bool) -> Daemon:
     # --logfile is the log of events: of itself it tells on stderr, as a daemon in the file of its name.
-    return Daemon(_NAME, found, {**twistd, "logfile": None}, reactor, is_script, prints=True)
+    daemon = Daemon(_NAME, found, {**twistd, "logfile": None}, reactor, is_script, prints=True)
+    text = found.logfile or _LOG
+    daemon.log.info("logs what it is told to {file}", file="stdout" if text == "-" else str(Path(text).absolute()))
+    return daemon
 
 
 def _assemble(

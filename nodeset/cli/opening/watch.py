@@ -273,7 +273,7 @@ class _Watch:
         elif self._early.error is not None:
             self.code = {errno.ENOENT: 127}.get(self._early.error.errno, 126)
         if state is State.FATAL and self._early.error is None:
-            self._early.say(f"given up: {self.watcher.reason}")
+            self._early.say(self.watcher.reason)
         linger = self._found.linger
         if not self._node.was_linked and not self._hasAddress():
             # Nobody was there all the time: that counts.
