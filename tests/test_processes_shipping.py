@@ -324,6 +324,26 @@ class FaultTests(ShippingCase):
         self.drain()
         self.assertEqual([message.seq for message in second.heard], [3, 4])
 
+    def test_centerReplaced(self) -> None:
+        """A center that comes in the place of one just killed gets what that had not taken before what happens next."""
+        shipping = self.build()
+        first = self.center()
+        self.write(10)
+        self.drain()
+        self.site.kill(first)
+        for _ in range(10):
+            self.write(10)
+            self.site.advance(0.1)
+        second = self.center("center")
+        shipping.announced()
+        for _ in range(30):
+            self.write(10)
+            self.site.advance(0.1)
+        self.drain()
+        self.assertEqual(self.checkBytes(first, second), 0)
+        numbers = [message.seq for message in second.heard]
+        self.assertEqual(numbers, sorted(numbers))
+
     def test_centerKilled(self) -> None:
         """A center that is killed in a flood, and another one later, have all of it between them."""
         shipping = self.build()

@@ -74,6 +74,8 @@ class Shipping:
         self._call: IDelayedCall | None = None
         self._stalling: IDelayedCall | None = None
         self._waits_for_link = self._stopped = False
+        #: Whether nothing more is sent until all that is under way is answered.
+        self._regroups = False
         self._complained = ""
         self.full = False
         self._taken = self._resent = self._unsendable = 0
@@ -110,6 +112,8 @@ class Shipping:
     def announced(self) -> None:
         """A center says that it is here: what nobody has taken goes again now, also what it may have missed."""
         self._backlog.remind()
+        # What is under way may be on its way to the one before: it comes back in some seconds, and belongs before all else.
+        self._regroups = self._backlog.flying > 0
         self._next_feeler, self._pause = 0.0, _FIRST_PAUSE
         self._plan()
 
@@ -196,6 +200,9 @@ class Shipping:
             # What is published now would go before what the dispatcher gives back, as nobody is there who takes that.
             self._plan(_CROWDED)
             return
+        if self._regroups and self._backlog.flying:
+            return  # each answer brings us back
+        self._regroups = False
         while self._takers and self._hasRoom():
             parcel = self._backlog.take(CHUNK, self._takers)
             if parcel is None or not self._publish(parcel):
