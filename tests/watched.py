@@ -142,6 +142,9 @@ class Bus:
         """See `Shipping`."""
         self.room = call
 
+    def regroup(self) -> None:
+        """As `Shipping.regroup`."""
+
     def announced(self) -> None:
         """See `Shipping`."""
         self.announcements += 1

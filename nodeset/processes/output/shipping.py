@@ -112,10 +112,15 @@ class Shipping:
     def announced(self) -> None:
         """A center says that it is here: what nobody has taken goes again now, also what it may have missed."""
         self._backlog.remind()
-        # What is under way may be on its way to the one before: it comes back in some seconds, and belongs before all else.
-        self._regroups = self._backlog.flying > 0
+        self.regroup()
         self._next_feeler, self._pause = 0.0, _FIRST_PAUSE
         self._plan()
+
+    def regroup(self) -> None:
+        """A center has come: what is under way may be so to the one before it, from which it comes back in some seconds. It
+        belongs before all else, so nothing is sent until all of it is answered.
+        """
+        self._regroups = self._backlog.flying > 0
 
     def drained(self, timeout: float) -> Deferred[bool]:
         """Fires with True as soon as all is taken, with False after `timeout` seconds in which nothing more was taken.

@@ -309,6 +309,8 @@ class Supervisor(Service):
         if center:
             self._center = center
             self._announced = set(self.watchers)
+            for watcher in self.watchers.values():
+                watcher.shipping.regroup()
         self._cancel(self._beating)
         self._beating = self._clock.callLater(BEAT, self._beat)
         self._tellSoon(self.watchers)

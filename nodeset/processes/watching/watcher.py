@@ -77,7 +77,7 @@ class Watcher:
         beat: float = 0.0,
     ) -> None:
         self.program = program
-        self._warden, self._stdio, self._shipping, self._clock = warden, stdio, shipping, clock
+        self._warden, self._stdio, self.shipping, self._clock = warden, stdio, shipping, clock
         self._figures, self._orderOf, self._host, self._beat = figures, order, host, beat
         now = clock.seconds
         self._checkup = Checkup(
@@ -148,7 +148,7 @@ class Watcher:
     def adopt(self, program: Program) -> None:
         """Go by these policies from now on; the command of what runs, its limits and the like cannot change any more."""
         old, self.program, self._life.program = self.program, program, program
-        self._shipping.adopt(program)
+        self.shipping.adopt(program)
         if self._weighing is not None and old.stats_interval != program.stats_interval:
             self._weigh()
         if self.state is State.RUNNING and old.alive != program.alive:
@@ -169,10 +169,10 @@ class Watcher:
         """After `stop`: wait for its events to be taken, then publish no more. See `Shipping.drained`."""
 
         def gone(drained: bool) -> bool:
-            self._shipping.stop()
+            self.shipping.stop()
             return drained
 
-        return self._shipping.drained(timeout).addCallback(gone)
+        return self.shipping.drained(timeout).addCallback(gone)
 
     # -- what it tells
 
@@ -239,7 +239,7 @@ class Watcher:
     def centerHere(self, name: str) -> None:
         """A center of this name is here: what nobody has taken is sent again, then the whole state."""
         self.center = name
-        self._shipping.announced()
+        self.shipping.announced()
         self.tell()
 
     # -- what its life asks for
@@ -341,13 +341,13 @@ class Watcher:
         self._settle()
 
     def _wrote(self, stream: Stream, data: bytes) -> None:
-        self._shipping.put(stream, data)
+        self.shipping.put(stream, data)
         self._checkup.feed(stream, data)
-        if self._shipping.full:
+        if self.shipping.full:
             self._flow()
 
     def _flow(self) -> None:
-        move = self._stdio.pause if self._shipping.full else self._stdio.resume
+        move = self._stdio.pause if self.shipping.full else self._stdio.resume
         move("out")
         move("err")
 
