@@ -284,3 +284,5 @@ class OrderTests(CenterCase):
         self.assertTrue(self.disk.closed)
         redialling = [event["name"] for event in logged if "dials again" in str(event["log_format"])]
         self.assertEqual(set(redialling), {each.node.name for each in watchers}, "the center left by itself")
+        leaving = [event["name"] for event in logged if "about to leave" in str(event["log_format"])]
+        self.assertEqual(sorted(leaving), sorted({*leaving}), "each is told once")

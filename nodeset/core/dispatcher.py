@@ -146,8 +146,8 @@ class EventDispatcher(Service):
 
     def drain(self) -> Deferred[None]:
         """Take no new link, ask the nodes to send no more events; fires when what was routed is answered, or too late."""
-        self._draining = True
-        for line in self._lines.values():
+        was_draining, self._draining = self._draining, True
+        for line in () if was_draining else self._lines.values():
             line.writer.write(Bye("the dispatcher is stopping"))
         deadline = self._clock.seconds() + self.drain_timeout
         drained: Deferred[None] = Deferred()
