@@ -97,7 +97,7 @@ class SpawnTests(GuardianCase):
             ("command", errno.ENOENT, "no such file", (str(here / "gone"),), {}),
             ("command", errno.EACCES, "chmod", (str(here / "plain"),), {}),
             ("command", errno.EACCES, "chmod", ("plain",), {"env": {"PATH": str(here)}}),
-            ("command", errno.EACCES, "chmod", (str(here),), {}),
+            ("command", errno.EACCES, "is a directory", (str(here),), {}),
             ("command", errno.ENOEXEC, "#!", (str(here / "odd"),), {}),
             ("command", errno.ENOENT, "interpreter", ("./lost",), {"cwd": str(here)}),
             ("command", errno.E2BIG, "too large", ("echo", "x" * 200_000), {}),
