@@ -12,6 +12,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from nodeset.cli import dispatch
+from nodeset.processes.programs.file import readPrograms
 from nodeset.settings import SERVICES, load
 from nodeset.settings.file import readFile
 from nodeset.settings.schema import NAMES, environmentName
@@ -61,10 +62,13 @@ class UnitTests(SynchronousTestCase):
     def test_promises(self) -> None:
         """Each service comes back when it ended, may write to its own directory alone, is reloaded by SIGHUP."""
         services = [path for path in UNITS if path.suffix == ".service"]
-        self.assertEqual(len(services), 4)
+        self.assertEqual(len(services), 5)
         for path in services:
             text = path.read_text("utf-8")
-            for line in ("Type=exec", "Restart=always", "NoNewPrivileges=yes", "ProtectSystem=strict", "DynamicUser=yes"):
+            promised = ["Type=exec", "Restart=always"]
+            if path.name != "nodeset-processes.service":  # its programs are whatever somebody runs
+                promised += ["NoNewPrivileges=yes", "ProtectSystem=strict", "DynamicUser=yes"]
+            for line in promised:
                 self.assertIn(f"\n{line}\n", text, path.name)
             self.assertRegex(text, r"\nLimitNOFILE=\d+\n")
             self.assertEqual("kill -HUP $MAINPID" in text, "@" not in path.name)
@@ -102,6 +106,12 @@ class FileTests(SynchronousTestCase):
         unit = (DEPLOY / "nodeset-web.service").read_text("utf-8")
         [limit] = map(int, re.findall(r"^LimitNOFILE=(\d+)$", unit, re.MULTILINE))
         self.assertGreater(limit, load({}, {"config": path}, "web").max_connections + 1000)
+
+    def test_programs(self) -> None:
+        """The file of programs is one."""
+        path = str(DEPLOY / "programs.toml")
+        self.assertEqual(list(readPrograms(path, "FILE").programs), ["hello"])
+        self.assertIn("process.>", (DEPLOY / "README.md").read_text("utf-8"))
 
     def test_readme(self) -> None:
         """Every command of ours in the README is one that exists, every file is there."""
