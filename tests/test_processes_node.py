@@ -6,6 +6,7 @@ import uuid
 from typing import Any
 
 from twisted.internet.defer import execute
+from twisted.logger import capturedLogs, formatEvent
 
 from nodeset.processes.events import EVERYTHING, CenterHere
 from nodeset.processes.output.shipping import Shipping
@@ -131,6 +132,43 @@ class NodeTests(SiteCase):
         self.site.advance(10.0)
         self.assertEqual([msg.interval for event, msg in listener.heard], [10.0])
         self.assertEqual(self.heard(listener), ["process.web.state WAITING"])
+
+    def test_lastLink(self) -> None:
+        """Whoever takes the last events may end at the same moment: they are waited for as long as there is a link."""
+        self.supervisor.linger = 10.0
+        self.listen(EVERYTHING)
+        self.node.startService()
+        self.supervisor.startService()
+        self.site.advance(1.0)
+        stopped = self.supervisor.stopService()
+        self.site.killDispatcher()
+        self.site.advance(0.5)
+        self.assertFalse(stopped.called)
+        with capturedLogs() as lines:
+            self.site.advance(1.0)
+        self.assertTrue(stopped.called)
+        self.assertEqual(
+            [formatEvent(line) for line in lines if line["log_namespace"].endswith("Supervisor")],
+            ["the link is lost: nobody is waited for to take the last events"],
+        )
+
+    def test_lastLinkAgain(self) -> None:
+        """A link that is soon there again takes them."""
+        self.supervisor.linger = 10.0
+        listener = self.listen("process.web.*")
+        self.node.startService()
+        self.supervisor.startService()
+        self.site.advance(1.0)
+        self.ground.ward("db").obeys = self.ground.ward("web").obeys = False
+        stopped = self.supervisor.stopService()
+        self.site.killDispatcher()
+        self.site.advance(2.0)
+        self.site.startDispatcher()
+        self.site.advance(5.0)
+        self.assertFalse(stopped.called)
+        self.site.advance(20.0)
+        self.assertTrue(stopped.called)
+        self.assertEqual(self.heard(listener)[-1], "process.web.state STOPPED")
 
     def test_restartedDispatcher(self) -> None:
         """Without a dispatcher all goes on; the next one is told all."""

@@ -30,6 +30,8 @@ _TELLING_PAUSE = 0.02
 _TELLING_DELAY = 0.1
 #: Seconds that a program has beside its `stop_timeout` to be gone, before those that it depends on are stopped regardless.
 _PATIENCE = 5.0
+#: Seconds without a link after which nobody is waited for any more who might take the last events.
+_UNLINKED = 1.0
 #: Seconds in which the events of programs that were taken out of the file must be taken.
 _FAREWELL = 2.0
 #: Seconds after which is said what has become of all, though some are still starting.
@@ -89,7 +91,8 @@ class Supervisor(Service):
         self._center, self._announced = "", set[str]()
         self._stopped: Deferred[None] | None = None
         self._asked: set[str] = set()
-        self._parted = False
+        self._parted = self._lost = False
+        self._losing: IDelayedCall | None = None
         self._summary: IDelayedCall | None = None
 
     # -- life
@@ -290,11 +293,25 @@ class Supervisor(Service):
         if stopped is None or self._parted:
             return
         self._parted = True
-        leaving: list[Deferred[Any]] = [watcher.leave(self.linger) for watcher in self.watchers.values()]
+        linger = 0.0 if self._lost else self.linger
+        leaving: list[Deferred[Any]] = [watcher.leave(linger) for watcher in self.watchers.values()]
         for watcher, gone in self._retiring.values():
             patience = watcher.program.stop_timeout + _PATIENCE + _FAREWELL
             leaving.append(gone.addTimeout(patience, self._clock).addErrback(lambda failure: None))
-        DeferredList(leaving).addCallback(lambda results: stopped.callback(None))
+
+        def left(results: object) -> None:
+            self._cancel(self._losing)
+            stopped.callback(None)
+
+        DeferredList(leaving).addCallback(left)
+
+    def _giveUp(self) -> None:
+        """Nobody is linked, nor has been for a while: who took the last events has most often ended as we do."""
+        self._lost = True
+        self.log.info("the link is lost: nobody is waited for to take the last events")
+        if self._parted:
+            for watcher in self.watchers.values():
+                watcher.leave(0.0)
 
     def _cancel(self, call: IDelayedCall | None) -> None:
         if call is not None and call.active():
@@ -304,6 +321,8 @@ class Supervisor(Service):
 
     def tellAll(self, center: str = "") -> None:
         """Publish the whole state of each, a few at a time; for a center that has just come also what nobody has taken."""
+        self._cancel(self._losing)
+        self._lost = False
         if self._isStopping():
             return
         if center:
@@ -316,8 +335,10 @@ class Supervisor(Service):
         self._tellSoon(self.watchers)
 
     def rest(self) -> None:
-        """There is nobody who could be told anything, until `tellAll`."""
+        """There is nobody who could be told anything, until `tellAll`; when it stops, that is not waited for much longer."""
         self._cancel(self._beating)
+        if self._stopped is not None and not self._stopped.called:
+            self._losing = self._clock.callLater(_UNLINKED, self._giveUp)
 
     def _beat(self) -> None:
         """Who hears no more of a program takes it for lost, so those that wait are told of now and then."""
