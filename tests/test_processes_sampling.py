@@ -51,6 +51,22 @@ class SamplingTests(SynchronousTestCase):
         self.assertEqual((figures["uid_real"], figures["gid_real"]), (os.getuid(), os.getgid()))
         ProcessStats(uuid="a", name="b", state=20, state_name="RUNNING", **figures)
 
+    def test_first(self) -> None:
+        """The first figures come after a second, however long the interval is: with the processor time since its start."""
+        sampling = self.sampling()
+        sampling.resume()
+        busy = sum(os.times()[:2])
+        sampling.watch(os.getpid(), 10.0, self.heard.append)
+        self.pump(1.05)
+        (first,) = self.heard
+        self.assertGreater(busy, 0)
+        self.assertGreater(first["cpu_percent"], 0)
+        self.assertLess(first["cpu_percent"], 100 * (os.cpu_count() or 1))
+        self.pump(9.8)
+        self.assertEqual(len(self.heard), 1)
+        self.pump(0.3)
+        self.assertEqual(len(self.heard), 2)
+
     def test_restsUntilLinked(self) -> None:
         """No process is looked at, no timer runs, while nobody can be told."""
         sampling = self.sampling()

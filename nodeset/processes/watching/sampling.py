@@ -52,6 +52,8 @@ _PLAIN: Final = (
 _SLICE: Final = 0.02
 #: The part of one core that all rounds together may take.
 _SHARE: Final = 0.1
+#: Seconds after which a process is looked at first, unless its interval is shorter.
+_FIRST: Final = 1.0
 #: No program is looked at more often than this, in seconds.
 _LEAST_INTERVAL: Final = 0.1
 #: So many looks that are due no more may wait beside as many as are.
@@ -86,14 +88,28 @@ class Weighing:
     def weigh(self, psutil: Any) -> dict[str, Any] | None:
         """What it weighs now; None when it is gone, a zombie, or when its pid is another's. Called in the thread."""
         try:
-            if self._process is None:
+            is_first = self._process is None
+            if is_first:
                 self._process = psutil.Process(self.pid)
             if not self._process.is_running():
                 return None
             found = self._process.as_dict(_ASKED)
+            if is_first:
+                # psutil says 0.0, since it knows of no look before.
+                found["cpu_percent"] = _sinceStart(found, psutil.boot_time())
         except psutil.NoSuchProcess:
             return None
         return None if found["status"] == psutil.STATUS_ZOMBIE else flatten(found)
+
+
+def _sinceStart(found: dict[str, Any], booted: float) -> float | None:
+    """The share of a core that a process had on the average since it was started, in percent; None for an unknown one."""
+    times, created = found["cpu_times"], found["create_time"]
+    if times is None or created is None:
+        return None
+    # The wall clock cancels out: as psutil has it, it is known to the second alone.
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - (created - booted)
+    return round(100 * (times.user + times.system) / age, 1) if age > 0 else 0.0
 
 
 def flatten(found: dict[str, Any]) -> dict[str, Any]:
@@ -148,12 +164,15 @@ class Sampling:
             self.log.warn("no figures of programs: they need the extra 'processes': pip install 'nodeset[processes]'")
 
     def watch(self, pid: int, interval: float, take: Callable[[dict[str, Any]], object]) -> Weighing:
-        """Call `take` with the figures of the process `pid` every `interval` seconds while resumed; 0 is never."""
+        """Call `take` with the figures of the process `pid` every `interval` seconds while resumed; 0 is never.
+
+        The first come after a second at the latest, as its turn allows.
+        """
         weighing = Weighing(pid, max(interval, _LEAST_INTERVAL), take, interval <= 0, self._watched.discard)
         if self._psutil is not None and not weighing.stopped:
             self._watched.add(weighing)
             self._sweep()
-            self._push(weighing, self._clock.seconds() + weighing.interval)
+            self._push(weighing, self._clock.seconds() + min(weighing.interval, _FIRST))
             self._schedule()
         return weighing
 
