@@ -205,6 +205,14 @@ class TableTests(SynchronousTestCase):
         self.tell("u", 2.0, pid=8)
         self.assertEqual((self.rows(2.0)[0]["cpu_percent"], self.rows(2.0)[0]["pid"]), (None, 8))
 
+    def test_uptime(self) -> None:
+        """Who runs has run for longer at each look, until nobody knows; who has ended has not."""
+        self.tell("u", 0.0, uptime=2.0)
+        self.tell("waits", 0.0, name="q", pid=None, state=30, state_name="BACKOFF")
+        self.tell("over", 0.0, name="r", state=100, state_name="EXITED", uptime=3.0)
+        self.assertEqual([row["uptime"] for row in self.rows(1.5)], [3.5, 0.0, 3.0])
+        self.assertEqual([row["uptime"] for row in self.rows(31.0)], [2.0, 0.0, 3.0])
+
     def test_unknown(self) -> None:
         """Who misses three intervals is UNKNOWN, with what is known; who is heard again is not (N-35)."""
         self.tell("u", 0.0)

@@ -125,6 +125,8 @@ class Table:
     def _tell(self, row: _Row, now: float) -> dict[str, Any]:
         told = {name: row.cells.get(name) for name in COLUMNS}
         told["center"] = told["center"] or self._center
+        if told["pid"] is not None and not row.is_over and not row.isLate(now):
+            told["uptime"] = row.cells["uptime"] + now - row.heard
         if row.isLate(now):
             was = row.cells["state_name"]
             told["state"], told["state_name"] = int(State.UNKNOWN), State.UNKNOWN.name
