@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from nodeset.errors import BadFurl, BadSettings, NotThere, StateUnusable
 from nodeset.settings import load
 from nodeset.settings.processes import DEFAULT_ENDPOINT
-from nodeset.settings.schema import OPEN
+from nodeset.settings.schema import OPEN, PROCESSES
 from nodeset.transport.default import findCenter
 from nodeset.transport.endpoint import Endpoint, endpointOf, hintOf, pathOf
 from nodeset.transport.furl import DEFAULT_PLACE, Furl, parse, parsePlace, redact
@@ -184,6 +184,16 @@ class CenterTests(SynchronousTestCase):
         self.assertIn("/y.furl", self.find({"NODESET_DISPATCHER": "@/y.furl"}))
         self.assertIn("ipc://a", self.find({"NODESET_DISPATCHER": "@/y.furl"}, endpoint="ipc://a"))
         self.assertIn("/y.furl", self.find({"NODESET_ENDPOINT": "ipc://a"}, dispatcher_url="@/y.furl"))
+
+    def test_nobodyThere(self) -> None:
+        """Who chose nothing is told both ways out: a dispatcher, a center. Who chose a dispatcher has one."""
+
+        def why(environ: dict[str, str]) -> str:
+            environ = {"NODESET_HOME": self.home, **environ}
+            return str(self.assertRaises(NotThere, findCenter(load(environ, {}, PROCESSES), environ).read))
+
+        self.assertIn("start the dispatcher, it writes this file, or name a center by --endpoint", why({}))
+        self.assertNotIn("--endpoint", why({"NODESET_DISPATCHER": "@/none.furl"}))
 
     def test_refuse(self) -> None:
         """What cannot be is refused in the name of who said it."""

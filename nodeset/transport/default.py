@@ -12,7 +12,7 @@ from nodeset.errors import BadFurl, BadSettings
 from nodeset.settings import Settings
 from nodeset.settings.processes import DEFAULT_ENDPOINT
 from nodeset.transport.endpoint import endpointOf
-from nodeset.transport.rendezvous import FurlSource, find, sourceOf, stateDirectory
+from nodeset.transport.rendezvous import FurlSource, advising, find, sourceOf, stateDirectory
 from nodeset.transport.tub import TubTransport
 
 __all__ = ["findCenter", "findSource", "makeTransport"]
@@ -43,7 +43,8 @@ def findCenter(settings: Settings, environ: Mapping[str, str], default: str | No
         said = [name for name in said if name in settings.given]
     nobody = settings.isDefault("dispatcher_url") and not environ.get("NODESET_DISPATCHER")
     if not said and (default is None or not nobody):
-        return findSource(settings, environ)
+        found = findSource(settings, environ)
+        return advising(found, ", or name a center by --endpoint") if nobody else found
     endpoint = settings.endpoint if "endpoint" in said else None
     furl = settings.furl if "furl" in said else None
     try:

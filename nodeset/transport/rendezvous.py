@@ -26,6 +26,7 @@ __all__ = [
     "Claim",
     "FurlSource",
     "NotThere",
+    "advising",
     "claim",
     "claimOf",
     "fileOf",
@@ -252,6 +253,11 @@ def isFixed(source: FurlSource) -> bool:
     return isinstance(source, _Given)
 
 
+def advising(source: FurlSource, instead: str) -> FurlSource:
+    """The same source, which says as well what else there is to do than to start its dispatcher."""
+    return attrs.evolve(source, instead=instead) if isinstance(source, _InFile) else source
+
+
 def fileOf(source: FurlSource) -> Path | None:
     """The file that holds the FURL, which may not be there; None when the FURL itself was given."""
     return source.path if isinstance(source, _InFile) else None
@@ -263,6 +269,8 @@ class _InFile:
     warning: str | None = None
     #: The endpoint that the file stands for.
     who: str = ""
+    #: What else there is to do while nobody has written it.
+    instead: str = ""
 
     def read(self) -> Furl:
         try:
@@ -271,7 +279,8 @@ class _InFile:
             if self.who:
                 why = f"nobody has listened at {self.who} yet, {showPath(self.path)} is not there"
                 raise NotThere(f"{why}: start a center with this endpoint, as the same user") from None
-            raise NotThere(f"{showPath(self.path)} is not there yet: start the dispatcher, it writes this file") from None
+            why = f"{showPath(self.path)} is not there yet: start the dispatcher, it writes this file{self.instead}"
+            raise NotThere(why) from None
         except OSError as error:
             raise BadFurl(f"{showPath(self.path)} cannot be read ({reasonOf(error)}): give its path or its mode") from None
         except BadFurl as error:
