@@ -248,6 +248,8 @@ class ListenTests(SocketCase):
         line = str(self.assertRaises(BadSettings, listenAt, endpoint, option="--endpoint"))
         self.assertIn("--endpoint", line)
         self.assertIn("not an address of this machine", line)
+        self.assertIn("use tcp://*:44444 with --advertise tcp:192.0.2.1:44444", line)
+        self.assertIn("use 0.0.0.0:44444", str(self.assertRaises(BadSettings, readListen, "tcp://192.0.2.1:44444")))
         for text in ("unix:/x:mode=666", "unix:"):
             self.assertIn("write unix:PATH alone", str(self.assertRaises(BadSettings, readSocket, text)))
         self.assertRaises(BadSettings, readListen, "ipc://")

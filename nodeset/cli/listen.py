@@ -78,7 +78,8 @@ def listenAt(endpoint: Endpoint, advertises: bool = True, option: str = "--liste
     if endpoint.host == ANY_HOST:
         return _tcp(None, endpoint.port, ref, "")
     try:
-        found = _readHostPort(endpoint.host, endpoint.port, ref, advertises)
+        everywhere = f"tcp://*:{endpoint.port}" if option != "--listen" else ""
+        found = _readHostPort(endpoint.host, endpoint.port, ref, advertises, everywhere)
     except BadSettings as error:
         raise BadSettings(str(error).replace("--listen", option, 1)) from None
     # By whatever name of this machine it was given, of which watchers may not know that they are.
@@ -89,12 +90,12 @@ def _readSocket(path: str, endpoint: str = "") -> Listening:
     return Listening(endpoint or describeSocket(path), (hintOf(path),), SocketPlace(path), None, False, path)
 
 
-def _readHostPort(host: str, port: int, ref: str, advertises: bool) -> Listening:
+def _readHostPort(host: str, port: int, ref: str, advertises: bool, everywhere: str = "") -> Listening:
     interface = _LOOPBACK if host.lower() == "localhost" else _ownAddress(host)
     if interface is None:
         why = f"{host[:80]!r} is not an address of this machine"
         more = f" with --advertise tcp:{host[:80]}:{port}" if advertises else ""
-        raise BadSettings(f"--listen: {why}: use 0.0.0.0:{port}{more}")
+        raise BadSettings(f"--listen: {why}: use {everywhere or f'0.0.0.0:{port}'}{more}")
     address = ipaddress.ip_address(interface)
     if address.is_unspecified:
         return _tcp(interface, port, ref, "")
