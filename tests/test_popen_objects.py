@@ -72,6 +72,8 @@ class RefusalTests(PopenCase):
             (TypeError, {"nrv_restart_retries": 3}, "nodeset-processes"),
             (TypeError, {"nrv_nonsense": 3}, "nrv_nonsense"),
             (TypeError, {"identity": "me"}, "node="),
+            (TypeError, {"node": 3}, "node is a Node, which publishes what becomes of the child, not 3"),
+            (TypeError, {"node": "boss"}, "not 'boss'"),
             (TypeError, {"nrv_send_all": True}, "node="),
             (ValueError, {"args": []}, "empty"),
         ):

@@ -50,6 +50,11 @@ def sendsOf(node: Node | None, identity: str | None, seed: Mapping[str, Any]) ->
             raise TypeError(f"{name} is not supported: {_ELSEWHERE[name]}")
         if name not in ("nrv_identity", "nrv_send_out", "nrv_send_err", "nrv_send_all", "nrv_linger"):
             raise TypeError(f"Popen() got an unexpected keyword argument {name!r}")
+    if node is not None:
+        from nodeset.core.node import Node  # Whoever has none need not load it.
+
+        if not isinstance(node, Node):
+            raise TypeError(f"node is a Node, which publishes what becomes of the child, not {node!r:.80}")
     if node is None and (seed or identity is not None):
         raise TypeError(f"{next(iter(seed), 'identity')} is about events: pass node= too, which publishes them")
     everything = seed.get("nrv_send_all", not {"nrv_send_out", "nrv_send_err"} & set(seed))
