@@ -29,6 +29,8 @@ Which center:
   -e, --endpoint URL        ipc://PATH of a socket, or tcp://HOST:PORT [default: ipc://nerve.sock]
       --furl FILE           the file with the address of a center on another machine
       --dispatcher-url URL  a dispatcher instead of a center, as for the other commands
+      --state-dir DIRECTORY where centers and dispatchers of this machine keep their addresses [default: $NODESET_HOME,
+                            or ~/.local/state/nodeset]
   -c, --config FILE         a TOML file with settings, those of the table [open] among them
 
 What it is told:
