@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import random
+from typing import Any
+
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from nodeset.core.message import NodeMessage
@@ -87,6 +91,29 @@ class SiteTests(SynchronousTestCase):
 
         again()
         self.assertRaises(AssertionError, self.site.flush)
+
+    def test_order(self) -> None:
+        """Calls are made in the same order as by Twisted's own clock, however they were put off, brought forward, cancelled."""
+
+        def story(clock: Clock, draw: random.Random) -> list[int]:
+            made: list[int] = []
+            calls: list[Any] = []
+            for number in range(60):
+                calls.append(clock.callLater(draw.randint(0, 9), made.append, number))
+                other = draw.choice(calls)
+                match draw.randint(0, 3):
+                    case 0:
+                        other.reset(draw.randint(0, 9))
+                    case 1:
+                        other.delay(draw.randint(0, 3))
+                    case 2:
+                        calls.remove(other)
+                        other.cancel()
+            clock.advance(60.0)
+            return made
+
+        for seed in range(50):
+            self.assertEqual(story(Site().clock, random.Random(seed)), story(Clock(), random.Random(seed)), seed)
 
     def test_killAndRestart(self) -> None:
         """`killDispatcher` is a kill -9: the links go, a new dispatcher knows nothing, the nodes come back to it."""
