@@ -107,7 +107,10 @@ class CommandCase(SynchronousTestCase):
 
     def refuses(self, code: int, part: str, *words: str, **env: str) -> None:
         """It ends with this code and one line on stderr that has this part; nothing secret is in it."""
-        found, out, err = self.ask(*words, **env)
+        self.checkRefused(code, part, *self.ask(*words, **env))
+
+    def checkRefused(self, code: int, part: str, found: int, out: str, err: str) -> None:
+        """What a command that has been run answered is such a refusal."""
         self.assertEqual((found, err.count("\n")), (code, 1), out + err)
         self.assertTrue(err.startswith("nodeset"), err)
         self.assertIn(part, err)

@@ -208,21 +208,33 @@ def readRooms(root: Path) -> list[Room]:
 @lru_cache(2048)
 def importsOf(room: Room) -> list[Import]:
     """Everything that a module imports, wherever in it."""
-    return list(_walkImports(room, room.tree, False))
+    return list(_findImports(room))
 
 
-def _walkImports(room: Room, node: ast.AST, deep: bool) -> Iterator[Import]:
-    match node:
-        case ast.Import():
-            yield from (Import(alias.name, node.lineno, deep) for alias in node.names)
-        case ast.ImportFrom():
-            base = _absolute(room, node)
-            yield from (Import(f"{base}.{alias.name}", node.lineno, deep) for alias in node.names)
-        case ast.Call(args=[ast.Constant(value=str(target)), *_]) if _isImporting(node.func):
-            yield Import(target, node.lineno, deep)
-    inside = deep or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-    for child in ast.iter_child_nodes(node):
-        yield from _walkImports(room, child, inside)
+def _findImports(room: Room) -> Iterator[Import]:
+    for node, deep in _walk(room):
+        match node:
+            case ast.Import():
+                yield from (Import(alias.name, node.lineno, deep) for alias in node.names)
+            case ast.ImportFrom():
+                base = _absolute(room, node)
+                yield from (Import(f"{base}.{alias.name}", node.lineno, deep) for alias in node.names)
+            case ast.Call(args=[ast.Constant(value=str(target)), *_]) if _isImporting(node.func):
+                yield Import(target, node.lineno, deep)
+
+
+@lru_cache(2048)
+def _walk(room: Room) -> list[tuple[ast.AST, bool]]:
+    """All that may import or print, in the order of the source; with whether it is inside a function."""
+    found: list[tuple[ast.AST, bool]] = []
+    todo: list[tuple[ast.AST, bool]] = [(room.tree, False)]
+    while todo:
+        node, deep = todo.pop()
+        if isinstance(node, ast.Import | ast.ImportFrom | ast.Call):
+            found.append((node, deep))
+        deep = deep or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        todo += [(child, deep) for child in reversed(list(ast.iter_child_nodes(node)))]
+    return found
 
 
 def _absolute(room: Room, node: ast.ImportFrom) -> str:
@@ -371,7 +383,7 @@ def crowdedRooms(root: Path) -> list[str]:
 def _prints(room: Room) -> list[int]:
     return [
         node.lineno
-        for node in ast.walk(room.tree)
+        for node, _ in _walk(room)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
     ]
 

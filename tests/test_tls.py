@@ -37,7 +37,9 @@ class TlsTests(TubCase):
         if gc.isenabled():
             self.addCleanup(gc.enable)
         gc.disable()
-        # What earlier tests have left alive may die while we count.
+        # What earlier tests have left alive may die while we count; nor shall we count it, again and again.
+        gc.freeze()
+        self.addCleanup(gc.unfreeze)
         self.held = held()
 
     async def _link(self) -> Node:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred
@@ -190,11 +191,16 @@ class TopTests(CommandCase):
 
     def test_noDispatcher(self) -> None:
         """Without a dispatcher, with a wrong FURL, with options that cannot be, it says so in a line."""
-        self.refuses(3, "no dispatcher", *NODESET, "top", "--timeout", "0.2")
-        self.env["NODESET_DISPATCHER"] = FURL
-        self.refuses(3, "no dispatcher", *NODESET, "top", "--timeout", "0.2")
-        self.refuses(2, "'size'", *NODESET, "top", "--sort", "size")
-        self.refuses(2, "0.01", *NODESET, "top", "--interval", "0.01")
+        quick = ["top", "--timeout", "0.2"]
+        cases: list[tuple[int, str, dict[str, Any]]] = [
+            (3, "no dispatcher", {"words": quick}),
+            (3, "no dispatcher", {"words": quick, "env": {"NODESET_DISPATCHER": FURL}}),
+            (2, "'size'", {"words": ["top", "--sort", "size"]}),
+            (2, "0.01", {"words": ["top", "--interval", "0.01"]}),
+        ]
+        told = self.runCases([case for _code, _part, case in cases])
+        for (code, part, _case), (found, out, err) in zip(cases, told, strict=True):
+            self.checkRefused(code, part, found, out, err)
 
     def test_closedPipe(self) -> None:
         """When whoever reads it has gone, it ends with 141."""
