@@ -63,7 +63,7 @@ class HostileTests(SynchronousTestCase):
             self.assertEqual(unpack(empty), [])
 
     @given(st.lists(frames, min_size=1, max_size=4), mutations)
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=150, deadline=None)
     def test_mutatedBatches(self, sent: list[Frame], mutated: list[Mutation]) -> None:
         """A batch that was cut, changed or lengthened anywhere is read or refused with a ProtocolError, nothing else."""
         packed = pack(sent)

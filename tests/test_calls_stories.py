@@ -15,7 +15,7 @@ from nodeset.core.node import Node as AnyNode
 from nodeset.errors import Busy, OutcomeUnknown, TimedOut, UnknownNode
 from nodeset.testing import Site
 
-SEEDS = 60
+SEEDS = 40
 #: Seconds that a call of these stories waits, with what its caller's clock may be late.
 PATIENCE, LATE = 8.0, 0.2
 

@@ -84,7 +84,7 @@ class ManyTests(SynchronousTestCase):
         # The class is known from its first message on.
         codec.decode(b'{"id":0}', Order)
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=150, deadline=None)
     @given(st.lists(PAYLOADS, max_size=5))
     def test_sameAsOneByOne(self, payloads: list[bytes]) -> None:
         """They are the messages that each payload makes by itself; if one is refused, or has more in it, none is made."""

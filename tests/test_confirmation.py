@@ -218,7 +218,7 @@ class SameTests(SynchronousTestCase):
     def test_stories(self) -> None:
         """Whatever is done to it in whatever order: calls, results, chains, errors, warnings are those of a Deferred."""
 
-        @settings(max_examples=200, deadline=None)
+        @settings(max_examples=100, deadline=None)
         @given(st.lists(_STEPS, max_size=9))
         def check(steps: list[Any]) -> None:
             self.assertEqual(self._play(Confirmation, steps), self._play(Deferred, steps))

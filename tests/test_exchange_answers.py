@@ -201,7 +201,7 @@ class AnswerTests(ExchangeCase):
         """More ranges than fit into a frame go in several: no publisher loses its link over a long answer."""
         self.join("even", "even")
         odd = self.join("odd", "odd")
-        count = 2 * MAX_RANGES + 10
+        count = MAX_RANGES + 10
         for first in range(1, 2 * count, 2):
             self.publish(makeRun(first, event="odd"))
             self.publish(makeRun(first + 1, event="even"))

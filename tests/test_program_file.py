@@ -242,7 +242,7 @@ class WrongTests(ProgramCase):
             max_leaves=6,
         ),
     )
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=150, deadline=None)
     def test_anything(self, name: str, value: object) -> None:
         """Whatever stands there, it is taken, or refused in one line."""
         try:

@@ -85,16 +85,16 @@ class StreamTubTests(TubCase):
         self.assertGreater(self.carried(acceptor) - before, 2 * 48 * 65536)
 
     def test_many(self) -> Deferred[None]:
-        """Streams that were closed leave nothing behind: two hundred of them, over one connection."""
+        """Streams that were closed leave nothing behind: sixty of them, over one connection."""
         return Deferred.fromCoroutine(self._many())
 
     async def _many(self) -> None:
         await self.acceptor()
         taker, pusher = await self.member(Recorder, "video"), await self.member(StreamNode)
-        for number in range(200):
+        for number in range(60):
             async with await pusher.stream("video") as stream:
                 self.assertEqual(await stream.push(b"x"), number + 1)
-        self.assertEqual(len(taker.ends), 200)
+        self.assertEqual(len(taker.ends), 60)
         self.assertEqual((pusher._streaming._streams, taker._streaming.reception.ends), ([], []))
         await until(lambda: all(self.isClean(node._transport.meeting) for node in (pusher, taker)))
 
