@@ -458,6 +458,11 @@ def plant(root: Path, path: str, text: str) -> None:
 
 
 class LayerTests(SynchronousTestCase):
+    @classmethod
+    def tearDownClass(cls) -> None:
+        for kept in (_makeRoom, importsOf, _walk):  # half a million objects, for the collector to look through in later tests
+            kept.cache_clear()
+
     def test_walls(self) -> None:
         """No module of NodeSet imports through a wall, none is crowded."""
         self.assertEqual([complaint for rule in RULES for complaint in rule(ROOT)], [])

@@ -33,7 +33,6 @@ class TlsTests(TubCase):
 
     def setUp(self) -> None:
         super().setUp()
-        gc.collect()
         if gc.isenabled():
             self.addCleanup(gc.enable)
         gc.disable()
