@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.protocols.basic import LineReceiver
 
 from examples.demo_subscriber import Counted, say
@@ -65,8 +65,11 @@ def main() -> None:
     starter = Starter()
     StandardIO(starter)
     done = Deferred.fromCoroutine(publishAll(member, starter.go, path, total))
+    done.addErrback(lambda failure: failure.trap(CancelledError) and None)
     done.addErrback(lambda failure: say(f"error {failure.getErrorMessage()}"))
     member.startService()
+    # Nothing more is published then: a node that is busy has much to finish before it stops.
+    reactor.addSystemEventTrigger("before", "shutdown", done.cancel)
     reactor.addSystemEventTrigger("before", "shutdown", member.stopService)
     reactor.run()
 
