@@ -27,18 +27,20 @@ __all__ = ["PLANTED", "Planted"]
 class Planted:
     """A rule that can be switched off: `off` patches it away, runs of `kind` break one of `invariants` then, sooner or later.
 
-    `common` ones show within some tens of runs, the others in one of hundreds or thousands.
+    `common` ones show within some tens of runs, the others in one of hundreds or thousands. The search begins at the seed
+    `first`: one that is known to show it, soon.
     """
 
     off: Callable[[], Any]
     invariants: frozenset[str]
     kind: str = "mixed"
     common: bool = True
+    first: int = 0
 
     def find(self, runs: int) -> str:
         """The name of the first of so many runs that shows it; empty if none does."""
         with self.off():
-            for run in sweep(self.kind, runs):
+            for run in sweep(self.kind, runs, self.first):
                 if self.invariants.intersection(invariant for invariant, _number, _text in run.violations):
                     return run.name
         return ""
@@ -115,23 +117,24 @@ def _keepArrived() -> Iterator[None]:
         yield
 
 
-def _planted(off: Callable[[], Any], invariants: str, kind: str = "mixed", common: bool = True) -> Planted:
-    return Planted(off, frozenset(invariants.split()), kind, common)
+def _planted(off: Callable[[], Any], invariants: str, kind: str = "mixed", common: bool = True, first: int = 0) -> Planted:
+    return Planted(off, frozenset(invariants.split()), kind, common, first)
 
 
 PLANTED: dict[str, Planted] = {
-    "a pause after a restart": _planted(_swap(settling, "SETTLE", 0.0), "I1", "outage"),
+    "a pause after a restart": _planted(_swap(settling, "SETTLE", 0.0), "I1", "outage", first=10),
     "a pause after a returning join": _planted(_swap(settling, "REJOIN", 0.0), "I1", common=False),
-    "late below the highest taken": _planted(_wrap(Inbox, "_queue", _neverLate), "I3"),
+    "late below the highest taken": _planted(_wrap(Inbox, "_queue", _neverLate), "I3", first=19),
     "late counts as dropped": _planted(_wrap(Piece, "answered", _lateIsFine), "I1 I4"),
     "open tells what is held": _planted(_swap(Inbox, "holds", lambda inbox: []), "I4"),
     "who is new forgets what it has not begun": _planted(
         _swap(Inbox, "forgetUnbegun", lambda inbox: None), "I4", "chains", common=False
     ),
     "a returning link gets what it has not confirmed": _planted(_wrap(Session, "takeBack", _forgetSent), "I5"),
-    "a lost link is away before it is gone": _planted(_swap(rules, "AWAY", 0.0), "I1 I4"),
+    "a lost link is away before it is gone": _planted(_swap(rules, "AWAY", 0.0), "I1 I4", first=15),
     "parked batches die with the link": _planted(_wrap(Inbox, "linkLost", _keepParked), "I2 I4 I6"),
-    "an unrouted inbox is forgotten": _planted(_keepArrived, "I2 I3 I4 I5"),
+    # mixed/18 and mixed/76 show it too, by a node that is turned away thousands of times: 7 s, 2 s.
+    "an unrouted inbox is forgotten": _planted(_keepArrived, "I2 I3 I4 I5", first=130),
     "what is pending is not routed again": _planted(_wrap(Pending, "within", _blindToPending), "I4 I6", "chains", common=False),
     "own knowledge before begun before told": _planted(_wrap(Takers, "told", _lastToldWins), "I4", common=False),
     "a retry pause never over 1 s": _planted(_swap(reconnector, "LONGEST_PAUSE", 60.0), "I1 I4", "outage"),
