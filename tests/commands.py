@@ -75,7 +75,7 @@ class CommandCase(SynchronousTestCase):
         return child.returncode, out, err
 
     def runCases(self, cases: list[dict[str, Any]]) -> list[tuple[int, str, str]]:
-        """Run the command `nodeset` for each case of `tests.peoplechild`: exit code, stdout, stderr."""
+        """Run each case of `tests.peoplechild`, in forks of one process: exit code, stdout, stderr."""
         done = subprocess.run(
             [sys.executable, str(ROOT / "tests" / "peoplechild.py")],
             input=json.dumps(cases),
@@ -108,6 +108,13 @@ class CommandCase(SynchronousTestCase):
     def refuses(self, code: int, part: str, *words: str, **env: str) -> None:
         """It ends with this code and one line on stderr that has this part; nothing secret is in it."""
         self.checkRefused(code, part, *self.ask(*words, **env))
+
+    def refusesEach(self, *cases: tuple[int, str, list[str]], **env: str) -> None:
+        """The same for many commands, each with its code and part, which begin with `-c` or NODESET: forks, much faster."""
+        given = [words[2:] if words[:2] == NODESET else words for _code, _part, words in cases]
+        told = self.runCases([{"words": words, "env": env} for words in given])
+        for (code, part, _words), answer in zip(cases, told, strict=True):
+            self.checkRefused(code, part, *answer)
 
     def checkRefused(self, code: int, part: str, found: int, out: str, err: str) -> None:
         """What a command that has been run answered is such a refusal."""

@@ -259,11 +259,12 @@ class BenchTests(CommandCase):
 
     def test_cannot(self) -> None:
         """No dispatcher, a wrong FURL, a work that is none, a prefix that is none: a line each, with its code."""
-        self.refuses(3, "no dispatcher", *NODESET, "bench", "--timeout", "0.2")
-        self.env["NODESET_DISPATCHER"] = FURL
-        self.refuses(3, "no dispatcher", *NODESET, "bench", "--timeout", "0.2")
-        self.refuses(2, "'speed'", *NODESET, "bench", "speed")
-        self.refuses(2, "'a b'", *NODESET, "bench", "--prefix", "a b")
+        self.refuses(3, "no dispatcher", *NODESET, "bench", "--timeout", "0.2", NODESET_DISPATCHER=FURL)
+        self.refusesEach(
+            (3, "no dispatcher", ["-m", "nodeset", "bench", "--timeout", "0.2"]),
+            (2, "'speed'", ["-m", "nodeset", "bench", "speed"]),
+            (2, "'a b'", ["-m", "nodeset", "bench", "--prefix", "a b"]),
+        )
 
     def test_refused(self) -> None:
         """A grant that does not allow it ends it with 4 and whose grant it is that does not."""

@@ -66,17 +66,19 @@ class RefusalTests(CommandCase):
     def test_usage(self) -> None:
         """An option that there is not, or that cannot have this value, is one line with exit code 2."""
         self.refuses(2, "--bogus", *DISPATCHER, "--bogus")
-        self.refuses(2, "--max-nodes", *DISPATCHER, "-n", "--max-nodes", "many")
         self.refuses(2, "$NODESET_LOGLEVEL", *NODE, "-n", NODESET_LOGLEVEL="loud")
-        self.refuses(2, "nosuch", *DISPATCHER, "-n", "--reactor", "nosuch")
-        self.refuses(2, "--listen", *TWISTD, "-n", "--pidfile=", "nodeset-dispatcher", "--listen", FURL)
-        self.refuses(2, "--event", *NODE, "-n", "publisher", "--event", "a//b")
-        self.refuses(2, "--event", *NODE, "-n", "publisher", "--event", "a.*")
-        self.refuses(2, "--payload", *NODE, "-n", "publisher", "--once", "--payload", '{"a": 1e999}')
-        self.refuses(2, "--payload", *TWISTD, "-n", "--pidfile=", "nodeset-node", "publisher", "--payload", "{")
-        self.refuses(2, "--payload is empty", *NODE, "-n", "publisher", "--payload", "")
-        self.refuses(2, "0.0.0.0:1 with --advertise", *DISPATCHER, "-n", "--listen", "192.0.2.1:1")
-        self.refuses(2, "--furlfile", *DISPATCHER, "-n", "--listen", "localhost:0", "--furlfile", "/nowhere/to/be/found")
+        self.refusesEach(
+            (2, "--max-nodes", [*DISPATCHER, "-n", "--max-nodes", "many"]),
+            (2, "nosuch", [*DISPATCHER, "-n", "--reactor", "nosuch"]),
+            (2, "--listen", [*TWISTD, "-n", "--pidfile=", "nodeset-dispatcher", "--listen", FURL]),
+            (2, "--event", [*NODE, "-n", "publisher", "--event", "a//b"]),
+            (2, "--event", [*NODE, "-n", "publisher", "--event", "a.*"]),
+            (2, "--payload", [*NODE, "-n", "publisher", "--once", "--payload", '{"a": 1e999}']),
+            (2, "--payload", [*TWISTD, "-n", "--pidfile=", "nodeset-node", "publisher", "--payload", "{"]),
+            (2, "--payload is empty", [*NODE, "-n", "publisher", "--payload", ""]),
+            (2, "0.0.0.0:1 with --advertise", [*DISPATCHER, "-n", "--listen", "192.0.2.1:1"]),
+            (2, "--furlfile", [*DISPATCHER, "-n", "--listen", "localhost:0", "--furlfile", "/nowhere/to/be/found"]),
+        )
 
     def test_near(self) -> None:
         """What is like something that there is says so; what means another thing here than for people too; -h is help."""
@@ -107,12 +109,14 @@ class RefusalTests(CommandCase):
 
     def test_twistds(self) -> None:
         """What twistd could not do is said with its option, by a daemon too, without a traceback."""
-        for words in (["--pidfile", "/nowhere/x.pid"], ["--rundir", "/nowhere"], ["--umask", "9"], ["--uid", "who ever"]):
-            self.refuses(2, words[0], *DISPATCHER, "--listen", "localhost:0", *words)
-            self.refuses(2, words[0], *DISPATCHER, "-n", "--listen", "localhost:0", *words)
-        self.refuses(2, "--pidfile", *TWISTD, "-n", "--pidfile=/nowhere/x.pid", "nodeset-dispatcher", "--listen", "localhost:0")
         (self.home / "none.pid").write_text("many")
-        self.refuses(2, "--pidfile", *DISPATCHER, "--listen", "localhost:0", "--pidfile", "none.pid")
+        listen = ["--listen", "localhost:0"]
+        wrong = (["--pidfile", "/nowhere/x.pid"], ["--rundir", "/nowhere"], ["--umask", "9"], ["--uid", "who ever"])
+        self.refusesEach(
+            *((2, words[0], [*DISPATCHER, *front, *listen, *words]) for words in wrong for front in ([], ["-n"])),
+            (2, "--pidfile", [*TWISTD, "-n", "--pidfile=/nowhere/x.pid", "nodeset-dispatcher", *listen]),
+            (2, "--pidfile", [*DISPATCHER, *listen, "--pidfile", "none.pid"]),
+        )
 
     def test_nobodyReads(self) -> None:
         """A daemon has nobody who could read what a subscriber or publisher prints; a log file will do."""
@@ -125,17 +129,19 @@ class RefusalTests(CommandCase):
             taken.bind(("127.0.0.1", 0))
             taken.listen()
             where = f"localhost:{taken.getsockname()[1]}"
-            self.refuses(1, "is taken", *DISPATCHER, "-n", "--listen", where)
-            self.refuses(1, "is taken", *TWISTD, "-n", "--pidfile=", "nodeset-dispatcher", "--listen", where)
-            self.refuses(1, "is taken", *NODE, "-n", "--listen", where)
+            twistd = [*TWISTD, "-n", "--pidfile=", "nodeset-dispatcher"]
+            commands = ([*DISPATCHER, "-n"], twistd, [*NODE, "-n"])
+            self.refusesEach(*((1, "is taken", [*command, "--listen", where]) for command in commands))
 
     def test_stateUnusable(self) -> None:
         """A state directory that cannot be used, or that another dispatcher has, is one line with exit code 1."""
-        self.refuses(1, "not a directory", *DISPATCHER, "-n", "--state-dir", "/dev/null")
-        self.refuses(1, "--state-dir: /proc/nodeset cannot be used", *DISPATCHER, "-n", "--state-dir", "/proc/nodeset")
+        self.refusesEach(
+            (1, "not a directory", [*DISPATCHER, "-n", "--state-dir", "/dev/null"]),
+            (1, "--state-dir: /proc/nodeset cannot be used", [*DISPATCHER, "-n", "--state-dir", "/proc/nodeset"]),
+            (1, "--identity: /proc/nodeset cannot", [*NODE, "-n", "--identity", "/proc/nodeset"]),
+            (1, "cannot be written", [*DISPATCHER, "-n", "--listen", "localhost:0", "--logfile", "/proc/nodeset.log"]),
+        )
         self.refuses(1, "$NODESET_HOME: /proc/nodeset cannot", *DISPATCHER, "-n", NODESET_HOME="/proc/nodeset")
-        self.refuses(1, "--identity: /proc/nodeset cannot", *NODE, "-n", "--identity", "/proc/nodeset")
-        self.refuses(1, "cannot be written", *DISPATCHER, "-n", "--listen", "localhost:0", "--logfile", "/proc/nodeset.log")
         first = self.startDispatcher()
         self.refuses(1, f"pid {first.pid}", *DISPATCHER, "-n", "--listen", "localhost:0")
 
@@ -143,11 +149,8 @@ class RefusalTests(CommandCase):
         """A FURL that is none, wherever it is given, is one line with exit code 1."""
         cases = {"": "empty", "pb://abcdefgh": "cut off", "http://x/y": "http", FURL[:45]: "FURL", FURL + "\u00e9": "FURL"}
         cases |= {"pb://" + "x" * 100_000: "characters"}
-        for furl, part in cases.items():
-            self.refuses(1, part, *NODE, "-n", "--dispatcher-url", furl)
-        self.refuses(1, "say pbu://localhost:5333/dispatcher", *NODE, "-n", "--dispatcher-url", "localhost:5333")
-        self.refuses(1, "say pbu://localhost:5333/dispatcher", *NODE, "-n", "--dispatcher-url", "localhost:5333/thesecret")
+        say = "say pbu://localhost:5333/dispatcher"
+        cases |= {"localhost:5333": say, "localhost:5333/thesecret": say, "@large.furl": "large.furl"}
+        (self.home / "large.furl").write_text("pb://" + "x" * 1024 * 1024)
+        self.refusesEach(*((1, part, [*NODE, "-n", "--dispatcher-url", furl]) for furl, part in cases.items()))
         self.refuses(1, "$NODESET_DISPATCHER", *NODE, "-n", NODESET_DISPATCHER="pb://abcdefgh")
-        large = self.home / "large.furl"
-        large.write_text("pb://" + "x" * 1024 * 1024)
-        self.refuses(1, "large.furl", *NODE, "-n", "--dispatcher-url", f"@{large}")

@@ -14,28 +14,29 @@ class NodesetTests(CommandCase):
         """--help lists the sub-commands; each has its own, with an example."""
         from nodeset.cli.group import COMMANDS
 
-        code, out, err = self.ask(*NODESET, "--help")
+        commands = [name for names in COMMANDS.values() for name in names]
+        (code, out, err), *told = self.runCases([{"words": [*words, "--help"]} for words in ([], *zip(commands))])
         self.assertEqual((code, err), (0, ""))
-        for name in (name for names in COMMANDS.values() for name in names):
+        for name, (code, out_of_one, err) in zip(commands, told, strict=True):
             self.assertIn(f"  {name} ", out)
-            code, out_of_one, err = self.ask(*NODESET, name, "--help")
             self.assertEqual((code, err), (0, ""))
             self.assertIn("Example:\n", out_of_one)
 
     def test_services(self) -> None:
         """`nodeset dispatcher`, `nodeset node` stay in the foreground, need no extra, say so in their own --help."""
         without = ["-c", "import sys; sys.modules['click'] = None; from nodeset.cli.main import main; main()"]
+        child = self.spawn(*NODESET, "dispatcher", "--listen", "localhost:0")
+        self.awaitLine(child, "listening on")
         for words in (NODESET, without):
-            child = self.spawn(*words, "dispatcher", "--listen", "localhost:0")
-            self.awaitLine(child, "listening on")
             member = self.spawn(*words, "node")
             self.awaitLine(member, "is linked to its dispatcher")
-            self.assertEqual((self.stop(member), self.stop(child)), (0, 0))
+            self.assertEqual(self.stop(member), 0)
             for service in ("dispatcher", "node"):
                 code, out, err = self.ask(*words, service, "--help")
                 self.assertEqual((code, err), (0, ""))
                 self.assertIn(f"Usage: nodeset {service} ", out)
                 self.assertNotIn("becomes a daemon", out)
+        self.assertEqual(self.stop(child), 0)
         self.refuses(2, "nodeset dispatcher --help", *NODESET, "dispatcher", "--bogus")
         self.refuses(2, "pip install", *without, "nodes")
 

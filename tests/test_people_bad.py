@@ -108,16 +108,15 @@ class BadInputTests(CommandCase):
         place, _slash, name = furl.rpartition("/")
         expired = f"{place}/{narrow(name, Caveat(bytes(8), expires=1))}"
         other = re.sub(r"pb://[a-z2-7]+@", f"pb://{FURL[5:37]}@", furl)
-        for text, code in ((expired, REFUSED), (other, NO_DISPATCHER)):
+        # Nobody there, or somebody else, is the same to all of them: test_deadDispatcher asks each.
+        everyone = [name for name in visitors() if name not in NARROWING]
+        for text, code, names in ((expired, REFUSED, everyone), (other, NO_DISPATCHER, ["nodes", "pub"])):
             path = self.home / f"{code}.furl"
             path.write_text(text)
             path.chmod(0o600)
-            names = [name for name in visitors() if name not in NARROWING]
-            words = [[name, *needed(name), "--timeout", str(PATIENCE), "-d", f"@{path}"] for name in names]
-            self.judge([{"words": each} for each in words], {code})
-            ((found, out, err),) = self.runCases(
-                [{"words": ["nodes", "-d", f"@{path}", "--debug", "--timeout", str(PATIENCE)]}]
-            )
+            there = ["--timeout", str(PATIENCE), "-d", f"@{path}"]
+            self.judge([{"words": [name, *needed(name), *there]} for name in names], {code})
+            ((found, out, err),) = self.runCases([{"words": ["nodes", *there, "--debug"]}])
             self.assertEqual(found, code, err)
             self.assertIn("Traceback", err)
             self.assertNotIn(text.rpartition("/")[2], out + err)
