@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import pty
 import signal
 import subprocess
 import sys
+import tempfile
+from functools import cache
 from pathlib import Path
 
-from tests.commands import NODESET, PATIENCE, ROOT, CommandCase
+from tests.commands import DISPATCHER, NODESET, PATIENCE, ROOT, CommandCase
 
 #: Time enough to find the dispatcher on a machine that has much else to do.
 PATIENTLY = ["--timeout", str(PATIENCE)]
@@ -62,11 +65,7 @@ reactor.run()
 
 
 class TalkCase(CommandCase):
-    """With a dispatcher, without a terminal."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.dispatcher = self.startDispatcher()
+    """Without a terminal."""
 
     def shell(self, line: str, **env: str) -> tuple[int, str, str]:
         """Run a line of bash, in which `nodeset` is our command, with pipefail."""
@@ -91,7 +90,33 @@ class TalkCase(CommandCase):
         return child.returncode, out, err
 
 
-class PubSubTests(TalkCase):
+@cache
+def sharedState() -> str:
+    """The state directory of a dispatcher that is there until trial ends, which knows no fixtures of a class."""
+    state = tempfile.TemporaryDirectory()
+    env = {name: value for name, value in os.environ.items() if not name.startswith("NODESET_")}
+    env |= {"NODESET_HOME": state.name, "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, *DISPATCHER, "-n", "--listen", "localhost:0"]
+    child = subprocess.Popen(words, cwd=state.name, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+    def end() -> None:
+        child.kill()
+        child.wait()
+        state.cleanup()
+
+    atexit.register(end)
+    return state.name
+
+
+class SharedCase(TalkCase):
+    """With one dispatcher for all tests, which leave no node behind there: one that is killed stays for a while."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.env["NODESET_HOME"] = sharedState()
+
+
+class PubSubTests(SharedCase):
     """Events."""
 
     def test_one(self) -> None:
@@ -106,9 +131,9 @@ class PubSubTests(TalkCase):
 
     def test_lines(self) -> None:
         """Each line of a pipe is an event, in order, and comes out of `sub --raw` as it went in; of a file as well."""
-        line = "nodeset sub x --raw --count 20000 > got & seq 20000 | nodeset pub x --wait-for 1; wait $!"
-        self.assertEqual(self.shell(line), (0, "x: 20000 events, matched 20000, delivered 20000, dropped 0\n", ""))
-        self.assertEqual((self.home / "got").read_text(), "".join(f"{n}\n" for n in range(1, 20001)))
+        line = "nodeset sub x --raw --count 5000 > got & seq 5000 | nodeset pub x --wait-for 1; wait $!"
+        self.assertEqual(self.shell(line), (0, "x: 5000 events, matched 5000, delivered 5000, dropped 0\n", ""))
+        self.assertEqual((self.home / "got").read_text(), "".join(f"{n}\n" for n in range(1, 5001)))
         told = self.runCases(
             [
                 {"words": ["pub", *PATIENTLY, "x"], "stdin": "a\nb"},
@@ -149,16 +174,6 @@ class PubSubTests(TalkCase):
         self.assertEqual(nobody[:2], (6, ""))
         self.assertIn("0 of 1 nodes subscribe", nobody[2])
 
-    def test_closedPipe(self) -> None:
-        """A reader that closes its pipe ends `sub` at once, with exit code 141; a full disk with 1: one line each."""
-        line = "(nodeset sub x | head -c 1; echo $? > code) & (nodeset sub x --count 1 > /dev/full; echo $?) & "
-        _code, out, err = self.shell(f"{line} yes | head -5 | nodeset pub x --wait-for 2 -q; wait")
-        self.assertEqual((sorted(out), (self.home / "code").read_text()), (["\n", "1", "x"], "141\n"), err)
-        closed, full = "whoever read its output has closed it", "cannot write its output: No space left on device"
-        self.assertEqual(set(err.splitlines()), {f"nodeset sub: {closed}", f"nodeset sub: {full}"})
-        cases = [{"words": ["sub", *PATIENTLY, "x"], "stdout": "closed"}, {"words": ["pub", *PATIENTLY, "x"], "stdout": "full"}]
-        self.assertEqual(self.runCases(cases), [(141, "", f"nodeset sub: {closed}\n"), (1, "", f"nodeset pub: {full}\n")])
-
     def test_interrupted(self) -> None:
         """Ctrl-C is the ordinary end of `sub`; what it heard is written. While `pub` reads it is exit code 130."""
         child = self.spawn(*SUB, "x")
@@ -174,6 +189,41 @@ class PubSubTests(TalkCase):
         child.send_signal(signal.SIGINT)
         out, err = child.communicate(timeout=PATIENCE)
         self.assertEqual((child.returncode, len(out), err), (0, 1_000_000, ""))
+
+    def test_terminal(self) -> None:
+        """On a terminal an event is readable, and what it carries cannot steer the terminal."""
+        ours, theirs = pty.openpty()
+        self.addCleanup(os.close, ours)
+        child = subprocess.Popen(
+            [sys.executable, *SUB, "x", "--count", "2"], cwd=self.home, env=self.env, stdout=theirs, stdin=theirs
+        )
+        os.close(theirs)
+        self.addCleanup(child.kill)
+        self.ask(*PUB, "x", json.dumps({"who": "Ren\u00e9e\u202e", "a\x1b]0;b": "\x1b[31m"}), "--wait-for", "1")
+        self.ask(*PUB, "x", "\x1b[2J", "--raw")
+        self.assertEqual(child.wait(PATIENCE), 0)
+        seen = os.read(ours, 65536).decode()
+        self.assertIn("Ren\u00e9e\\u202e", seen)
+        for wild in ("\u202e", "\x1b]", "\x1b[2J", "\x1b[31m"):
+            self.assertNotIn(wild, seen)
+
+
+class AwayTests(TalkCase):
+    """Events, with nodes that are away or gone after it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.dispatcher = self.startDispatcher()
+
+    def test_closedPipe(self) -> None:
+        """A reader that closes its pipe ends `sub` at once, with exit code 141; a full disk with 1: one line each."""
+        line = "(nodeset sub x | head -c 1; echo $? > code) & (nodeset sub x --count 1 > /dev/full; echo $?) & "
+        _code, out, err = self.shell(f"{line} yes | head -5 | nodeset pub x --wait-for 2 -q; wait")
+        self.assertEqual((sorted(out), (self.home / "code").read_text()), (["\n", "1", "x"], "141\n"), err)
+        closed, full = "whoever read its output has closed it", "cannot write its output: No space left on device"
+        self.assertEqual(set(err.splitlines()), {f"nodeset sub: {closed}", f"nodeset sub: {full}"})
+        cases = [{"words": ["sub", *PATIENTLY, "x"], "stdout": "closed"}, {"words": ["pub", *PATIENTLY, "x"], "stdout": "full"}]
+        self.assertEqual(self.runCases(cases), [(141, "", f"nodeset sub: {closed}\n"), (1, "", f"nodeset pub: {full}\n")])
 
     def test_interruptedForGood(self) -> None:
         """What was not confirmed when the time after Ctrl-C is over is told as such, beside what was."""
@@ -199,25 +249,8 @@ class PubSubTests(TalkCase):
         self.assertEqual(self.ask(*PUB, "x", "1", "--wait-for", "1", "-q")[0], 0)
         self.assertEqual((*child.communicate(timeout=PATIENCE), child.returncode), (2 * 'x {"payload": "1"}\n', "", 0))
 
-    def test_terminal(self) -> None:
-        """On a terminal an event is readable, and what it carries cannot steer the terminal."""
-        ours, theirs = pty.openpty()
-        self.addCleanup(os.close, ours)
-        child = subprocess.Popen(
-            [sys.executable, *SUB, "x", "--count", "2"], cwd=self.home, env=self.env, stdout=theirs, stdin=theirs
-        )
-        os.close(theirs)
-        self.addCleanup(child.kill)
-        self.ask(*PUB, "x", json.dumps({"who": "Ren\u00e9e\u202e", "a\x1b]0;b": "\x1b[31m"}), "--wait-for", "1")
-        self.ask(*PUB, "x", "\x1b[2J", "--raw")
-        self.assertEqual(child.wait(PATIENCE), 0)
-        seen = os.read(ours, 65536).decode()
-        self.assertIn("Ren\u00e9e\\u202e", seen)
-        for wild in ("\u202e", "\x1b]", "\x1b[2J", "\x1b[31m"):
-            self.assertNotIn(wild, seen)
 
-
-class CallTests(TalkCase):
+class CallTests(SharedCase):
     """Calls."""
 
     def test_call(self) -> None:
@@ -238,26 +271,26 @@ class CallTests(TalkCase):
             (["calc", "counts"], 5, "", "did you mean 'count'?"),
             (["a b", "add"], 2, "", "space"),
         ]
-        told = self.runCases([{"words": ["call", *PATIENTLY, *words]} for words, *_rest in cases])
-        for (words, *expected, part), (code, out, err) in zip(cases, told, strict=True):
-            self.assertEqual([code, out], expected, f"{words}: {err}")
-            self.assertIn(part, err)
-            self.assertEqual(err.count("\n"), 1 if code else 0, err)
-        (code, out, why), (nodes, _out, err), (debugged, _out, traceback) = self.runCases(
-            [
-                {"words": ["call", *PATIENTLY, "calc", "fail", "--all"]},
-                {"words": ["nodes", *PATIENTLY, "clac"]},
-                {"words": ["call", *PATIENTLY, "calc", "fail", "--debug"]},
-            ]
-        )
+        more = [
+            ["call", *PATIENTLY, "calc", "fail", "--all"],
+            ["nodes", *PATIENTLY, "clac"],
+            ["call", *PATIENTLY, "calc", "fail", "--debug"],
+            ["call", *PATIENTLY, "calc", "cheat", "--debug"],
+        ]
+        both = [*(["call", *PATIENTLY, *words] for words, *_rest in cases), *more]
+        told = self.runCases([{"words": words} for words in both])
+        (code, out, why), (nodes, _out, err), (debugged, _out, traceback), (cheat, _out, cheated) = told[len(cases) :]
         self.assertEqual((code, nodes, debugged), (1, 5, 1), why)
         self.assertEqual(json.loads(out)["error"], f"KeyError: {wrong}", why)
         self.assertIn("did you mean 'calc'?", err)
         self.assertIn("Traceback", traceback)
-        (code, _out, cheated), *_none = self.runCases([{"words": ["call", *PATIENTLY, "calc", "cheat", "--debug"]}])
-        self.assertEqual((code, cheated.replace("\n", "").replace("\t", "").isprintable()), (1, True), repr(cheated))
+        self.assertEqual((cheat, cheated.replace("\n", "").replace("\t", "").isprintable()), (1, True), repr(cheated))
         self.assertIn("see \\u001b]0;title\\u0007", cheated)
-        self.assertEqual(self.shell("nodeset call calc count 100000 | head -1")[:2], (141, '{"i": 0}\n'))
+        for (words, *expected, part), (code, out, err) in zip(cases, told[: len(cases)], strict=True):
+            self.assertEqual([code, out], expected, f"{words}: {err}")
+            self.assertIn(part, err)
+            self.assertEqual(err.count("\n"), 1 if code else 0, err)
+        self.assertEqual(self.shell("nodeset call calc count 10000 | head -1")[:2], (141, '{"i": 0}\n'))
 
     def test_callUnwritable(self) -> None:
         """An answer that cannot be written is a failure, with its line."""
