@@ -74,10 +74,10 @@ class CommandCase(SynchronousTestCase):
         out, err = child.communicate(timeout=PATIENCE)
         return child.returncode, out, err
 
-    def runCases(self, cases: list[dict[str, Any]]) -> list[tuple[int, str, str]]:
+    def runCases(self, cases: list[dict[str, Any]], abreast: int = 4) -> list[tuple[int, str, str]]:
         """Run each case of `tests.peoplechild`, in forks of one process: exit code, stdout, stderr."""
         done = subprocess.run(
-            [sys.executable, str(ROOT / "tests" / "peoplechild.py")],
+            [sys.executable, str(ROOT / "tests" / "peoplechild.py"), str(abreast)],
             input=json.dumps(cases),
             cwd=self.home,
             env=self.env,
@@ -110,9 +110,9 @@ class CommandCase(SynchronousTestCase):
         self.checkRefused(code, part, *self.ask(*words, **env))
 
     def refusesEach(self, *cases: tuple[int, str, list[str]], **env: str) -> None:
-        """The same for many commands, each with its code and part, which begin with `-c` or NODESET: forks, much faster."""
+        """The same for many commands, each with its code and part, which begin with `-c` or NODESET: forks, one by one."""
         given = [words[2:] if words[:2] == NODESET else words for _code, _part, words in cases]
-        told = self.runCases([{"words": words, "env": env} for words in given])
+        told = self.runCases([{"words": words, "env": env} for words in given], abreast=1)
         for (code, part, _words), answer in zip(cases, told, strict=True):
             self.checkRefused(code, part, *answer)
 

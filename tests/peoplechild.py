@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, NoReturn
 
-#: Forks at a time.
+#: Forks at a time, unless the command line says otherwise.
 ABREAST = 4
 
 
@@ -110,6 +110,7 @@ def main() -> None:
     """Run them all."""
     cases = json.load(sys.stdin)
     warmUp(cases)
+    abreast = int(sys.argv[1]) if sys.argv[1:] else ABREAST
     folder = Path(tempfile.mkdtemp(dir="."))
     running: dict[int, int] = {}
     codes: dict[int, int] = {}
@@ -119,7 +120,7 @@ def main() -> None:
         codes[running.pop(pid)] = os.waitstatus_to_exitcode(status)
 
     for number, case in enumerate(cases):
-        while len(running) >= ABREAST:
+        while len(running) >= abreast:
             await_one()
         running[begin(case, folder / f"{number}.out", folder / f"{number}.err")] = number
     while running:
