@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Coroutine
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any, TypeVar
 import attrs
 from foolscap.api import Tub
 from twisted.internet import reactor as _reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.endpoints import serverFromString
 from twisted.internet.task import LoopingCall
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import TestCase
@@ -25,6 +27,7 @@ from nodeset.core.node import Node
 from nodeset.core.utils import catch
 from nodeset.errors import BadFurl, NodeSetError, PortTaken, Receipt, Refused, StateUnusable, WrongIdentity
 from nodeset.settings import Settings
+from nodeset.transport import tub
 from nodeset.transport.certificate import createCertificate, tubId
 from nodeset.transport.clock import MonotonicClock
 from nodeset.transport.faces import LinkFace
@@ -199,6 +202,28 @@ class TubTests(TubCase):
             self.assertNotEqual(ports, [port])
             error = await self.fails(PortTaken, own.startTransport())
             self.assertIn(f"cannot listen on tcp:{port}:interface=127.0.0.1: ", str(error))
+
+    @played
+    async def test_boundTogether(self) -> None:
+        """Two that bind one port at the same moment, of whom the other listens first: a default gives way then as well."""
+        made: list[str] = []
+
+        class Late:
+            """Where bind() goes well, listen() does not; so Twisted leaves the error as it is."""
+
+            def listen(self, factory: object) -> Deferred[object]:
+                return fail(OSError(errno.EADDRINUSE, "Address already in use"))
+
+        def parsed(description: str, reactor: object) -> object:
+            made.append(description)
+            return Late() if len(made) == 1 else serverFromString(reactor, description)
+
+        self.patch(tub, "_parse", parsed)
+        default = self._listening(Settings())
+        with capturedLogs() as logged:
+            await default.startTransport()
+        self.assertEqual(len([event for event in logged if "listening on port" in str(event["log_format"])]), 1)
+        self.assertEqual(len(made), 2)
 
     def _listening(self, found: Settings) -> TubTransport:
         """A transport that listens where `nodeset-node` with these settings would."""

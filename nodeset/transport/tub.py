@@ -121,7 +121,8 @@ class _Reported:
         for description, endpoint in self._endpoints:
             try:
                 return await endpoint.listen(factory)
-            except CannotListenError as error:
+            except (CannotListenError, OSError) as error:
+                # The latter from listen(), where bind() went well because another process had not yet listened.
                 taken.append(f"{description}: {getattr(error, 'socketError', error)}")
         raise PortTaken(f"cannot listen on {', nor on '.join(taken)}")
 
