@@ -216,23 +216,22 @@ class TimeTests(SynchronousTestCase):
         self._check(story)
 
     def test_full(self) -> None:
-        """Full of unconfirmed, each apart, or of as many more waiting, it sends, resends and has answered all."""
-        full = MAX_UNCONFIRMED // 5
-        box = Outbox(full, max_waiting=full)
-        for number in range(full):
+        """With 100,000 unconfirmed, each apart, or as many more waiting, all is sent, resent and answered."""
+        box = Outbox()
+        for number in range(MAX_UNCONFIRMED):
             add(box, number, event="ab"[number % 2], timeout=60.0)
         self.assertFalse(box.addMany(makeTerms("a"), [b"x"], "none"))
-        for number in range(full):
+        for number in range(MAX_UNCONFIRMED):
             add(box, number, timeout=60.0)
         takeAll(box)
-        box.done([(number, number) for number in range(2, full, 2)])
-        self.assertEqual((box.low, len(box)), (1, full * 3 // 2 + 1))
+        box.done([(number, number) for number in range(2, MAX_UNCONFIRMED, 2)])
+        self.assertEqual((box.low, len(box)), (1, MAX_UNCONFIRMED * 3 // 2 + 1))
         box.rewind()
         takeAll(box)
-        self.assertEqual(len(tokensOf(box.done([(0, 1 << 50)]))), full // 2 + 1)
+        self.assertEqual(len(tokensOf(box.done([(0, 1 << 50)]))), MAX_UNCONFIRMED // 2 + 1)
         taken: list[int] = []
         while runs := box.take(TARGET):
             taken += sequencesOf(runs)
-        self.assertEqual(taken, list(range(full + 1, 2 * full + 1)))
+        self.assertEqual(taken, list(range(MAX_UNCONFIRMED + 1, 2 * MAX_UNCONFIRMED + 1)))
         gone, waited = box.expire(60.0)
-        self.assertEqual((len(tokensOf(gone)), waited, len(box)), (full, [], 0))
+        self.assertEqual((len(tokensOf(gone)), waited, len(box)), (MAX_UNCONFIRMED, [], 0))
